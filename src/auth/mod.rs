@@ -1,0 +1,1 @@
+//! Who may do what: users, credentials, permissions, SASL mechanisms, access keys.

@@ -1,0 +1,1 @@
+//! The broker itself: messages, routing, queues. Knows no protocol, socket, file or clock.

@@ -1,0 +1,3 @@
+//! The command line of Viaduct; everything else is the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One folder per wire protocol, the session trait, and the one loop that drives every session.

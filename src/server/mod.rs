@@ -1,0 +1,1 @@
+//! Composes the layers into a running broker.

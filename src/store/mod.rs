@@ -1,0 +1,1 @@
+//! Durability: what `core::store` asks for, kept in memory or in the embedded log.

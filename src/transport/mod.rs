@@ -1,0 +1,1 @@
+//! Moves bytes: runtime, listeners, sockets, buffers. Knows no protocol.
