@@ -181,6 +181,20 @@ struct Slot {
     priority: u8,
 }
 
+impl Slot {
+    fn lsn(&self) -> Option<Lsn> {
+        let id = self.id.load(Ordering::Relaxed);
+        if id & TRANSIENT == TRANSIENT { None } else { Lsn::from_raw(id) }
+    }
+
+    fn body_len(&self) -> usize {
+        match &self.body {
+            StoredBody::Copied(span) => span.range().len(),
+            StoredBody::Shared(parts) => parts.iter().map(Bytes::len).sum(),
+        }
+    }
+}
+
 /// Marks an id that is no LSN. Shard 255 exists nowhere, so it cannot be mistaken for one.
 const TRANSIENT: u64 = 0xFF << 56;
 
@@ -203,6 +217,16 @@ impl MessageBatch {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// LSN of the publish at `index`.
+    pub(in crate::core) fn lsn_of(&self, index: u16) -> Option<Lsn> {
+        self.slots.get(usize::from(index))?.lsn()
+    }
+
+    /// Length of the body at `index`.
+    pub(in crate::core) fn body_len_of(&self, index: u16) -> usize {
+        self.slots.get(usize::from(index)).map_or(0, Slot::body_len)
     }
 
     /// A handle on the message at `index`; none beyond the end.
@@ -335,6 +359,16 @@ pub struct Message {
 }
 
 impl Message {
+    /// The handle's two words, for whoever packs them.
+    pub(in crate::core) fn into_parts(self) -> (Arc<MessageBatch>, u16) {
+        (self.batch, self.index)
+    }
+
+    /// A handle again; `index` must have come from [`Message::into_parts`] of the same batch.
+    pub(in crate::core) fn from_parts(batch: Arc<MessageBatch>, index: u16) -> Self {
+        Self { batch, index }
+    }
+
     fn slot(&self) -> &Slot {
         self.batch
             .slots
@@ -378,10 +412,7 @@ impl Message {
 
     /// Length of the body in bytes.
     pub fn body_len(&self) -> usize {
-        match &self.slot().body {
-            StoredBody::Copied(span) => span.range().len(),
-            StoredBody::Shared(parts) => parts.iter().map(Bytes::len).sum(),
-        }
+        self.slot().body_len()
     }
 
     /// The body's parts, in order.
@@ -445,12 +476,7 @@ impl Message {
 
     /// LSN of its publish; none for a message that the log does not hold.
     pub fn lsn(&self) -> Option<Lsn> {
-        let id = self.slot().id.load(Ordering::Relaxed);
-        if id & TRANSIENT == TRANSIENT {
-            None
-        } else {
-            Lsn::from_raw(id)
-        }
+        self.slot().lsn()
     }
 
     /// Names it by its publish's LSN. The first name stays.
