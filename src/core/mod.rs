@@ -5,3 +5,5 @@ pub mod model;
 pub mod log;
 
 pub mod budget;
+
+pub mod route;

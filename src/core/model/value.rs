@@ -29,9 +29,9 @@ pub enum Value {
     /// Unsigned, 64 bits.
     U64(u64),
     /// IEEE 754, 32 bits.
-    F32(f32),
+    F32(#[serde(with = "as_text")] f32),
     /// IEEE 754, 64 bits.
-    F64(f64),
+    F64(#[serde(with = "as_text")] f64),
     /// `unscaled` / 10^`scale`.
     Decimal {
         /// Decimal places.
@@ -51,6 +51,32 @@ pub enum Value {
     List(Vec<Value>),
     /// Names and values in order; names may repeat.
     Map(Vec<(Box<str>, Value)>),
+}
+
+/// Floats as text: JSON has no infinity and no NaN, and its numbers come back a digit off.
+mod as_text {
+    use std::borrow::Cow;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+    use serde::de::Error;
+
+    pub(super) fn serialize<F: Display, S: Serializer>(
+        float: &F,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(float)
+    }
+
+    pub(super) fn deserialize<'de, F: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<F, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
 }
 
 /// The neutral view of a message's head: decoded from its origin at most once, when somebody needs it.
