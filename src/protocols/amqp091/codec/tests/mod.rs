@@ -1,0 +1,1 @@
+//! Golden frames, properties and the oracle.
