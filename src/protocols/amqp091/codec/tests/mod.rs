@@ -1,1 +1,5 @@
-//! Golden frames, properties and the oracle.
+//! Golden frames, properties of all input, and a second codec as oracle.
+
+mod golden;
+mod oracle;
+mod property;
