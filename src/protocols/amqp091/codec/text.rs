@@ -1,5 +1,6 @@
 //! Short and long strings: bytes with a bound. UTF-8 is asked for only where text is needed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::error::CodecError;
@@ -50,6 +51,11 @@ impl<'a> ShortStr<'a> {
     /// [`CodecError::NotUtf8`].
     pub fn as_str(self, field: &'static str) -> Result<&'a str, CodecError> {
         std::str::from_utf8(self.0).map_err(|_| CodecError::NotUtf8 { field })
+    }
+
+    /// The text with a replacement for what is not UTF-8: for logs and error texts.
+    pub fn lossy(self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.0)
     }
 
     /// Length in bytes.

@@ -29,7 +29,8 @@ pub(super) use write::write_entry;
 /// Most levels of tables and arrays in one another, the outermost counted.
 pub const MAX_DEPTH: usize = 64;
 
-/// Most values in one table, all levels counted: bounds what decoding a table can take to 4 MiB.
+/// Most values in one table, all levels counted: bounds what a decoded table
+/// takes beside its strings to 8 MiB.
 pub const MAX_VALUES: usize = 65_536;
 
 #[cfg(test)]

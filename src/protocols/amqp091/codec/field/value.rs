@@ -5,9 +5,6 @@ use super::raw::RawValue;
 use crate::protocols::amqp091::codec::error::CodecError;
 
 /// One value, owned; the variants are those of [`RawValue`].
-///
-/// The numbers behind the type names are what RabbitMQ prints of them in its error texts, see
-/// [`type_name`](Self::type_name).
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldValue {
     /// `t`

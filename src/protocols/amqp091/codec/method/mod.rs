@@ -68,6 +68,12 @@ pub fn write_method(out: &mut impl BufMut, channel: u16, method: &impl MethodFra
     out.put_u8(FRAME_END);
 }
 
+/// Reads the class and method ids of a method frame's payload: for the close that answers it.
+pub fn ids(payload: &[u8]) -> Option<(u16, u16)> {
+    let mut reader = Reader::new(payload);
+    Some((reader.u16("class").ok()?, reader.u16("method").ok()?))
+}
+
 macro_rules! classes {
     ($($(#[$doc:meta])* $class:ident($type:ty) = $id:path;)*) => {
         /// Any method, by class.

@@ -15,23 +15,23 @@ use proptest::collection::btree_map;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::content::write_content_header;
-use super::super::field::FieldTable;
-use super::super::field::FieldValue;
-use super::super::field::RawTable;
-use super::super::frame::next_frame;
-use super::super::method::Method;
-use super::super::method::basic;
-use super::super::method::basic::BasicMethod;
-use super::super::method::connection;
-use super::super::method::connection::ConnectionMethod;
-use super::super::method::queue::QueueMethod;
-use super::super::method::write_method;
-use super::super::properties::PropertyFields;
-use super::super::text::LongStr;
-use super::super::text::ShortStr;
 use super::golden::FRAME_MAX;
 use super::golden::all;
+use crate::protocols::amqp091::codec::content::write_content_header;
+use crate::protocols::amqp091::codec::field::FieldTable;
+use crate::protocols::amqp091::codec::field::FieldValue;
+use crate::protocols::amqp091::codec::field::RawTable;
+use crate::protocols::amqp091::codec::frame::next_frame;
+use crate::protocols::amqp091::codec::method::Method;
+use crate::protocols::amqp091::codec::method::basic;
+use crate::protocols::amqp091::codec::method::basic::BasicMethod;
+use crate::protocols::amqp091::codec::method::connection;
+use crate::protocols::amqp091::codec::method::connection::ConnectionMethod;
+use crate::protocols::amqp091::codec::method::queue::QueueMethod;
+use crate::protocols::amqp091::codec::method::write_method;
+use crate::protocols::amqp091::codec::properties::PropertyFields;
+use crate::protocols::amqp091::codec::text::LongStr;
+use crate::protocols::amqp091::codec::text::ShortStr;
 
 /// Golden frames that the oracle cannot give back as they were, and why.
 const UNFAITHFUL: &[(&str, &str)] = &[
@@ -104,7 +104,7 @@ fn fields_have_the_same_names_as_in_the_oracle() {
         3,
         AMQPClass::Queue(theirs_queue::AMQPMethod::Unbind(unbind)),
     );
-    let expected = super::super::method::queue::Unbind {
+    let expected = crate::protocols::amqp091::codec::method::queue::Unbind {
         ticket: 0,
         queue: ShortStr::new(b"queue").unwrap(),
         exchange: ShortStr::new(b"exchange").unwrap(),

@@ -6,26 +6,27 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::sample::select;
 
-use super::super::content::ContentHeader;
-use super::super::field::FieldTable;
-use super::super::field::FieldValue;
-use super::super::field::RawTable;
-use super::super::frame::Frames;
-use super::super::frame::Greeting;
-use super::super::frame::next_frame;
-use super::super::frame::write_frame;
-use super::super::frame::{FrameKind, PROTOCOL_HEADER};
-use super::super::method::Method;
-use super::super::method::basic;
-use super::super::method::basic::BasicMethod;
-use super::super::method::queue;
-use super::super::method::queue::QueueMethod;
-use super::super::method::write_method;
-use super::super::properties::Properties;
-use super::super::properties::PropertyFields;
-use super::super::text::ShortStr;
 use super::golden::FRAME_MAX;
 use super::golden::all;
+use crate::protocols::amqp091::codec::content::ContentHeader;
+use crate::protocols::amqp091::codec::field::FieldTable;
+use crate::protocols::amqp091::codec::field::FieldValue;
+use crate::protocols::amqp091::codec::field::RawTable;
+use crate::protocols::amqp091::codec::frame::FrameKind;
+use crate::protocols::amqp091::codec::frame::Frames;
+use crate::protocols::amqp091::codec::frame::next_frame;
+use crate::protocols::amqp091::codec::frame::write_frame;
+use crate::protocols::amqp091::codec::greeting::Greeting;
+use crate::protocols::amqp091::codec::greeting::PROTOCOL_HEADER;
+use crate::protocols::amqp091::codec::method::Method;
+use crate::protocols::amqp091::codec::method::basic;
+use crate::protocols::amqp091::codec::method::basic::BasicMethod;
+use crate::protocols::amqp091::codec::method::queue;
+use crate::protocols::amqp091::codec::method::queue::QueueMethod;
+use crate::protocols::amqp091::codec::method::write_method;
+use crate::protocols::amqp091::codec::properties::Properties;
+use crate::protocols::amqp091::codec::properties::PropertyFields;
+use crate::protocols::amqp091::codec::text::ShortStr;
 
 /// Scalars of every tag; floats by their bits, so that every NaN is among them.
 fn scalars() -> impl Strategy<Value = FieldValue> {

@@ -1,98 +1,27 @@
-//! The frames of `tests/frames/amqp091/*.hex`: read, understood and written back, byte for byte.
-//!
-//! A file holds frames under `[name]`, or `[name code]` when the frame is to be refused with that
-//! reply code; `#` starts a comment, spaces group.
+//! Every method, by name.
 
-use std::fs;
-use std::path::Path;
+use crate::protocols::amqp091::codec::field::FieldTable;
+use crate::protocols::amqp091::codec::field::FieldValue;
+use crate::protocols::amqp091::codec::field::RawTable;
+use crate::protocols::amqp091::codec::frame::next_frame;
+use crate::protocols::amqp091::codec::method::Method;
+use crate::protocols::amqp091::codec::method::MethodFrame;
+use crate::protocols::amqp091::codec::method::access;
+use crate::protocols::amqp091::codec::method::basic;
+use crate::protocols::amqp091::codec::method::channel;
+use crate::protocols::amqp091::codec::method::confirm;
+use crate::protocols::amqp091::codec::method::connection;
+use crate::protocols::amqp091::codec::method::exchange;
+use crate::protocols::amqp091::codec::method::queue;
+use crate::protocols::amqp091::codec::method::tx;
+use crate::protocols::amqp091::codec::method::write_method;
+use crate::protocols::amqp091::codec::text::LongStr;
+use crate::protocols::amqp091::codec::text::ShortStr;
 
-use super::super::content::ContentHeader;
-use super::super::content::write_body_frames;
-use super::super::content::write_content_header;
-use super::super::error::CodecError;
-use super::super::field::FieldTable;
-use super::super::field::FieldValue;
-use super::super::field::RawTable;
-use super::super::frame::FrameKind;
-use super::super::frame::RawFrame;
-use super::super::frame::next_frame;
-use super::super::frame::write_heartbeat;
-use super::super::method::Method;
-use super::super::method::MethodFrame;
-use super::super::method::access;
-use super::super::method::basic;
-use super::super::method::channel;
-use super::super::method::confirm;
-use super::super::method::connection;
-use super::super::method::exchange;
-use super::super::method::queue;
-use super::super::method::tx;
-use super::super::method::write_method;
-use super::super::properties::PropertyFields;
-use super::super::text::LongStr;
-use super::super::text::ShortStr;
-
-pub(super) const FRAME_MAX: u32 = 131_072;
-
-/// One frame of a file.
-pub(super) struct Golden {
-    pub(super) name: String,
-    /// The reply code that refuses it.
-    pub(super) refused: Option<u16>,
-    pub(super) bytes: Vec<u8>,
-}
-
-/// Every frame of every file.
-pub(super) fn all() -> Vec<Golden> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frames/amqp091");
-    let mut frames = Vec::new();
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "hex") {
-            frames.extend(parse(&fs::read_to_string(&path).unwrap()));
-        }
-    }
-    assert!(!frames.is_empty(), "no frames in {}", folder.display());
-    frames
-}
-
-fn parse(text: &str) -> Vec<Golden> {
-    let mut frames: Vec<Golden> = Vec::new();
-    for line in text.lines() {
-        let line = line.split('#').next().unwrap().trim();
-        if let Some(head) = line.strip_prefix('[') {
-            let mut words = head.strip_suffix(']').unwrap().split(' ');
-            frames.push(Golden {
-                name: words.next().unwrap().to_owned(),
-                refused: words.next().map(|code| code.parse().unwrap()),
-                bytes: Vec::new(),
-            });
-        } else if !line.is_empty() {
-            let digits: String = line.split(' ').collect();
-            assert_eq!(digits.len() % 2, 0, "{line}");
-            let pairs = (0..digits.len()).step_by(2);
-            let bytes = pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
-            frames.last_mut().unwrap().bytes.extend(bytes);
-        }
-    }
-    frames
-}
-
-fn golden(name: &str) -> Vec<u8> {
-    let found = all().into_iter().find(|frame| frame.name == name);
-    found.unwrap_or_else(|| panic!("no frame [{name}]")).bytes
-}
-
-/// Reads a frame to the last field, as a session does.
-fn read_all(bytes: &[u8]) -> Result<RawFrame<'_>, CodecError> {
-    let frame = next_frame(bytes, FRAME_MAX)?.expect("a whole frame");
-    match frame.kind {
-        FrameKind::Method => drop(Method::decode(frame.payload)?),
-        FrameKind::Header => drop(ContentHeader::decode(frame.payload)?),
-        FrameKind::Body | FrameKind::Heartbeat => {}
-    }
-    Ok(frame)
-}
+use super::FRAME_MAX;
+use super::golden;
+use super::short;
+use super::text;
 
 /// Holds that the frame of this name is the method, and the method this frame.
 fn check(name: &str, expected: Method<'_>) {
@@ -113,16 +42,8 @@ fn check_on(channel: u16, name: &str, expected: Method<'_>) {
     assert_eq!(out, bytes, "{name}");
 }
 
-fn short(text: &str) -> ShortStr<'_> {
-    ShortStr::try_from(text).unwrap()
-}
-
 fn long(bytes: &[u8]) -> LongStr<'_> {
     LongStr::new(bytes).unwrap()
-}
-
-fn text(text: &str) -> FieldValue {
-    FieldValue::text(text)
 }
 
 #[test]
@@ -507,157 +428,4 @@ fn golden_confirm_and_tx() {
     check("tx.commit-ok", T::CommitOk(tx::CommitOk {}));
     check("tx.rollback", T::Rollback(tx::Rollback {}));
     check("tx.rollback-ok", T::RollbackOk(tx::RollbackOk {}));
-}
-
-/// Holds that the header frame of this name has these fields, and the fields this frame.
-fn check_header(name: &str, body_size: u64, fields: &PropertyFields<'_>) {
-    let bytes = golden(name);
-    let frame = next_frame(&bytes, FRAME_MAX).unwrap().unwrap();
-    let header = ContentHeader::decode(frame.payload).unwrap();
-    assert_eq!(header.body_size, body_size);
-    assert_eq!(header.properties.fields(), *fields);
-    let mut out = Vec::new();
-    write_content_header(&mut out, 1, body_size, &fields.to_bytes());
-    assert_eq!(out, bytes, "{name}");
-}
-
-#[test]
-fn golden_content_headers() {
-    check_header("header.none", 0, &PropertyFields::default());
-    let persistent = PropertyFields {
-        delivery_mode: Some(2),
-        ..PropertyFields::default()
-    };
-    check_header("header.small", 5, &persistent);
-    let retries = FieldTable::new().with("retries", FieldValue::I32(3));
-    let retries = retries.to_bytes().unwrap();
-    let all = PropertyFields {
-        content_type: Some(short("application/json")),
-        content_encoding: Some(short("gzip")),
-        headers: Some(RawTable::parse(&retries).unwrap()),
-        delivery_mode: Some(2),
-        priority: Some(9),
-        correlation_id: Some(short("corr")),
-        reply_to: Some(short("replies")),
-        expiration: Some(short("60000")),
-        message_id: Some(short("m-1")),
-        timestamp: Some(1_700_000_000),
-        kind: Some(short("order")),
-        user_id: Some(short("guest")),
-        app_id: Some(short("shop")),
-        cluster_id: Some(short("c")),
-    };
-    check_header("header.all", 1_048_576, &all);
-}
-
-#[test]
-fn golden_header_table_of_every_tag() {
-    let nested = FieldValue::Array(vec![
-        FieldValue::I32(1),
-        text("two"),
-        FieldValue::Array(vec![FieldValue::Void]),
-        FieldValue::Table(FieldTable::new()),
-    ]);
-    let void = FieldTable::new().with("void", FieldValue::Void);
-    let headers = FieldTable::new()
-        .with("bool", FieldValue::Bool(true))
-        .with("i8", FieldValue::I8(i8::MIN))
-        .with("u8", FieldValue::U8(u8::MAX))
-        .with("i16", FieldValue::I16(i16::MIN))
-        .with("i16-spec", FieldValue::I16Spec(-2))
-        .with("u16", FieldValue::U16(u16::MAX))
-        .with("i32", FieldValue::I32(i32::MIN))
-        .with("u32", FieldValue::U32(u32::MAX))
-        .with("i64", FieldValue::I64(i64::MIN))
-        .with("i64-spec", FieldValue::I64Spec(-1))
-        .with("f32", FieldValue::F32(1.5))
-        .with("f64", FieldValue::F64(-2.5))
-        .with(
-            "decimal",
-            FieldValue::Decimal {
-                scale: 2,
-                value: 315,
-            },
-        )
-        .with("text", text("é"))
-        .with("bytes", FieldValue::Bytes([0, 0xFF].into()))
-        .with("time", FieldValue::Timestamp(1_700_000_000))
-        .with("array", nested)
-        .with("table", FieldValue::Table(void))
-        .with("bool", FieldValue::Bool(false));
-    let bytes = headers.to_bytes().unwrap();
-    let fields = PropertyFields {
-        headers: Some(RawTable::parse(&bytes).unwrap()),
-        ..PropertyFields::default()
-    };
-    check_header("header.every-tag", 0, &fields);
-    assert_eq!(FieldTable::decode(&bytes), Ok(headers));
-}
-
-#[test]
-fn golden_body_and_heartbeat() {
-    let mut out = Vec::new();
-    write_body_frames(&mut out, 1, [&b"hello"[..]], FRAME_MAX);
-    assert_eq!(out, golden("body.hello"));
-    out.clear();
-    write_heartbeat(&mut out);
-    assert_eq!(out, golden("heartbeat"));
-    let empty = golden("body.empty");
-    let frame = next_frame(&empty, FRAME_MAX).unwrap().unwrap();
-    assert_eq!((frame.kind, frame.payload), (FrameKind::Body, &b""[..]));
-}
-
-#[test]
-fn every_golden_frame_is_accepted_or_refused_as_it_says() {
-    for Golden {
-        name,
-        refused,
-        bytes,
-    } in all()
-    {
-        let answer = read_all(&bytes).map(|frame| frame.wire_len());
-        match refused {
-            None => assert_eq!(answer, Ok(bytes.len()), "{name}"),
-            Some(code) => {
-                let error = answer.expect_err(&name);
-                assert_eq!(error.reply_code().code(), code, "{name}: {error}");
-                assert!(error.reply_code().is_hard(), "{name}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_client_may_not_send_what_only_a_server_sends() {
-    let declare = golden("queue.declare");
-    let payload = &declare[7..declare.len() - 1];
-    assert!(Method::decode_from_client(payload).is_ok());
-    let declare_ok = golden("queue.declare-ok");
-    let payload = &declare_ok[7..declare_ok.len() - 1];
-    let error = Method::decode_from_client(payload).unwrap_err();
-    assert_eq!(error, CodecError::WrongDirection("queue.declare-ok"));
-    assert_eq!(error.reply_code().code(), 503);
-}
-
-#[test]
-fn only_four_methods_carry_content() {
-    let with_content: Vec<String> = all()
-        .into_iter()
-        .filter(|frame| frame.refused.is_none() && frame.bytes[0] == 1)
-        .filter(|frame| {
-            let payload = &frame.bytes[7..frame.bytes.len() - 1];
-            Method::decode(payload).unwrap().has_content()
-        })
-        .map(|frame| frame.name)
-        .collect();
-    let mut names: Vec<&str> = with_content.iter().map(String::as_str).collect();
-    names.sort_unstable();
-    let expected = [
-        "basic.deliver",
-        "basic.get-ok",
-        "basic.publish",
-        "basic.publish-latin1",
-        "basic.return",
-    ];
-    assert_eq!(names, expected);
 }
