@@ -19,8 +19,8 @@ use crate::protocols::amqp091::codec::wire::put_long;
 /// What to change; the default changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rewrite<'a> {
-    /// Headers to set, each name once. A name that is there keeps its first place and loses its repetitions; a
-    /// new one is appended.
+    /// Headers to set, each name once. A name that is there keeps its first place and loses its
+    /// repetitions; a new one is appended.
     pub set_headers: &'a [(&'a [u8], FieldValue)],
     /// Headers to remove. A table that becomes empty by it goes, too.
     pub remove_headers: &'a [&'a [u8]],
