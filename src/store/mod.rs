@@ -1,1 +1,5 @@
 //! Durability: what `core::store` asks for, kept in memory or in the embedded log.
+
+mod format;
+
+pub mod memory;

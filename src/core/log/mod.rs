@@ -1,0 +1,5 @@
+//! The log as core sees it: records, and the store that keeps them.
+
+pub mod record;
+
+pub mod store;

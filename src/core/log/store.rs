@@ -1,0 +1,220 @@
+//! What core asks of a store (SEMANTICS §14). One contract suite holds every implementation to it:
+//! `store::contract`.
+//!
+//! Reading bodies back, spilling an index, large bodies in files, stream segments and fencing join this
+//! trait with the features that need them; nothing here assumes that a store is local.
+
+use std::sync::Arc;
+
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::Record;
+use crate::core::model::ids::Identity;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::Shard;
+use crate::core::model::time::CoreTime;
+
+/// What a store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Number of shards, 1 to 255. A shard has an order, a watermark and a failure of its own.
+    pub shards: u8,
+    /// Most bytes that one commit holds: a longer append spans several, in order.
+    pub frame_max_bytes: usize,
+}
+
+/// How far a shard is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watermark {
+    /// Every record up to this number survives a power cut; 0 = none yet.
+    Durable(u64),
+    /// A sync failed. Nothing above the last watermark will ever be confirmed, and the process must stop.
+    Failed,
+}
+
+impl Watermark {
+    /// Whether the record at `lsn` is on disk.
+    pub fn covers(self, lsn: Lsn) -> bool {
+        matches!(self, Self::Durable(upto) if upto >= lsn.number())
+    }
+}
+
+/// Whoever waits for a watermark.
+pub trait Waiter: Send + Sync {
+    /// The watermark of `shard` reached what was waited for, or the shard failed. Called from the
+    /// store's thread without its lock; must be quick and must not call the store.
+    fn watermark_moved(&self, shard: Shard);
+}
+
+/// Why an append was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Too much waits to be written. Nothing was taken; append again when the watermark has moved.
+    #[error("the log has too much to write")]
+    Busy,
+    /// The disk is full, or its floor is reached. Settling is still possible.
+    #[error("no space left for the log")]
+    Full,
+    /// The log has failed and takes nothing more.
+    #[error("the log has failed")]
+    Failed,
+}
+
+/// Why a store cannot be opened, read or checkpointed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the data dir.
+    #[error("data dir {path} is in use by another process")]
+    Locked {
+        /// The data dir.
+        path: String,
+    },
+    /// A later version wrote it.
+    #[error("data dir {path} has format {found}, this version reads up to {known}")]
+    NewerFormat {
+        /// The data dir.
+        path: String,
+        /// Its format.
+        found: u32,
+        /// The newest that this version reads.
+        known: u32,
+    },
+    /// The system refused.
+    #[error("{action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is on disk cannot be what was written.
+    #[error("{path} is damaged: {what}")]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// What a scan found at the end of a shard's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// The last record, none in an empty log.
+    pub last: Option<Lsn>,
+    /// The latest core time in the log.
+    pub latest: CoreTime,
+    /// Whether the last thing written was a clean stop.
+    pub clean_stop: bool,
+}
+
+/// References that ended without a record that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead {
+    /// The entry.
+    pub entry: EntryRef,
+    /// Chunk records right before `entry.message` that its body is in.
+    pub chunks: u32,
+}
+
+/// How much room the log takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of the files that hold records, spare ones included.
+    pub log_bytes: u64,
+    /// Number of segments with records.
+    pub segments: u64,
+    /// References that hold a segment.
+    pub references: u64,
+    /// Bytes that wait to be written.
+    pub pending_bytes: u64,
+}
+
+/// A durable, ordered log with a catalog's checkpoint beside it.
+///
+/// Every method may be called from any thread, does no waiting of its own on the caller's thread beyond
+/// a short lock (except [`Store::load`], [`Store::scan`], [`Store::checkpoint`] and [`Store::close`],
+/// which do IO), and may be called with queue locks held: lock order is queue → log.
+pub trait Store: Send + Sync {
+    /// What this store can do; constant.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Who this store is; constant for one start.
+    fn identity(&self) -> Identity;
+
+    /// Hands over every key and value of the shard's newest catalog checkpoint, in any order, and says up
+    /// to which LSN it absorbed [`Record::Catalog`]s. None: there is no checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the checkpoint cannot be read.
+    fn load(
+        &self,
+        shard: Shard,
+        visit: &mut dyn FnMut(&str, &[u8]),
+    ) -> Result<Option<Lsn>, StoreError>;
+
+    /// Replays what the log still holds, in LSN order, before the first append. LSNs may have gaps
+    /// (recycled segments). References are counted as [`Store::append`] does.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    fn scan(
+        &self,
+        shard: Shard,
+        visit: &mut dyn FnMut(Lsn, Record<'_>),
+    ) -> Result<Scanned, StoreError>;
+
+    /// Appends records in order and at once: their LSNs are consecutive, the first is returned. They are
+    /// durable when the watermark has passed the last one's.
+    ///
+    /// References: a publish holds its segment once per entry (its chunks too), a move once per target,
+    /// and its message once more per target. [`Record::Settle`] and the source of a [`Record::Move`]
+    /// release what they name. An elidable publish all of whose entries are settled before it was written
+    /// becomes a tombstone, and its settles are not written either.
+    ///
+    /// `records` is called under the log's lock: it must not call the store.
+    ///
+    /// # Errors
+    /// [`AppendError`]; then nothing was appended. `urgent` appends (settles, moves, counters, catalog)
+    /// are not refused for [`AppendError::Busy`], and may use the reserve that [`AppendError::Full`] keeps.
+    fn append<'a>(
+        &self,
+        shard: Shard,
+        now: CoreTime,
+        urgent: bool,
+        records: &mut dyn Iterator<Item = Record<'a>>,
+    ) -> Result<Lsn, AppendError>;
+
+    /// How far the shard is on disk. One atomic load.
+    fn watermark(&self, shard: Shard) -> Watermark;
+
+    /// Calls `waiter` once when the watermark has reached `lsn`, or has failed; at once if so already.
+    /// Registered under the log's lock, so no move of the watermark is missed.
+    fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>);
+
+    /// References that ended without a record: the queue was deleted, or recovery found no home for them.
+    fn dead(&self, dead: &[Dead]);
+
+    /// Makes the catalog as of `upto` durable: `changes` (key, value or deleted) are those since the last
+    /// checkpoint. Catalog records up to `upto` then hold no segment.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the earlier checkpoint then still holds.
+    fn checkpoint(
+        &self,
+        shard: Shard,
+        upto: Lsn,
+        changes: &mut dyn Iterator<Item = (&str, Option<&[u8]>)>,
+    ) -> Result<(), StoreError>;
+
+    /// How much room the log takes now.
+    fn space(&self) -> Space;
+
+    /// Writes what is pending and a clean-stop mark, syncs, and stops. Later appends fail.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the last sync failed.
+    fn close(&self, now: CoreTime) -> Result<(), StoreError>;
+}

@@ -1,0 +1,13 @@
+//! The nouns: what a message, a name, an instant is.
+
+pub mod ids;
+
+pub mod time;
+
+pub mod names;
+
+pub mod value;
+
+pub mod message;
+
+pub mod overlay;

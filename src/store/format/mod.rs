@@ -1,0 +1,13 @@
+//! How records are written: format 1, the same in every store (`docs/format.md` has it byte by byte).
+
+mod decode;
+mod encode;
+mod kind;
+mod varint;
+
+pub(crate) use decode::DecodeError;
+pub(crate) use decode::decode;
+pub(crate) use decode::split;
+pub(crate) use encode::HEADER_BYTES;
+pub(crate) use encode::TOMBSTONE;
+pub(crate) use encode::encode;
