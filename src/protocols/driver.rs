@@ -59,6 +59,8 @@ enum Step {
     Login(Result<Identity, LoginError>),
     Read(usize),
     Deadline,
+    /// The output has room again.
+    Again,
     Gone,
 }
 
@@ -73,6 +75,8 @@ struct Connection<S, IO> {
     /// Whole frames may stand in the input, because the session had to wait: no read brings them back.
     held: bool,
     out: WriteBuf,
+    /// Something was written since the session last took: it may have more.
+    again: bool,
     login: Option<Login>,
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
     /// None once the session was told.
@@ -102,6 +106,7 @@ where
         input: BytesMut::new(),
         held: false,
         out: WriteBuf::new(),
+        again: false,
         login: None,
         timer: None,
         stop,
@@ -126,7 +131,7 @@ where
         loop {
             let step = poll_fn(|cx| self.poll_step(cx)).await;
             let now = self.now();
-            let busy = matches!(step, Step::Read(_) | Step::Event(_));
+            let busy = matches!(step, Step::Read(_) | Step::Event(_) | Step::Again);
             let flow = match step {
                 Step::Stop => {
                     self.stop = None;
@@ -136,6 +141,7 @@ where
                     self.wrote(n);
                     Flow::Continue
                 }
+                Step::Again => Flow::Continue,
                 Step::Event(event) => self.on_events(event, now),
                 Step::Login(login) => {
                     self.login = None;
@@ -153,6 +159,7 @@ where
                 self.write_last().await;
                 return End::Closed;
             }
+            self.again = false;
             if self.pull(now) == Flow::Close {
                 self.write_last().await;
                 return End::Closed;
@@ -237,6 +244,9 @@ where
         if self.poll_timer(cx).is_ready() {
             return Poll::Ready(Step::Deadline);
         }
+        if self.again && self.out.is_empty() {
+            return Poll::Ready(Step::Again);
+        }
         Poll::Pending
     }
 
@@ -264,6 +274,7 @@ where
 
     fn wrote(&mut self, n: usize) {
         self.out.advance(n);
+        self.again = true;
         self.shared.metrics.writes.inc();
         self.shared.metrics.write_bytes.inc_by(n as u64);
     }
@@ -320,6 +331,7 @@ where
                     | Step::Login(_)
                     | Step::Read(_)
                     | Step::Deadline
+                    | Step::Again
                     | Step::Gone => return,
                 }
             }
