@@ -1,0 +1,3 @@
+//! The broker from outside its crate: one binary, a module per subject.
+
+mod core;
