@@ -184,7 +184,11 @@ struct Slot {
 impl Slot {
     fn lsn(&self) -> Option<Lsn> {
         let id = self.id.load(Ordering::Relaxed);
-        if id & TRANSIENT == TRANSIENT { None } else { Lsn::from_raw(id) }
+        if id & TRANSIENT == TRANSIENT {
+            None
+        } else {
+            Lsn::from_raw(id)
+        }
     }
 
     fn body_len(&self) -> usize {
