@@ -18,3 +18,5 @@ pub use listener::Listener;
 pub use listener::bind;
 pub use runtime::Runtime;
 pub use tcp::tune;
+
+pub mod buffer;
