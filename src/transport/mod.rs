@@ -2,6 +2,7 @@
 
 mod clock;
 mod detect;
+pub mod http;
 mod limits;
 mod listener;
 mod runtime;
