@@ -3,3 +3,11 @@
 pub mod ids;
 
 pub mod time;
+
+pub mod names;
+
+pub mod value;
+
+pub mod message;
+
+pub mod overlay;

@@ -1,0 +1,66 @@
+//! What an operation on a queue leaves to be done once its lock is free: records, dead letters, wakes.
+
+use std::sync::Arc;
+
+use crate::core::inbox::Event;
+use crate::core::inbox::Inbox;
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::GrantedEntry;
+use crate::core::log::record::SettleKind;
+use crate::core::model::ids::Lsn;
+use crate::core::model::message::Message;
+use crate::core::model::overlay::Cause;
+use crate::core::model::overlay::Overlay;
+use crate::core::model::time::CoreTime;
+
+/// An entry on its way to a dead-letter target: the mover holds it in its queue until it has arrived.
+#[derive(Clone, Debug)]
+pub(in crate::core) struct Doomed {
+    pub(in crate::core) seq: u64,
+    pub(in crate::core) cause: Cause,
+    pub(in crate::core) message: Message,
+    pub(in crate::core) overlay: Option<Arc<Overlay>>,
+    pub(in crate::core) reference: Option<EntryRef>,
+    /// Whether a consumer had it since it came here: a cycle with a delivery in it has no hop limit.
+    pub(in crate::core) was_delivered: bool,
+}
+
+/// The counters of an entry, to be logged.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core) struct Counted {
+    pub(in crate::core) entry: Lsn,
+    pub(in crate::core) acquired: u16,
+    pub(in crate::core) failed: u16,
+}
+
+/// Filled under the lock of a queue, carried out by `Core` without it.
+#[derive(Debug, Default)]
+pub(in crate::core) struct Effects {
+    /// Left the queue for good; runs of one kind are one record.
+    pub(in crate::core) settled: Vec<(SettleKind, EntryRef)>,
+    pub(in crate::core) doomed: Vec<Doomed>,
+    pub(in crate::core) granted: Vec<(CoreTime, GrantedEntry)>,
+    pub(in crate::core) counted: Vec<Counted>,
+    pub(in crate::core) wakes: Vec<(Arc<Inbox>, Event)>,
+    /// The queue wants its timer at this time.
+    pub(in crate::core) due: Option<CoreTime>,
+    /// Entries that were dropped, and why: for the metrics.
+    pub(in crate::core) dropped: Vec<(SettleKind, u64)>,
+}
+
+impl Effects {
+    /// Counts `n` drops.
+    pub(in crate::core) fn drop_for(&mut self, kind: SettleKind, n: u64) {
+        match self.dropped.iter_mut().find(|(k, _)| *k == kind) {
+            Some((_, count)) => *count += n,
+            None => self.dropped.push((kind, n)),
+        }
+    }
+
+    /// Posts the events, in order.
+    pub(in crate::core) fn wake(&mut self) {
+        for (inbox, event) in self.wakes.drain(..) {
+            inbox.post(event);
+        }
+    }
+}

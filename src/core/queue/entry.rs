@@ -1,0 +1,132 @@
+//! An entry: one message in one queue.
+
+use std::sync::Arc;
+
+use crate::core::log::record::EntryRef;
+use crate::core::model::ids::Lsn;
+use crate::core::model::message::Message;
+use crate::core::model::message::MessageBatch;
+use crate::core::model::overlay::Overlay;
+use crate::core::model::time::CoreTime;
+
+/// What an entry is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum EntryState {
+    /// Waits to be taken.
+    Ready,
+    /// Leased.
+    Leased,
+    /// On its way to a dead-letter target: the mover holds it.
+    Moving,
+    /// Settled; only its place is left until its chunk goes.
+    Gone,
+}
+
+/// One message in one queue.
+///
+/// INVARIANT: 32 bytes (DESIGN §2): a deep queue is millions of them.
+#[derive(Debug)]
+pub(in crate::core) struct Entry {
+    /// None once it is gone.
+    batch: Option<Arc<MessageBatch>>,
+    /// LSN of the record that put it here; none = transient here.
+    pub(in crate::core) lsn: Option<Lsn>,
+    /// In milliseconds since the epoch, 0 = never.
+    pub(in crate::core) expiry_ms: u64,
+    index: u16,
+    /// Times leased, saturating.
+    pub(in crate::core) acquired: u16,
+    /// Counted releases, saturating.
+    pub(in crate::core) failed: u16,
+    pub(in crate::core) state: EntryState,
+    /// Whether the queue's side table has more about it.
+    pub(in crate::core) has_extra: bool,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 32);
+
+impl Entry {
+    /// A ready entry that was never taken.
+    pub(in crate::core) fn new(message: Message, lsn: Option<Lsn>, expiry_ms: u64) -> Self {
+        let (batch, index) = message.into_parts();
+        Self {
+            batch: Some(batch),
+            lsn,
+            expiry_ms,
+            index,
+            acquired: 0,
+            failed: 0,
+            state: EntryState::Ready,
+            has_extra: false,
+        }
+    }
+
+    /// A handle on the message; none once the entry is gone.
+    pub(in crate::core) fn message(&self) -> Option<Message> {
+        self.batch
+            .as_ref()
+            .map(|batch| Message::from_parts(Arc::clone(batch), self.index))
+    }
+
+    /// Takes the message out: the entry is gone.
+    pub(in crate::core) fn take_message(&mut self) -> Option<Message> {
+        self.state = EntryState::Gone;
+        self.batch
+            .take()
+            .map(|batch| Message::from_parts(batch, self.index))
+    }
+
+    /// How the log names it; none if the log does not hold it.
+    pub(in crate::core) fn reference(&self) -> Option<EntryRef> {
+        let entry = self.lsn?;
+        let message = self.batch.as_ref()?.lsn_of(self.index)?;
+        Some(EntryRef { entry, message })
+    }
+
+    /// Whether its time is over.
+    pub(in crate::core) fn is_expired(&self, now: CoreTime) -> bool {
+        self.expiry_ms != 0 && self.expiry_ms <= now.as_ms()
+    }
+
+    /// Length of the body in bytes, 0 once it is gone.
+    pub(in crate::core) fn body_len(&self) -> u64 {
+        self.batch
+            .as_ref()
+            .map_or(0, |batch| batch.body_len_of(self.index) as u64)
+    }
+}
+
+/// What few entries have.
+#[derive(Clone, Debug, Default)]
+pub(in crate::core) struct Extra {
+    /// Changed and added properties.
+    pub(in crate::core) overlay: Option<Arc<Overlay>>,
+    /// When it was first leased with a deadline.
+    pub(in crate::core) first_received: Option<CoreTime>,
+}
+
+/// An entry as its taker sees it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its place in the queue: what a settle names.
+    pub seq: u64,
+    /// Times leased, this one included: what a settle names.
+    pub attempt: u16,
+    /// Counted releases so far.
+    pub failed: u16,
+    /// The message.
+    pub message: Message,
+    /// What the entry changes about the message.
+    pub overlay: Option<Arc<Overlay>>,
+    /// LSN of the record that put it into the queue; none = transient.
+    pub lsn: Option<Lsn>,
+    /// When it was first leased with a deadline, this time included.
+    pub first_received: Option<CoreTime>,
+}
+
+impl Delivery {
+    /// Whether somebody may have seen it before.
+    pub fn is_redelivered(&self) -> bool {
+        self.attempt > 1
+    }
+}

@@ -1,0 +1,165 @@
+//! A queue: an ordered set of entries with competing takers.
+//!
+//! Plain state under a short mutex that is held per batch (DESIGN §3.2). Everything that reaches beyond
+//! the queue (log records, dead letters, wakes) is left in `Effects` for `Core` to carry out.
+
+pub mod settings;
+
+pub mod entry;
+
+pub mod take;
+
+pub mod settle;
+
+mod ring;
+
+pub(in crate::core) mod consumers;
+
+pub(in crate::core) mod effects;
+
+pub(in crate::core) mod state;
+
+mod timer;
+
+pub mod clear;
+
+pub(in crate::core) mod restore;
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
+
+use crate::core::inbox::Inbox;
+use crate::core::model::ids::QueueId;
+use crate::core::model::ids::Shard;
+use crate::core::model::names::QueueName;
+use crate::core::model::names::VhostName;
+use crate::core::queue::consumers::ConsumerSlot;
+use crate::core::queue::settings::QueueSettings;
+use crate::core::queue::state::QueueState;
+
+/// A queue of a vhost.
+pub struct Queue {
+    id: QueueId,
+    name: QueueName,
+    vhost: VhostName,
+    shard: Shard,
+    state: Mutex<QueueState>,
+}
+
+/// What a queue holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries that can be taken.
+    pub ready: u64,
+    /// Bytes of their bodies.
+    pub ready_bytes: u64,
+    /// Leased entries, all kinds of lease.
+    pub leased: u64,
+    /// Entries that nobody may take yet.
+    pub delayed: u64,
+    /// Consumers.
+    pub consumers: u64,
+}
+
+impl Queue {
+    pub(in crate::core) fn new(
+        id: QueueId,
+        name: QueueName,
+        vhost: VhostName,
+        shard: Shard,
+        settings: QueueSettings,
+    ) -> Arc<Self> {
+        let state = Mutex::new(QueueState::new(Arc::new(settings)));
+        Arc::new(Self {
+            id,
+            name,
+            vhost,
+            shard,
+            state,
+        })
+    }
+
+    /// Its id, never given to another queue.
+    pub fn id(&self) -> QueueId {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &QueueName {
+        &self.name
+    }
+
+    /// The vhost that it is in.
+    pub fn vhost(&self) -> &VhostName {
+        &self.vhost
+    }
+
+    /// The shard of the log that its records go to.
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// What holds here now.
+    pub fn settings(&self) -> Arc<QueueSettings> {
+        Arc::clone(self.state.lock().settings())
+    }
+
+    /// What it holds now.
+    pub fn counts(&self) -> Counts {
+        let state = self.state.lock();
+        Counts {
+            ready: state.ready,
+            ready_bytes: state.ready_bytes,
+            leased: state.leased,
+            delayed: state.delayed.len() as u64,
+            consumers: state.consumers.visible() as u64,
+        }
+    }
+
+    pub(in crate::core) fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock()
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A consumer of a queue: its right to wait there. Dropping it does not unsubscribe; its session does.
+#[derive(Debug)]
+pub struct Consumer {
+    pub(in crate::core) queue: Arc<Queue>,
+    pub(in crate::core) slot: ConsumerSlot,
+}
+
+impl Consumer {
+    /// The queue that it takes from.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    pub(in crate::core) fn add(
+        queue: &Arc<Queue>,
+        inbox: &Arc<Inbox>,
+        key: u64,
+        visible: bool,
+    ) -> Option<Self> {
+        let mut state = queue.lock();
+        if state.is_deleted() {
+            return None;
+        }
+        let slot = state.consumers.add(inbox, key, visible);
+        Some(Self {
+            queue: Arc::clone(queue),
+            slot,
+        })
+    }
+}

@@ -1,0 +1,380 @@
+//! A queue's plain state: what its lock guards. Nothing here calls anybody else; what is left to do
+//! goes into [`Effects`].
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::SettleKind;
+use crate::core::model::ids::Lsn;
+use crate::core::model::message::Message;
+use crate::core::model::overlay::Cause;
+use crate::core::model::overlay::Overlay;
+use crate::core::model::time::CoreTime;
+use crate::core::queue::consumers::Consumers;
+use crate::core::queue::effects::Doomed;
+use crate::core::queue::effects::Effects;
+use crate::core::queue::entry::Entry;
+use crate::core::queue::entry::EntryState;
+use crate::core::queue::entry::Extra;
+use crate::core::queue::ring::Ring;
+use crate::core::queue::settings::QueueSettings;
+
+/// An entry that nobody may take yet. It gets its sequence when its time has come.
+#[derive(Debug)]
+pub(in crate::core) struct Delayed {
+    pub(in crate::core) entry: Entry,
+    pub(in crate::core) extra: Extra,
+}
+
+#[derive(Debug)]
+pub(in crate::core) struct QueueState {
+    pub(in crate::core) settings: Arc<QueueSettings>,
+    pub(in crate::core) ring: Ring,
+    /// Ready entries below the ring's cursor: released ones, back at their old place.
+    pub(in crate::core) returned: BTreeSet<u64>,
+    pub(in crate::core) delayed: BTreeMap<(CoreTime, u64), Delayed>,
+    delayed_serial: u64,
+    pub(in crate::core) extras: HashMap<u64, Extra>,
+    /// Leases with a deadline, by time and by entry.
+    pub(in crate::core) deadlines: BTreeSet<(CoreTime, u64)>,
+    pub(in crate::core) deadline_of: HashMap<u64, CoreTime>,
+    /// Entries with a lease that recovery restored, for whoever names them by LSN.
+    pub(in crate::core) restored: HashMap<Lsn, u64>,
+    /// Nothing expires before.
+    pub(in crate::core) expiry_due: Option<CoreTime>,
+    /// Dead letters whose target refused: the mover has them, and tries again at `retry_due`.
+    pub(in crate::core) stranded: VecDeque<Doomed>,
+    pub(in crate::core) retry_due: Option<CoreTime>,
+    pub(in crate::core) ready: u64,
+    pub(in crate::core) ready_bytes: u64,
+    pub(in crate::core) leased: u64,
+    pub(in crate::core) consumers: Consumers,
+    /// What the core's timer holds for this queue.
+    pub(in crate::core) timer: Option<CoreTime>,
+    pub(in crate::core) deleted: bool,
+    /// The record that declared the queue, if this start wrote it.
+    pub(in crate::core) declared: Option<Lsn>,
+}
+
+impl QueueState {
+    pub(in crate::core) fn new(settings: Arc<QueueSettings>) -> Self {
+        Self {
+            settings,
+            ring: Ring::new(),
+            returned: BTreeSet::new(),
+            delayed: BTreeMap::new(),
+            delayed_serial: 0,
+            extras: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: HashMap::new(),
+            restored: HashMap::new(),
+            expiry_due: None,
+            stranded: VecDeque::new(),
+            retry_due: None,
+            ready: 0,
+            ready_bytes: 0,
+            leased: 0,
+            consumers: Consumers::default(),
+            timer: None,
+            deleted: false,
+            declared: None,
+        }
+    }
+
+    /// What holds here.
+    pub(in crate::core) fn settings(&self) -> &Arc<QueueSettings> {
+        &self.settings
+    }
+
+    /// Whether the queue is gone.
+    pub(in crate::core) fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
+    /// Entries that can be taken.
+    pub(in crate::core) fn ready_count(&self) -> u64 {
+        self.ready
+    }
+
+    /// Consumers that clients see.
+    pub(in crate::core) fn consumer_count(&self) -> usize {
+        self.consumers.visible()
+    }
+
+    /// Other rules hold from now on; entries keep the expiry that they got when they came.
+    pub(in crate::core) fn apply_settings(
+        &mut self,
+        settings: QueueSettings,
+        now: CoreTime,
+        effects: &mut Effects,
+    ) {
+        self.settings = Arc::new(settings);
+        self.after_push(now, effects);
+    }
+
+    /// Whether another message of `bytes` fits beside `more` that were let in just now.
+    pub(in crate::core) fn has_room(&self, more: u64, more_bytes: u64, bytes: u64) -> bool {
+        let fits = |limit: Option<u64>, used: u64| limit.is_none_or(|limit| used <= limit);
+        fits(self.settings.max_length, self.length() + more + 1)
+            && fits(
+                self.settings.max_length_bytes,
+                self.ready_bytes + more_bytes + bytes,
+            )
+    }
+
+    /// What counts towards `max_length`: ready entries, and dead letters that found no place yet.
+    fn length(&self) -> u64 {
+        self.ready + self.stranded.len() as u64
+    }
+
+    /// When an entry of `message` expires here, in milliseconds since the epoch, 0 = never.
+    pub(in crate::core) fn expiry_of(
+        &self,
+        message: &Message,
+        without_expiration: bool,
+        now: CoreTime,
+    ) -> u64 {
+        let own = if without_expiration {
+            None
+        } else {
+            message.expiration_ms()
+        };
+        let ttl = self.settings.ttl_ms(own).map(|ttl| (now + ttl).as_ms());
+        let retention = self.retention_end(message);
+        ttl.into_iter()
+            .chain(retention)
+            .min()
+            .map_or(0, |ms| ms.max(1))
+    }
+
+    fn retention_end(&self, message: &Message) -> Option<u64> {
+        self.settings
+            .retention_ms
+            .map(|retention| (message.enqueued_at() + retention).as_ms())
+    }
+
+    /// Puts an entry in: ready, or delayed until `not_before`.
+    pub(in crate::core) fn push(
+        &mut self,
+        entry: Entry,
+        extra: Extra,
+        not_before: Option<CoreTime>,
+        now: CoreTime,
+    ) {
+        match not_before {
+            Some(due) if due > now => {
+                self.delayed_serial += 1;
+                self.delayed
+                    .insert((due, self.delayed_serial), Delayed { entry, extra });
+            }
+            _ => {
+                self.push_ready(entry, extra);
+            }
+        }
+    }
+
+    /// Puts a ready entry at the end.
+    pub(in crate::core) fn push_ready(&mut self, mut entry: Entry, extra: Extra) -> u64 {
+        self.ready += 1;
+        self.ready_bytes += entry.body_len();
+        self.expect_expiry(entry.expiry_ms);
+        entry.has_extra = extra.overlay.is_some() || extra.first_received.is_some();
+        let has_extra = entry.has_extra;
+        let seq = self.ring.push(entry);
+        if has_extra {
+            self.extras.insert(seq, extra);
+        }
+        seq
+    }
+
+    /// After a push: wakes a consumer, makes room, and asks for the timer.
+    pub(in crate::core) fn after_push(&mut self, now: CoreTime, effects: &mut Effects) {
+        self.drop_oldest(now, effects);
+        if self.ready > 0 {
+            effects.wakes.extend(self.consumers.wake_one());
+        }
+        self.ask_for_timer(effects);
+    }
+
+    /// x-max-length: stranded dead letters, then the oldest ready entries make room.
+    fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
+        let over = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used > limit);
+        while over(self.settings.max_length, self.length())
+            || over(self.settings.max_length_bytes, self.ready_bytes)
+        {
+            if let Some(stranded) = self.stranded.pop_front() {
+                self.remove_for(stranded.seq, stranded.cause.settle_kind(), effects);
+                continue;
+            }
+            let Some(seq) = self.next_ready() else { return };
+            let expired = self
+                .ring
+                .get(seq)
+                .is_some_and(|entry| entry.is_expired(now));
+            self.doom_ready(
+                seq,
+                if expired {
+                    Cause::Expired
+                } else {
+                    Cause::MaxLength
+                },
+                effects,
+            );
+        }
+    }
+
+    /// The entry that goes next: the smaller of the first returned and the first new one.
+    pub(in crate::core) fn next_ready(&mut self) -> Option<u64> {
+        let new = self.ring.peek_new();
+        match (self.returned.first().copied(), new) {
+            (Some(returned), Some(new)) => Some(returned.min(new)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// A ready entry stops being ready; its state is the caller's to set.
+    pub(in crate::core) fn unready(&mut self, seq: u64) {
+        if self.ring.is_new(seq) {
+            if self.ring.peek_new() == Some(seq) {
+                self.ring.advance_past(seq);
+            }
+        } else {
+            self.returned.remove(&seq);
+        }
+        self.ready -= 1;
+        self.ready_bytes -= self.ring.get(seq).map_or(0, Entry::body_len);
+    }
+
+    /// An entry that was leased or moving is ready again, at its old place.
+    pub(in crate::core) fn make_ready(&mut self, seq: u64) {
+        let is_new = self.ring.is_new(seq);
+        let Some(entry) = self.ring.get_mut(seq) else {
+            return;
+        };
+        entry.state = EntryState::Ready;
+        let (bytes, expiry_ms) = (entry.body_len(), entry.expiry_ms);
+        self.ready += 1;
+        self.ready_bytes += bytes;
+        self.ring.note_expiry(seq, expiry_ms);
+        self.expect_expiry(expiry_ms);
+        if !is_new {
+            self.returned.insert(seq);
+        }
+    }
+
+    /// A ready entry leaves for a reason: to a dead-letter target, or for good.
+    pub(in crate::core) fn doom_ready(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
+        self.unready(seq);
+        self.doom(seq, cause, effects);
+    }
+
+    /// An entry that is not ready leaves for a reason.
+    pub(in crate::core) fn doom(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
+        let has_target = self.settings.dead_letter.contains_key(&cause);
+        let Some(entry) = self.ring.get_mut(seq) else {
+            return;
+        };
+        if !has_target {
+            self.remove_for(seq, cause.settle_kind(), effects);
+            return;
+        }
+        entry.state = EntryState::Moving;
+        let (Some(message), reference) = (entry.message(), entry.reference()) else {
+            return;
+        };
+        let was_delivered = entry.acquired > 0;
+        let overlay = self
+            .extras
+            .get(&seq)
+            .and_then(|extra| extra.overlay.clone());
+        effects.doomed.push(Doomed {
+            seq,
+            cause,
+            message,
+            overlay,
+            reference,
+            was_delivered,
+        });
+    }
+
+    /// Takes an entry that is not ready out for good.
+    pub(in crate::core) fn remove_for(
+        &mut self,
+        seq: u64,
+        kind: SettleKind,
+        effects: &mut Effects,
+    ) {
+        let Some(entry) = self.ring.get(seq) else {
+            return;
+        };
+        if let Some(reference) = entry.reference() {
+            effects.settled.push((kind, reference));
+        }
+        if entry.has_extra {
+            self.extras.remove(&seq);
+        }
+        self.ring.remove(seq);
+        if kind != SettleKind::Accepted {
+            effects.drop_for(kind, 1);
+        }
+    }
+
+    /// Why an entry whose expiry is over goes: dead-lettered as expired, or silently by retention.
+    pub(in crate::core) fn expire_ready(&mut self, seq: u64, effects: &mut Effects) {
+        let Some(entry) = self.ring.get(seq) else {
+            return;
+        };
+        let expiry_ms = entry.expiry_ms;
+        let retention = entry
+            .message()
+            .and_then(|message| self.retention_end(&message));
+        if retention == Some(expiry_ms) {
+            self.unready(seq);
+            self.remove_for(seq, SettleKind::Retention, effects);
+        } else {
+            self.doom_ready(seq, Cause::Expired, effects);
+        }
+    }
+
+    fn expect_expiry(&mut self, expiry_ms: u64) {
+        if expiry_ms != 0 {
+            let at = CoreTime::from_ms(expiry_ms);
+            self.expiry_due = Some(self.expiry_due.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// The earliest time at which something happens here by itself.
+    pub(in crate::core) fn next_due(&self) -> Option<CoreTime> {
+        let deadline = self.deadlines.first().map(|(due, _)| *due);
+        let delayed = self.delayed.first_key_value().map(|((due, _), _)| *due);
+        [deadline, delayed, self.expiry_due, self.retry_due]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Asks for the core's timer if it would come too late.
+    pub(in crate::core) fn ask_for_timer(&mut self, effects: &mut Effects) {
+        let Some(due) = self.next_due() else { return };
+        if self.timer.is_none_or(|timer| due < timer) {
+            self.timer = Some(due);
+            effects.due = Some(due);
+        }
+    }
+
+    /// How the log names an entry.
+    pub(in crate::core) fn reference_of(&self, seq: u64) -> Option<EntryRef> {
+        self.ring.get(seq).and_then(Entry::reference)
+    }
+
+    /// The overlay of an entry.
+    pub(in crate::core) fn overlay_of(&self, seq: u64) -> Option<Arc<Overlay>> {
+        self.extras
+            .get(&seq)
+            .and_then(|extra| extra.overlay.clone())
+    }
+}

@@ -1,0 +1,57 @@
+//! What happens in a queue by itself: leases lapse, delays end, entries expire.
+
+use crate::core::model::time::CoreTime;
+use crate::core::queue::effects::Doomed;
+use crate::core::queue::effects::Effects;
+use crate::core::queue::state::QueueState;
+
+impl QueueState {
+    /// Does what is due at `now`, and asks for the next timer.
+    pub(in crate::core) fn on_timer(&mut self, now: CoreTime, effects: &mut Effects) {
+        self.timer = None;
+        while let Some(&(due, seq)) = self.deadlines.first() {
+            if due > now {
+                break;
+            }
+            self.release(seq, true, now, effects);
+        }
+        while let Some(first) = self.delayed.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let delayed = first.remove();
+            self.push_ready(delayed.entry, delayed.extra);
+        }
+        if self.expiry_due.is_some_and(|due| due <= now) {
+            for seq in self.ring.expired(now) {
+                self.expire_ready(seq, effects);
+            }
+            self.expiry_due = self.ring.earliest_expiry();
+        }
+        if self.retry_due.is_some_and(|due| due <= now) {
+            self.retry_due = None;
+            effects.doomed.extend(self.stranded.drain(..));
+        }
+        self.after_push(now, effects);
+    }
+
+    /// The mover could not deliver these: they stay with it, nothing counted, until `retry`.
+    pub(in crate::core) fn strand(
+        &mut self,
+        doomed: Vec<Doomed>,
+        retry: CoreTime,
+        effects: &mut Effects,
+    ) {
+        if !doomed.is_empty() {
+            self.stranded.extend(doomed);
+            self.retry_due = Some(retry);
+            self.ask_for_timer(effects);
+        }
+    }
+
+    /// The mover has delivered this one: it is gone from here.
+    pub(in crate::core) fn moved(&mut self, seq: u64) {
+        self.extras.remove(&seq);
+        self.ring.remove(seq);
+    }
+}
