@@ -17,3 +17,25 @@ pub mod model;
 pub mod receipt;
 
 pub mod types;
+
+use serde_json::Value;
+
+use crate::aws::gateway::Caller;
+use crate::aws::gateway::Gateway;
+use crate::aws::wire::AwsError;
+
+/// Runs one operation.
+///
+/// # Errors
+/// What AWS answers.
+pub async fn call(
+    gateway: &Gateway,
+    caller: &Caller,
+    operation: &str,
+    input: Value,
+) -> Result<Value, AwsError> {
+    let _ = (gateway, caller, input);
+    Err(errors::unsupported(format!(
+        "{operation} is not supported."
+    )))
+}
