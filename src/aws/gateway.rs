@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::auth::AccessKey;
@@ -16,9 +15,12 @@ use crate::aws::config::CredentialsMode;
 use crate::aws::config::DEFAULT_ACCOUNT;
 use crate::aws::sigv4::Credential;
 use crate::aws::sqs::address::is_account;
+use crate::aws::sqs::recent::Recent;
 use crate::aws::wire::AwsError;
 use crate::aws::wire::error::ACCESS_DENIED;
+use crate::core::Core;
 use crate::transport::Clock;
+use crate::transport::Runtime;
 
 /// Memory for request bodies that are being read, over all connections, in KiB: 64 MiB. A request
 /// that finds none left waits, so many slow senders cannot take more.
@@ -26,14 +28,18 @@ const BODY_MEMORY_KIB: usize = 64 * 1024;
 
 /// The gateway's context, shared by all connections.
 pub struct Gateway {
+    /// The broker.
+    pub core: Core,
     /// Users, keys and permissions.
     pub auth: Arc<Auth>,
     /// The time.
     pub clock: Arc<Clock>,
     /// The section `aws`.
     pub config: AwsConfig,
-    /// Ends long polls and connections at shutdown.
-    pub stop: CancellationToken,
+    /// Starts tasks, and ends long polls and connections at shutdown.
+    pub runtime: Runtime,
+    /// Deletes and purges of the last minute.
+    pub recent: Recent,
     pub(in crate::aws) body_memory: Arc<Semaphore>,
 }
 
@@ -58,21 +64,25 @@ impl Gateway {
     /// The gateway of a broker.
     #[must_use]
     pub fn new(
+        core: Core,
         auth: Arc<Auth>,
         clock: Arc<Clock>,
         config: AwsConfig,
-        stop: CancellationToken,
+        runtime: Runtime,
     ) -> Self {
         if config.credentials == CredentialsMode::Any {
             tracing::warn!(
                 "aws.credentials = \"any\": requests are not verified, every key is good"
             );
         }
+        let recent = Recent::new(&config);
         Self {
+            core,
             auth,
             clock,
             config,
-            stop,
+            runtime,
+            recent,
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
         }
     }

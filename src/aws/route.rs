@@ -23,8 +23,8 @@ use hyper::header::CONTENT_TYPE;
 use hyper::header::HOST;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
@@ -53,6 +53,7 @@ use crate::aws::wire::query::Form;
 use crate::aws::wire::shape::Operation;
 use crate::aws::wire::shape::ServiceModel;
 use crate::aws::wire::xml;
+use crate::transport::Runtime;
 
 /// Services of the gateway.
 static SERVICES: [&ServiceModel; 1] = [&sqs::model::SQS];
@@ -65,6 +66,21 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// Requests at once on an HTTP/2 connection: long polls each hold one.
 const MAX_STREAMS: u32 = 256;
 
+/// Starts the streams of an HTTP/2 connection where shutdown knows them.
+#[derive(Clone)]
+struct Tracked(Runtime);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        // Nobody joins it: the tracker waits for it.
+        drop(self.0.spawn(task));
+    }
+}
+
 type Answer = Response<Full<Bytes>>;
 
 /// Serves one accepted connection until the peer closes it or the gateway stops. Speaks HTTP/1.1, and
@@ -73,12 +89,13 @@ pub async fn serve_connection<I>(io: I, peer: SocketAddr, is_tls: bool, gateway:
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stop = gateway.stop.clone();
+    let stop = gateway.runtime.stop_token().clone();
+    let executor = Tracked(gateway.runtime.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Arc::clone(&gateway);
         async move { Ok::<_, Infallible>(handle(&gateway, peer, is_tls, request).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(executor);
     builder
         .http1()
         .timer(TokioTimer::new())

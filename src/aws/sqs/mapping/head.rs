@@ -27,16 +27,26 @@ impl SqsHead {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION, if self.was_base64 { WAS_BASE64 } else { 0 }];
-        put_short(&mut out, self.trace.as_deref().unwrap_or_default().as_bytes());
+        put_short(
+            &mut out,
+            self.trace.as_deref().unwrap_or_default().as_bytes(),
+        );
         // The rules of a message allow ten attributes, names and types of 256 characters, 1 MiB in all.
         out.push(u8::try_from(self.attributes.len()).unwrap_or(u8::MAX));
         for (name, value) in &self.attributes {
-            out.push(if value.binary_value.is_some() { BYTES } else { TEXT });
+            out.push(if value.binary_value.is_some() {
+                BYTES
+            } else {
+                TEXT
+            });
             put_short(&mut out, name.as_bytes());
             put_short(&mut out, value.data_type.as_bytes());
             match &value.binary_value {
                 Some(binary) => put_long(&mut out, &STANDARD.decode(binary).unwrap_or_default()),
-                None => put_long(&mut out, value.string_value.as_deref().unwrap_or_default().as_bytes()),
+                None => put_long(
+                    &mut out,
+                    value.string_value.as_deref().unwrap_or_default().as_bytes(),
+                ),
             }
         }
         out
@@ -127,10 +137,12 @@ mod tests {
 
     fn attribute() -> impl Strategy<Value = AttributeValue> {
         prop_oneof![
-            ("(String|Number)(\\.[a-z]{1,5})?", ".{1,20}").prop_map(|(data_type, text)| AttributeValue {
-                data_type,
-                string_value: Some(text),
-                ..AttributeValue::default()
+            ("(String|Number)(\\.[a-z]{1,5})?", ".{1,20}").prop_map(|(data_type, text)| {
+                AttributeValue {
+                    data_type,
+                    string_value: Some(text),
+                    ..AttributeValue::default()
+                }
             }),
             proptest::collection::vec(any::<u8>(), 1..20).prop_map(|bytes| AttributeValue {
                 data_type: "Binary".to_owned(),

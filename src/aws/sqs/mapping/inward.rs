@@ -80,7 +80,10 @@ fn typed(value: &AttributeValue) -> Option<Value> {
         return Some(Value::Bytes(Bytes::from(STANDARD.decode(binary).ok()?)));
     }
     let text = value.string_value.as_deref()?;
-    let (base, label) = value.data_type.split_once('.').unwrap_or((&value.data_type, ""));
+    let (base, label) = value
+        .data_type
+        .split_once('.')
+        .unwrap_or((&value.data_type, ""));
     if base != "Number" {
         return Some(Value::Text(text.into()));
     }
@@ -103,7 +106,9 @@ fn typed(value: &AttributeValue) -> Option<Value> {
 
 fn overflow(text: &str, properties: &mut Properties) {
     let Ok(Json::Object(members)) = serde_json::from_str(text) else {
-        return properties.application.push((OVERFLOW.into(), Value::Text(text.into())));
+        return properties
+            .application
+            .push((OVERFLOW.into(), Value::Text(text.into())));
     };
     for (name, value) in members {
         properties.application.push((name.into(), from_json(value)));
@@ -117,12 +122,19 @@ fn from_json(value: Json) -> Value {
         Json::Bool(value) => Value::Bool(value),
         Json::Number(number) => match number.as_i64() {
             Some(value) => Value::I64(value),
-            None => number.as_f64().map_or_else(|| Value::Number(number.to_string().into()), Value::F64),
+            None => number
+                .as_f64()
+                .map_or_else(|| Value::Number(number.to_string().into()), Value::F64),
         },
         Json::String(text) => Value::Text(text.into()),
         Json::Array(items) => Value::List(items.into_iter().map(from_json).collect()),
         Json::Object(members) => special(&members).unwrap_or_else(|| {
-            Value::Map(members.into_iter().map(|(name, value)| (name.into(), from_json(value))).collect())
+            Value::Map(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name.into(), from_json(value)))
+                    .collect(),
+            )
         }),
     }
 }
@@ -131,7 +143,9 @@ fn from_json(value: Json) -> Value {
 fn special(members: &serde_json::Map<String, Json>) -> Option<Value> {
     let (name, value) = members.iter().next().filter(|_| members.len() == 1)?;
     match name.as_str() {
-        "$bytes" => Some(Value::Bytes(Bytes::from(STANDARD.decode(value.as_str()?).ok()?))),
+        "$bytes" => Some(Value::Bytes(Bytes::from(
+            STANDARD.decode(value.as_str()?).ok()?,
+        ))),
         "$timestamp" => Some(Value::Timestamp(value.as_i64()?)),
         "$number" => Some(Value::Number(value.as_str()?.into())),
         _ => None,
@@ -141,12 +155,19 @@ fn special(members: &serde_json::Map<String, Json>) -> Option<Value> {
 /// What is stored of an SQS body: its kind, and its bytes where it is base64 that comes out the same
 /// when it is encoded again, so that an SQS receiver sees every character as it was sent.
 pub(in crate::aws::sqs) fn body(text: &str, head: &SqsHead) -> (BodyKind, Option<Vec<u8>>) {
-    let kind = match head.attributes.get(MESSAGE_TYPE).and_then(|value| value.string_value.as_deref()) {
+    let kind = match head
+        .attributes
+        .get(MESSAGE_TYPE)
+        .and_then(|value| value.string_value.as_deref())
+    {
         Some("byte") => BodyKind::Bytes,
         Some("object") => BodyKind::Object,
         Some(_) | None => return (BodyKind::Text, None),
     };
-    let decoded = STANDARD.decode(text).ok().filter(|bytes| STANDARD.encode(bytes) == text);
+    let decoded = STANDARD
+        .decode(text)
+        .ok()
+        .filter(|bytes| STANDARD.encode(bytes) == text);
     match decoded {
         Some(bytes) => (kind, Some(bytes)),
         None => (BodyKind::Text, None),
@@ -155,6 +176,9 @@ pub(in crate::aws::sqs) fn body(text: &str, head: &SqsHead) -> (BodyKind, Option
 
 /// The priority that an attribute carries back, 0 without one.
 pub(in crate::aws::sqs) fn priority(head: &SqsHead) -> u8 {
-    let text = head.attributes.get(PRIORITY).and_then(|value| value.string_value.as_deref());
+    let text = head
+        .attributes
+        .get(PRIORITY)
+        .and_then(|value| value.string_value.as_deref());
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }

@@ -20,6 +20,8 @@ mod outward;
 
 pub use head::SqsHead;
 pub use inward::SqsDecode;
+pub(in crate::aws::sqs) use inward::body;
+pub(in crate::aws::sqs) use inward::priority;
 pub use outward::Rendered;
 pub use outward::Renderer;
 

@@ -25,10 +25,10 @@ use crate::aws::sqs::message;
 use crate::aws::sqs::message::MAX_ATTRIBUTES;
 use crate::aws::sqs::types::AttributeValue;
 use crate::aws::sqs::types::AttributeValues;
+use crate::core::formats::Formats;
 use crate::core::model::message::BodyKind;
 use crate::core::model::message::Message;
 use crate::core::model::overlay::Overlay;
-use crate::core::model::value::Properties;
 use crate::core::model::value::Value;
 
 /// A message as an SQS receiver sees it.
@@ -45,7 +45,7 @@ pub struct Rendered {
 /// Renders messages for one receiver.
 pub struct Renderer<'a> {
     /// Decodes the heads of other doors.
-    pub properties: &'a dyn for<'m> Fn(&'m Message) -> &'m Properties,
+    pub formats: &'a Formats,
     /// Prints a queue's URL; the receiver's host decides.
     pub url: &'a dyn Fn(&str) -> String,
 }
@@ -54,7 +54,9 @@ impl Renderer<'_> {
     /// Renders a message and what its entry changes about it.
     #[must_use]
     pub fn render(&self, message: &Message, overlay: Option<&Overlay>) -> Rendered {
-        let changed = overlay.map(|overlay| overlay.properties.as_slice()).unwrap_or_default();
+        let changed = overlay
+            .map(|overlay| overlay.properties.as_slice())
+            .unwrap_or_default();
         if message.format() == SQS_FORMAT {
             return native(message, changed);
         }
@@ -63,7 +65,7 @@ impl Renderer<'_> {
         if let Some(kind) = kind {
             attributes.text(MESSAGE_TYPE, Some(kind));
         }
-        let properties = (self.properties)(message);
+        let properties = self.formats.properties(message);
         attributes.text(CORRELATION_ID, properties.correlation_id.as_deref());
         attributes.text(REPLY_TO_NAME, properties.reply_to.as_deref());
         let reply_url = properties.reply_to.as_deref().map(|name| (self.url)(name));
@@ -80,11 +82,18 @@ impl Renderer<'_> {
         if message.priority() != 0 {
             attributes.number(PRIORITY, "Number", message.priority().to_string());
         }
-        let kept = properties.application.iter().filter(|(name, _)| !changed.iter().any(|(n, _)| n == name));
+        let kept = properties
+            .application
+            .iter()
+            .filter(|(name, _)| !changed.iter().any(|(n, _)| n == name));
         for (name, value) in kept.chain(changed) {
             attributes.value(name, value);
         }
-        Rendered { body, attributes: attributes.finish(), trace: None }
+        Rendered {
+            body,
+            attributes: attributes.finish(),
+            trace: None,
+        }
     }
 }
 
@@ -92,7 +101,11 @@ impl Renderer<'_> {
 fn native(message: &Message, changed: &[(Box<str>, Value)]) -> Rendered {
     let head = SqsHead::decode(message.head());
     let bytes = message.body_bytes();
-    let body = if head.was_base64 { STANDARD.encode(&bytes) } else { String::from_utf8_lossy(&bytes).into_owned() };
+    let body = if head.was_base64 {
+        STANDARD.encode(&bytes)
+    } else {
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
     let mut attributes = Collector::default();
     for (name, value) in head.attributes {
         if !changed.iter().any(|(n, _)| **n == name) {
@@ -102,7 +115,11 @@ fn native(message: &Message, changed: &[(Box<str>, Value)]) -> Rendered {
     for (name, value) in changed {
         attributes.value(name, value);
     }
-    Rendered { body, attributes: attributes.finish(), trace: head.trace }
+    Rendered {
+        body,
+        attributes: attributes.finish(),
+        trace: head.trace,
+    }
 }
 
 /// Text that SQS can carry goes as it is; everything else as base64, with the word that says so.
@@ -135,7 +152,9 @@ impl Collector {
     fn text(&mut self, name: &str, text: Option<&str>) {
         match text {
             None | Some("") => {}
-            Some(text) if text.chars().all(message::is_allowed) => self.string(name, "String", text.to_owned()),
+            Some(text) if text.chars().all(message::is_allowed) => {
+                self.string(name, "String", text.to_owned())
+            }
             Some(text) => self.spill(name, &Value::Text(text.into())),
         }
     }
@@ -170,24 +189,36 @@ impl Collector {
                 };
                 self.add(name.to_owned(), value);
             }
-            Value::Text(_) | Value::Bytes(_) | Value::Null | Value::List(_) | Value::Map(_) => self.spill(name, value),
+            Value::Text(_) | Value::Bytes(_) | Value::Null | Value::List(_) | Value::Map(_) => {
+                self.spill(name, value)
+            }
             Value::Bool(value) => self.number(name, "Number.Boolean", u8::from(*value).to_string()),
             Value::I8(value) => self.number(name, "Number.byte", value.to_string()),
             Value::I16(value) => self.number(name, "Number.short", value.to_string()),
             Value::I32(value) => self.number(name, "Number.int", value.to_string()),
-            Value::I64(value) | Value::Timestamp(value) => self.number(name, "Number.long", value.to_string()),
+            Value::I64(value) | Value::Timestamp(value) => {
+                self.number(name, "Number.long", value.to_string())
+            }
             // Java has no unsigned numbers: the next wider type holds them.
             Value::U8(value) => self.number(name, "Number.short", value.to_string()),
             Value::U16(value) => self.number(name, "Number.int", value.to_string()),
             Value::U32(value) => self.number(name, "Number.long", value.to_string()),
-            Value::U64(value) if i64::try_from(*value).is_ok() => self.number(name, "Number.long", value.to_string()),
+            Value::U64(value) if i64::try_from(*value).is_ok() => {
+                self.number(name, "Number.long", value.to_string())
+            }
             Value::U64(value) => self.number(name, "Number", value.to_string()),
-            Value::F32(value) if value.is_finite() => self.number(name, "Number.float", value.to_string()),
-            Value::F64(value) if value.is_finite() => self.number(name, "Number.double", value.to_string()),
+            Value::F32(value) if value.is_finite() => {
+                self.number(name, "Number.float", value.to_string())
+            }
+            Value::F64(value) if value.is_finite() => {
+                self.number(name, "Number.double", value.to_string())
+            }
             // Infinity and NaN are no numbers to SQS.
             Value::F32(value) => self.string(name, "String", value.to_string()),
             Value::F64(value) => self.string(name, "String", value.to_string()),
-            Value::Decimal { scale, unscaled } => self.number(name, "Number", decimal(*scale, *unscaled)),
+            Value::Decimal { scale, unscaled } => {
+                self.number(name, "Number", decimal(*scale, *unscaled))
+            }
             Value::Number(text) => self.number(name, "Number", text.as_ref().to_owned()),
         }
     }
@@ -203,7 +234,9 @@ impl Collector {
         if overflows {
             let room = MAX_ATTRIBUTES - 1;
             for (name, value) in self.attributes.split_off(room.min(self.attributes.len())) {
-                self.overflow.entry(name).or_insert_with(|| attribute_json(&value));
+                self.overflow
+                    .entry(name)
+                    .or_insert_with(|| attribute_json(&value));
             }
             let text = Json::Object(std::mem::take(&mut self.overflow)).to_string();
             self.string(OVERFLOW, "String", text);
@@ -218,7 +251,11 @@ fn decimal(scale: u8, unscaled: i32) -> String {
     let digits = format!("{:0width$}", unscaled.unsigned_abs(), width = scale + 1);
     let sign = if unscaled < 0 { "-" } else { "" };
     let (whole, fraction) = digits.split_at(digits.len() - scale);
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    if scale == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{fraction}")
+    }
 }
 
 /// An attribute that was one and became part of the overflow.
@@ -258,8 +295,11 @@ fn to_json(value: &Value) -> Json {
         Value::Bytes(bytes) => json!({"$bytes": STANDARD.encode(bytes)}),
         Value::Timestamp(ms) => json!({"$timestamp": ms}),
         Value::List(items) => Json::Array(items.iter().map(to_json).collect()),
-        Value::Map(members) => {
-            Json::Object(members.iter().map(|(name, value)| (name.to_string(), to_json(value))).collect())
-        }
+        Value::Map(members) => Json::Object(
+            members
+                .iter()
+                .map(|(name, value)| (name.to_string(), to_json(value)))
+                .collect(),
+        ),
     }
 }
