@@ -1,0 +1,3 @@
+//! What holds for the crate as a whole, and the broker as one process: one binary, so that it links once.
+
+mod layers;
