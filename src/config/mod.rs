@@ -1,1 +1,151 @@
 //! The configuration: where it comes from, what it may say, what is wrong with it.
+//!
+//! A section's struct lives in the layer that it configures; [`Config`] composes them, and
+//! [`keys::KEYS`] declares every key once: its place, rule and meaning. The sample file, the
+//! reference page and `config print` are made from that table.
+
+mod address;
+mod error;
+mod file;
+pub mod keys;
+mod nearest;
+mod print;
+mod rule;
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::auth::AuthConfig;
+use crate::telemetry::LogConfig;
+use crate::transport::Limits;
+use crate::transport::ListenAddress;
+
+pub use error::ConfigError;
+pub use error::Problem;
+pub use print::effective;
+pub use print::reference;
+pub use print::sample;
+pub use source::Loaded;
+pub use source::Origin;
+pub use source::Sources;
+
+/// Everything that can be configured, with the defaults for what nobody set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Folder of the log, the catalog, the lock and the control socket.
+    pub data_dir: PathBuf,
+    /// Whether to print the lines that Testcontainers modules wait for.
+    pub ready_lines: bool,
+    /// Where each door listens.
+    pub listeners: Listeners,
+    /// The log.
+    pub log: LogConfig,
+    /// Users, keys, and who may come from where.
+    pub auth: AuthConfig,
+    /// Virtual hosts by name; `/` always exists.
+    pub vhosts: BTreeMap<String, Vhost>,
+    /// The AWS doors.
+    pub aws: AwsConfig,
+    /// What clients may take.
+    pub limits: Limits,
+}
+
+/// Where each door listens; empty is off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listeners {
+    /// AMQP 0-9-1, plain.
+    pub amqp: Vec<ListenAddress>,
+    /// The AWS gateway, plain HTTP.
+    pub aws: Vec<ListenAddress>,
+    /// The metrics endpoint, plain HTTP.
+    pub metrics: Vec<ListenAddress>,
+}
+
+/// A virtual host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vhost {
+    /// The AWS account that its queues belong to: 12 digits. Without one, AWS clients cannot
+    /// reach it.
+    pub account: Option<String>,
+}
+
+/// How AWS requests are judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AwsCredentials {
+    /// The signature must be right for a known key.
+    #[default]
+    Verify,
+    /// Any key and signature will do, as an emulator has it; a 12-digit key selects the account.
+    Any,
+}
+
+/// The section `aws` of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsConfig {
+    /// How requests are judged.
+    pub credentials: AwsCredentials,
+    /// Base of queue URLs; `None` takes the request's own Host.
+    pub public_url: Option<String>,
+}
+
+/// The data dir when nobody says otherwise: beside where the broker was started.
+const DATA_DIR: &str = "./data";
+
+/// The virtual host that always exists, and its account.
+const DEFAULT_VHOST: (&str, &str) = ("/", "000000000000");
+
+/// AMQP's registered port.
+const AMQP_PORT: u16 = 5672;
+
+/// The port that emulators of AWS have settled on.
+const AWS_PORT: u16 = 4566;
+
+/// The port of RabbitMQ's metrics, where scrapers look.
+const METRICS_PORT: u16 = 15692;
+
+impl Default for Config {
+    fn default() -> Self {
+        let (vhost, account) = DEFAULT_VHOST;
+        Self {
+            data_dir: PathBuf::from(DATA_DIR),
+            ready_lines: false,
+            listeners: Listeners::default(),
+            log: LogConfig::default(),
+            auth: AuthConfig::default(),
+            vhosts: BTreeMap::from([(
+                vhost.to_owned(),
+                Vhost {
+                    account: Some(account.to_owned()),
+                },
+            )]),
+            aws: AwsConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self {
+            amqp: address::localhost(AMQP_PORT),
+            aws: address::localhost(AWS_PORT),
+            metrics: address::localhost(METRICS_PORT),
+        }
+    }
+}
+
+impl Config {
+    /// Names of all virtual hosts.
+    pub fn vhost_names(&self) -> Vec<String> {
+        self.vhosts.keys().cloned().collect()
+    }
+
+    /// The virtual host of an AWS account.
+    pub fn vhost_of(&self, account: &str) -> Option<&str> {
+        let mut vhosts = self.vhosts.iter();
+        vhosts
+            .find(|(_, vhost)| vhost.account.as_deref() == Some(account))
+            .map(|(name, _)| name.as_str())
+    }
+}

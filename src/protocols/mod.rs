@@ -1,1 +1,3 @@
 //! One folder per wire protocol, the session trait, and the one loop that drives every session.
+
+pub mod amqp091;

@@ -2,4 +2,8 @@
 
 mod format;
 
+mod journal;
+
+mod watermark;
+
 pub mod memory;

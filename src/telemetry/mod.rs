@@ -1,6 +1,7 @@
 //! What the broker tells about itself: one table of metrics, and the log. Imports nothing.
 
 mod label;
+mod log;
 mod metrics;
 mod process;
 mod render;
@@ -13,6 +14,9 @@ pub use label::HttpRequest;
 pub use label::Label;
 pub use label::PerLabel;
 pub use label::Protocol;
+pub use log::LogConfig;
+pub use log::LogError;
+pub use log::LogFormat;
 pub use metrics::Kind;
 pub use metrics::METRICS;
 pub use metrics::MetricRow;

@@ -1,1 +1,19 @@
 //! Moves bytes: runtime, listeners, sockets, buffers. Knows no protocol.
+
+mod clock;
+mod detect;
+mod limits;
+mod listener;
+mod runtime;
+mod tcp;
+
+pub use clock::Clock;
+pub use detect::FirstBytes;
+pub use limits::Limits;
+pub use listener::Bound;
+pub use listener::ListenAddress;
+pub use listener::ListenError;
+pub use listener::Listener;
+pub use listener::bind;
+pub use runtime::Runtime;
+pub use tcp::tune;

@@ -184,7 +184,11 @@ struct Slot {
 impl Slot {
     fn lsn(&self) -> Option<Lsn> {
         let id = self.id.load(Ordering::Relaxed);
-        if id & TRANSIENT == TRANSIENT { None } else { Lsn::from_raw(id) }
+        if id & TRANSIENT == TRANSIENT {
+            None
+        } else {
+            Lsn::from_raw(id)
+        }
     }
 
     fn body_len(&self) -> usize {
@@ -465,6 +469,31 @@ impl Message {
     /// Who published it.
     pub fn producer(&self) -> &Arc<Producer> {
         &self.batch.producer
+    }
+
+    /// The same message in a batch of its own, without an id yet.
+    pub(in crate::core) fn copy_alone(&self, budget: &Arc<Budget>) -> Option<Self> {
+        let body = match &self.slot().body {
+            StoredBody::Copied(span) => DraftBody::Copied(self.bytes(*span)),
+            StoredBody::Shared(parts) => DraftBody::Shared(parts.to_vec()),
+        };
+        let mut builder = BatchBuilder::new();
+        builder.push(Draft {
+            format: self.format(),
+            head: self.head(),
+            exchange: self.exchange(),
+            routing_key: self.routing_key(),
+            body_kind: self.body_kind(),
+            body,
+            durable: self.is_durable(),
+            priority: self.priority(),
+            expiration_ms: self.expiration_ms(),
+            delay_ms: self.delay_ms(),
+            group: (!self.group().is_empty()).then(|| self.group()),
+        });
+        builder
+            .finish(self.producer(), self.enqueued_at(), budget)
+            .message(0)
     }
 
     /// The neutral view, decoded by `decode` the first time that somebody needs it.

@@ -18,6 +18,8 @@ pub struct Overlay {
     pub without_expiration: bool,
     /// Where it died, the latest first (0-9-1 `x-death`).
     pub deaths: Vec<Death>,
+    /// Where and why it died first; never changes again.
+    pub first_death: Option<FirstDeath>,
     /// Set or replaced application properties.
     pub properties: Vec<(Box<str>, Value)>,
     /// Moves without a delivery to a consumer in between.
@@ -41,6 +43,17 @@ pub struct Death {
     pub routing_keys: Vec<Vec<u8>>,
     /// The expiration that was taken off.
     pub original_expiration_ms: Option<u64>,
+}
+
+/// Where a message died first (0-9-1 `x-first-death-…`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FirstDeath {
+    /// Queue that it died in.
+    pub queue: QueueName,
+    /// Why.
+    pub cause: Cause,
+    /// Exchange that it had been published to.
+    pub exchange: ExchangeName,
 }
 
 /// Why a message is dead-lettered.

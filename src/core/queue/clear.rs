@@ -37,7 +37,12 @@ impl QueueState {
                 gone += 1;
             }
             for (_, delayed) in std::mem::take(&mut self.delayed) {
-                effects.settled.extend(delayed.entry.reference().map(|entry| (SettleKind::Purged, entry)));
+                effects.settled.extend(
+                    delayed
+                        .entry
+                        .reference()
+                        .map(|entry| (SettleKind::Purged, entry)),
+                );
                 effects.drop_for(SettleKind::Purged, 1);
                 gone += 1;
             }
@@ -51,7 +56,10 @@ impl QueueState {
         let mut dead = Vec::new();
         let mut bury = |entry: Option<EntryRef>, message: Option<&Message>| {
             if let Some(entry) = entry {
-                dead.push(Dead { entry, chunks: message.map_or(0, crate::core::record_of::chunks_of) });
+                dead.push(Dead {
+                    entry,
+                    chunks: message.map_or(0, crate::core::record_of::chunks_of),
+                });
             }
         };
         for state in [EntryState::Ready, EntryState::Leased, EntryState::Moving] {

@@ -11,7 +11,7 @@ use crate::core::inbox::Inbox;
 
 /// A consumer's place in its queue's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) struct ConsumerSlot(pub(super) usize);
+pub(in crate::core) struct ConsumerSlot(pub(in crate::core) usize);
 
 #[derive(Debug)]
 struct Consumer {
@@ -25,7 +25,7 @@ struct Consumer {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Consumers {
+pub(in crate::core) struct Consumers {
     slots: Vec<Option<Consumer>>,
     waiting: VecDeque<usize>,
     woken: usize,
@@ -33,8 +33,19 @@ pub(super) struct Consumers {
 }
 
 impl Consumers {
-    pub(super) fn add(&mut self, inbox: &Arc<Inbox>, key: u64, visible: bool) -> ConsumerSlot {
-        let consumer = Consumer { inbox: Arc::clone(inbox), key, waiting: false, woken: false, visible };
+    pub(in crate::core) fn add(
+        &mut self,
+        inbox: &Arc<Inbox>,
+        key: u64,
+        visible: bool,
+    ) -> ConsumerSlot {
+        let consumer = Consumer {
+            inbox: Arc::clone(inbox),
+            key,
+            waiting: false,
+            woken: false,
+            visible,
+        };
         self.visible += usize::from(visible);
         match self.slots.iter_mut().position(|slot| slot.is_none()) {
             Some(at) => {
@@ -49,8 +60,10 @@ impl Consumers {
     }
 
     /// Removes a consumer; true if it had been woken, so that another should be.
-    pub(super) fn remove(&mut self, slot: ConsumerSlot) -> bool {
-        let Some(consumer) = self.slots.get_mut(slot.0).and_then(Option::take) else { return false };
+    pub(in crate::core) fn remove(&mut self, slot: ConsumerSlot) -> bool {
+        let Some(consumer) = self.slots.get_mut(slot.0).and_then(Option::take) else {
+            return false;
+        };
         self.visible -= usize::from(consumer.visible);
         if consumer.waiting {
             self.waiting.retain(|&at| at != slot.0);
@@ -60,20 +73,24 @@ impl Consumers {
     }
 
     /// Consumers that clients see.
-    pub(super) fn visible(&self) -> usize {
+    pub(in crate::core) fn visible(&self) -> usize {
         self.visible
     }
 
     /// Others who could take now: they wait, or were woken and have not taken yet.
-    pub(super) fn others(&self, slot: Option<ConsumerSlot>) -> usize {
-        let own = slot.and_then(|slot| self.slots.get(slot.0)).and_then(Option::as_ref);
+    pub(in crate::core) fn others(&self, slot: Option<ConsumerSlot>) -> usize {
+        let own = slot
+            .and_then(|slot| self.slots.get(slot.0))
+            .and_then(Option::as_ref);
         let own = own.is_some_and(|consumer| consumer.waiting || consumer.woken);
         self.waiting.len() + self.woken - usize::from(own)
     }
 
     /// It is taking: it no longer waits, nor does it owe an answer to a wake.
-    pub(super) fn running(&mut self, slot: ConsumerSlot) {
-        let Some(Some(consumer)) = self.slots.get_mut(slot.0) else { return };
+    pub(in crate::core) fn running(&mut self, slot: ConsumerSlot) {
+        let Some(Some(consumer)) = self.slots.get_mut(slot.0) else {
+            return;
+        };
         self.woken -= usize::from(std::mem::take(&mut consumer.woken));
         if std::mem::take(&mut consumer.waiting) {
             self.waiting.retain(|&at| at != slot.0);
@@ -81,8 +98,10 @@ impl Consumers {
     }
 
     /// It found nothing: the next push may wake it.
-    pub(super) fn wait(&mut self, slot: ConsumerSlot) {
-        let Some(Some(consumer)) = self.slots.get_mut(slot.0) else { return };
+    pub(in crate::core) fn wait(&mut self, slot: ConsumerSlot) {
+        let Some(Some(consumer)) = self.slots.get_mut(slot.0) else {
+            return;
+        };
         if !consumer.waiting {
             consumer.waiting = true;
             self.waiting.push_back(slot.0);
@@ -90,7 +109,7 @@ impl Consumers {
     }
 
     /// The longest waiting consumer, to be woken once the lock is free.
-    pub(super) fn wake_one(&mut self) -> Option<(Arc<Inbox>, Event)> {
+    pub(in crate::core) fn wake_one(&mut self) -> Option<(Arc<Inbox>, Event)> {
         let at = self.waiting.pop_front()?;
         let consumer = self.slots.get_mut(at).and_then(Option::as_mut)?;
         consumer.waiting = false;
@@ -100,12 +119,13 @@ impl Consumers {
     }
 
     /// All of them leave: the queue is gone.
-    pub(super) fn cancel_all(&mut self) -> Vec<(Arc<Inbox>, Event)> {
+    pub(in crate::core) fn cancel_all(&mut self) -> Vec<(Arc<Inbox>, Event)> {
         self.waiting.clear();
         self.woken = 0;
         self.visible = 0;
         let gone = self.slots.drain(..).flatten();
-        gone.map(|consumer| (consumer.inbox, Event::Cancelled(consumer.key))).collect()
+        gone.map(|consumer| (consumer.inbox, Event::Cancelled(consumer.key)))
+            .collect()
     }
 }
 
@@ -117,7 +137,10 @@ mod tests {
     fn the_longest_waiting_is_woken_first_and_only_once() {
         let inbox = Inbox::new();
         let mut consumers = Consumers::default();
-        let (a, b) = (consumers.add(&inbox, 1, true), consumers.add(&inbox, 2, true));
+        let (a, b) = (
+            consumers.add(&inbox, 1, true),
+            consumers.add(&inbox, 2, true),
+        );
         consumers.wait(b);
         consumers.wait(a);
         consumers.wait(b);

@@ -11,7 +11,7 @@ use crate::core::model::time::CoreTime;
 
 /// What an entry is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryState {
+pub(in crate::core) enum EntryState {
     /// Waits to be taken.
     Ready,
     /// Leased.
@@ -26,28 +26,28 @@ pub(super) enum EntryState {
 ///
 /// INVARIANT: 32 bytes (DESIGN §2): a deep queue is millions of them.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::core) struct Entry {
     /// None once it is gone.
     batch: Option<Arc<MessageBatch>>,
     /// LSN of the record that put it here; none = transient here.
-    pub(super) lsn: Option<Lsn>,
+    pub(in crate::core) lsn: Option<Lsn>,
     /// In milliseconds since the epoch, 0 = never.
-    pub(super) expiry_ms: u64,
+    pub(in crate::core) expiry_ms: u64,
     index: u16,
     /// Times leased, saturating.
-    pub(super) acquired: u16,
+    pub(in crate::core) acquired: u16,
     /// Counted releases, saturating.
-    pub(super) failed: u16,
-    pub(super) state: EntryState,
+    pub(in crate::core) failed: u16,
+    pub(in crate::core) state: EntryState,
     /// Whether the queue's side table has more about it.
-    pub(super) has_extra: bool,
+    pub(in crate::core) has_extra: bool,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 32);
 
 impl Entry {
     /// A ready entry that was never taken.
-    pub(super) fn new(message: Message, lsn: Option<Lsn>, expiry_ms: u64) -> Self {
+    pub(in crate::core) fn new(message: Message, lsn: Option<Lsn>, expiry_ms: u64) -> Self {
         let (batch, index) = message.into_parts();
         Self {
             batch: Some(batch),
@@ -62,41 +62,47 @@ impl Entry {
     }
 
     /// A handle on the message; none once the entry is gone.
-    pub(super) fn message(&self) -> Option<Message> {
-        self.batch.as_ref().map(|batch| Message::from_parts(Arc::clone(batch), self.index))
+    pub(in crate::core) fn message(&self) -> Option<Message> {
+        self.batch
+            .as_ref()
+            .map(|batch| Message::from_parts(Arc::clone(batch), self.index))
     }
 
     /// Takes the message out: the entry is gone.
-    pub(super) fn take_message(&mut self) -> Option<Message> {
+    pub(in crate::core) fn take_message(&mut self) -> Option<Message> {
         self.state = EntryState::Gone;
-        self.batch.take().map(|batch| Message::from_parts(batch, self.index))
+        self.batch
+            .take()
+            .map(|batch| Message::from_parts(batch, self.index))
     }
 
     /// How the log names it; none if the log does not hold it.
-    pub(super) fn reference(&self) -> Option<EntryRef> {
+    pub(in crate::core) fn reference(&self) -> Option<EntryRef> {
         let entry = self.lsn?;
         let message = self.batch.as_ref()?.lsn_of(self.index)?;
         Some(EntryRef { entry, message })
     }
 
     /// Whether its time is over.
-    pub(super) fn is_expired(&self, now: CoreTime) -> bool {
+    pub(in crate::core) fn is_expired(&self, now: CoreTime) -> bool {
         self.expiry_ms != 0 && self.expiry_ms <= now.as_ms()
     }
 
     /// Length of the body in bytes, 0 once it is gone.
-    pub(super) fn body_len(&self) -> u64 {
-        self.batch.as_ref().map_or(0, |batch| batch.body_len_of(self.index) as u64)
+    pub(in crate::core) fn body_len(&self) -> u64 {
+        self.batch
+            .as_ref()
+            .map_or(0, |batch| batch.body_len_of(self.index) as u64)
     }
 }
 
 /// What few entries have.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Extra {
+pub(in crate::core) struct Extra {
     /// Changed and added properties.
-    pub(super) overlay: Option<Arc<Overlay>>,
+    pub(in crate::core) overlay: Option<Arc<Overlay>>,
     /// When it was first leased with a deadline.
-    pub(super) first_received: Option<CoreTime>,
+    pub(in crate::core) first_received: Option<CoreTime>,
 }
 
 /// An entry as its taker sees it.

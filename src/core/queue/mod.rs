@@ -21,7 +21,7 @@ pub(in crate::core) mod state;
 
 mod timer;
 
-mod clear;
+pub mod clear;
 
 pub(in crate::core) mod restore;
 
@@ -73,7 +73,13 @@ impl Queue {
         settings: QueueSettings,
     ) -> Arc<Self> {
         let state = Mutex::new(QueueState::new(Arc::new(settings)));
-        Arc::new(Self { id, name, vhost, shard, state })
+        Arc::new(Self {
+            id,
+            name,
+            vhost,
+            shard,
+            state,
+        })
     }
 
     /// Its id, never given to another queue.
@@ -120,7 +126,10 @@ impl Queue {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,12 +146,20 @@ impl Consumer {
         &self.queue
     }
 
-    pub(in crate::core) fn add(queue: &Arc<Queue>, inbox: &Arc<Inbox>, key: u64, visible: bool) -> Option<Self> {
+    pub(in crate::core) fn add(
+        queue: &Arc<Queue>,
+        inbox: &Arc<Inbox>,
+        key: u64,
+        visible: bool,
+    ) -> Option<Self> {
         let mut state = queue.lock();
         if state.is_deleted() {
             return None;
         }
         let slot = state.consumers.add(inbox, key, visible);
-        Some(Self { queue: Arc::clone(queue), slot })
+        Some(Self {
+            queue: Arc::clone(queue),
+            slot,
+        })
     }
 }

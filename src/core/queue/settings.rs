@@ -70,7 +70,10 @@ pub struct QueueSettings {
 impl QueueSettings {
     /// A plain queue.
     pub fn new(durable: bool) -> Self {
-        Self { durable, ..Self::default() }
+        Self {
+            durable,
+            ..Self::default()
+        }
     }
 
     /// When an entry that was enqueued with this message's time to live expires, in milliseconds after

@@ -47,10 +47,21 @@ pub enum Hit {
 
 impl QueueState {
     /// Settles one lease.
-    pub(super) fn settle(&mut self, lease: LeaseRef, outcome: Outcome, now: CoreTime, effects: &mut Effects) -> Hit {
+    pub(in crate::core) fn settle(
+        &mut self,
+        lease: LeaseRef,
+        outcome: Outcome,
+        now: CoreTime,
+        effects: &mut Effects,
+    ) -> Hit {
         let LeaseRef { seq, attempt } = lease;
-        let Some(entry) = self.ring.get(seq) else { return Hit::Gone };
-        let (state, holds) = (entry.state, entry.acquired == attempt && entry.state == EntryState::Leased);
+        let Some(entry) = self.ring.get(seq) else {
+            return Hit::Gone;
+        };
+        let (state, holds) = (
+            entry.state,
+            entry.acquired == attempt && entry.state == EntryState::Leased,
+        );
         match outcome {
             Outcome::Accept => match state {
                 EntryState::Leased => {
@@ -92,20 +103,36 @@ impl QueueState {
         if let Some(entry) = self.ring.get(seq)
             && let Some(lsn) = entry.lsn
         {
-            let granted = GrantedEntry { entry: lsn, acquired: entry.acquired, failed: entry.failed };
+            let granted = GrantedEntry {
+                entry: lsn,
+                acquired: entry.acquired,
+                failed: entry.failed,
+            };
             effects.granted.push((until, granted));
         }
     }
 
     /// A leased entry goes back, unless its time or its limit is over.
-    pub(super) fn release(&mut self, seq: u64, counted: bool, now: CoreTime, effects: &mut Effects) {
+    pub(in crate::core) fn release(
+        &mut self,
+        seq: u64,
+        counted: bool,
+        now: CoreTime,
+        effects: &mut Effects,
+    ) {
         self.end_lease(seq);
         let delivery_limit = self.settings.delivery_limit;
-        let Some(entry) = self.ring.get_mut(seq) else { return };
+        let Some(entry) = self.ring.get_mut(seq) else {
+            return;
+        };
         if counted {
             entry.failed = entry.failed.saturating_add(1);
             if let Some(lsn) = entry.lsn {
-                effects.counted.push(Counted { entry: lsn, acquired: entry.acquired, failed: entry.failed });
+                effects.counted.push(Counted {
+                    entry: lsn,
+                    acquired: entry.acquired,
+                    failed: entry.failed,
+                });
             }
         }
         let over_limit = counted && delivery_limit.is_some_and(|limit| entry.failed > limit);
@@ -119,7 +146,7 @@ impl QueueState {
     }
 
     /// After settles: released entries are there for others, and the timer may be due earlier.
-    pub(super) fn after_settle(&mut self, effects: &mut Effects) {
+    pub(in crate::core) fn after_settle(&mut self, effects: &mut Effects) {
         if self.ready > 0 {
             effects.wakes.extend(self.consumers.wake_one());
         }

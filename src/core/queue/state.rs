@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
 use crate::core::model::ids::Lsn;
 use crate::core::model::message::Message;
@@ -24,41 +25,43 @@ use crate::core::queue::settings::QueueSettings;
 
 /// An entry that nobody may take yet. It gets its sequence when its time has come.
 #[derive(Debug)]
-pub(super) struct Delayed {
-    pub(super) entry: Entry,
-    pub(super) extra: Extra,
+pub(in crate::core) struct Delayed {
+    pub(in crate::core) entry: Entry,
+    pub(in crate::core) extra: Extra,
 }
 
 #[derive(Debug)]
 pub(in crate::core) struct QueueState {
-    pub(super) settings: Arc<QueueSettings>,
-    pub(super) ring: Ring,
+    pub(in crate::core) settings: Arc<QueueSettings>,
+    pub(in crate::core) ring: Ring,
     /// Ready entries below the ring's cursor: released ones, back at their old place.
-    pub(super) returned: BTreeSet<u64>,
-    pub(super) delayed: BTreeMap<(CoreTime, u64), Delayed>,
+    pub(in crate::core) returned: BTreeSet<u64>,
+    pub(in crate::core) delayed: BTreeMap<(CoreTime, u64), Delayed>,
     delayed_serial: u64,
-    pub(super) extras: HashMap<u64, Extra>,
+    pub(in crate::core) extras: HashMap<u64, Extra>,
     /// Leases with a deadline, by time and by entry.
-    pub(super) deadlines: BTreeSet<(CoreTime, u64)>,
-    pub(super) deadline_of: HashMap<u64, CoreTime>,
+    pub(in crate::core) deadlines: BTreeSet<(CoreTime, u64)>,
+    pub(in crate::core) deadline_of: HashMap<u64, CoreTime>,
     /// Entries with a lease that recovery restored, for whoever names them by LSN.
-    pub(super) restored: HashMap<Lsn, u64>,
+    pub(in crate::core) restored: HashMap<Lsn, u64>,
     /// Nothing expires before.
-    pub(super) expiry_due: Option<CoreTime>,
+    pub(in crate::core) expiry_due: Option<CoreTime>,
     /// Dead letters whose target refused: the mover has them, and tries again at `retry_due`.
-    pub(super) stranded: VecDeque<Doomed>,
-    pub(super) retry_due: Option<CoreTime>,
-    pub(super) ready: u64,
-    pub(super) ready_bytes: u64,
-    pub(super) leased: u64,
-    pub(super) consumers: Consumers,
+    pub(in crate::core) stranded: VecDeque<Doomed>,
+    pub(in crate::core) retry_due: Option<CoreTime>,
+    pub(in crate::core) ready: u64,
+    pub(in crate::core) ready_bytes: u64,
+    pub(in crate::core) leased: u64,
+    pub(in crate::core) consumers: Consumers,
     /// What the core's timer holds for this queue.
-    pub(super) timer: Option<CoreTime>,
-    pub(super) deleted: bool,
+    pub(in crate::core) timer: Option<CoreTime>,
+    pub(in crate::core) deleted: bool,
+    /// The record that declared the queue, if this start wrote it.
+    pub(in crate::core) declared: Option<Lsn>,
 }
 
 impl QueueState {
-    pub(super) fn new(settings: Arc<QueueSettings>) -> Self {
+    pub(in crate::core) fn new(settings: Arc<QueueSettings>) -> Self {
         Self {
             settings,
             ring: Ring::new(),
@@ -78,6 +81,7 @@ impl QueueState {
             consumers: Consumers::default(),
             timer: None,
             deleted: false,
+            declared: None,
         }
     }
 
@@ -91,11 +95,35 @@ impl QueueState {
         self.deleted
     }
 
+    /// Entries that can be taken.
+    pub(in crate::core) fn ready_count(&self) -> u64 {
+        self.ready
+    }
+
+    /// Consumers that clients see.
+    pub(in crate::core) fn consumer_count(&self) -> usize {
+        self.consumers.visible()
+    }
+
+    /// Other rules hold from now on; entries keep the expiry that they got when they came.
+    pub(in crate::core) fn apply_settings(
+        &mut self,
+        settings: QueueSettings,
+        now: CoreTime,
+        effects: &mut Effects,
+    ) {
+        self.settings = Arc::new(settings);
+        self.after_push(now, effects);
+    }
+
     /// Whether another message of `bytes` fits beside `more` that were let in just now.
     pub(in crate::core) fn has_room(&self, more: u64, more_bytes: u64, bytes: u64) -> bool {
         let fits = |limit: Option<u64>, used: u64| limit.is_none_or(|limit| used <= limit);
         fits(self.settings.max_length, self.length() + more + 1)
-            && fits(self.settings.max_length_bytes, self.ready_bytes + more_bytes + bytes)
+            && fits(
+                self.settings.max_length_bytes,
+                self.ready_bytes + more_bytes + bytes,
+            )
     }
 
     /// What counts towards `max_length`: ready entries, and dead letters that found no place yet.
@@ -104,23 +132,44 @@ impl QueueState {
     }
 
     /// When an entry of `message` expires here, in milliseconds since the epoch, 0 = never.
-    pub(in crate::core) fn expiry_of(&self, message: &Message, without_expiration: bool, now: CoreTime) -> u64 {
-        let own = if without_expiration { None } else { message.expiration_ms() };
+    pub(in crate::core) fn expiry_of(
+        &self,
+        message: &Message,
+        without_expiration: bool,
+        now: CoreTime,
+    ) -> u64 {
+        let own = if without_expiration {
+            None
+        } else {
+            message.expiration_ms()
+        };
         let ttl = self.settings.ttl_ms(own).map(|ttl| (now + ttl).as_ms());
         let retention = self.retention_end(message);
-        ttl.into_iter().chain(retention).min().map_or(0, |ms| ms.max(1))
+        ttl.into_iter()
+            .chain(retention)
+            .min()
+            .map_or(0, |ms| ms.max(1))
     }
 
     fn retention_end(&self, message: &Message) -> Option<u64> {
-        self.settings.retention_ms.map(|retention| (message.enqueued_at() + retention).as_ms())
+        self.settings
+            .retention_ms
+            .map(|retention| (message.enqueued_at() + retention).as_ms())
     }
 
     /// Puts an entry in: ready, or delayed until `not_before`.
-    pub(in crate::core) fn push(&mut self, entry: Entry, extra: Extra, not_before: Option<CoreTime>, now: CoreTime) {
+    pub(in crate::core) fn push(
+        &mut self,
+        entry: Entry,
+        extra: Extra,
+        not_before: Option<CoreTime>,
+        now: CoreTime,
+    ) {
         match not_before {
             Some(due) if due > now => {
                 self.delayed_serial += 1;
-                self.delayed.insert((due, self.delayed_serial), Delayed { entry, extra });
+                self.delayed
+                    .insert((due, self.delayed_serial), Delayed { entry, extra });
             }
             _ => {
                 self.push_ready(entry, extra);
@@ -129,7 +178,7 @@ impl QueueState {
     }
 
     /// Puts a ready entry at the end.
-    pub(super) fn push_ready(&mut self, mut entry: Entry, extra: Extra) -> u64 {
+    pub(in crate::core) fn push_ready(&mut self, mut entry: Entry, extra: Extra) -> u64 {
         self.ready += 1;
         self.ready_bytes += entry.body_len();
         self.expect_expiry(entry.expiry_ms);
@@ -162,13 +211,24 @@ impl QueueState {
                 continue;
             }
             let Some(seq) = self.next_ready() else { return };
-            let expired = self.ring.get(seq).is_some_and(|entry| entry.is_expired(now));
-            self.doom_ready(seq, if expired { Cause::Expired } else { Cause::MaxLength }, effects);
+            let expired = self
+                .ring
+                .get(seq)
+                .is_some_and(|entry| entry.is_expired(now));
+            self.doom_ready(
+                seq,
+                if expired {
+                    Cause::Expired
+                } else {
+                    Cause::MaxLength
+                },
+                effects,
+            );
         }
     }
 
     /// The entry that goes next: the smaller of the first returned and the first new one.
-    pub(super) fn next_ready(&mut self) -> Option<u64> {
+    pub(in crate::core) fn next_ready(&mut self) -> Option<u64> {
         let new = self.ring.peek_new();
         match (self.returned.first().copied(), new) {
             (Some(returned), Some(new)) => Some(returned.min(new)),
@@ -177,7 +237,7 @@ impl QueueState {
     }
 
     /// A ready entry stops being ready; its state is the caller's to set.
-    pub(super) fn unready(&mut self, seq: u64) {
+    pub(in crate::core) fn unready(&mut self, seq: u64) {
         if self.ring.is_new(seq) {
             if self.ring.peek_new() == Some(seq) {
                 self.ring.advance_past(seq);
@@ -190,9 +250,11 @@ impl QueueState {
     }
 
     /// An entry that was leased or moving is ready again, at its old place.
-    pub(super) fn make_ready(&mut self, seq: u64) {
+    pub(in crate::core) fn make_ready(&mut self, seq: u64) {
         let is_new = self.ring.is_new(seq);
-        let Some(entry) = self.ring.get_mut(seq) else { return };
+        let Some(entry) = self.ring.get_mut(seq) else {
+            return;
+        };
         entry.state = EntryState::Ready;
         let (bytes, expiry_ms) = (entry.body_len(), entry.expiry_ms);
         self.ready += 1;
@@ -205,29 +267,50 @@ impl QueueState {
     }
 
     /// A ready entry leaves for a reason: to a dead-letter target, or for good.
-    pub(super) fn doom_ready(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
+    pub(in crate::core) fn doom_ready(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
         self.unready(seq);
         self.doom(seq, cause, effects);
     }
 
     /// An entry that is not ready leaves for a reason.
-    pub(super) fn doom(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
+    pub(in crate::core) fn doom(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
         let has_target = self.settings.dead_letter.contains_key(&cause);
-        let Some(entry) = self.ring.get_mut(seq) else { return };
+        let Some(entry) = self.ring.get_mut(seq) else {
+            return;
+        };
         if !has_target {
             self.remove_for(seq, cause.settle_kind(), effects);
             return;
         }
         entry.state = EntryState::Moving;
-        let (Some(message), reference) = (entry.message(), entry.reference()) else { return };
+        let (Some(message), reference) = (entry.message(), entry.reference()) else {
+            return;
+        };
         let was_delivered = entry.acquired > 0;
-        let overlay = self.extras.get(&seq).and_then(|extra| extra.overlay.clone());
-        effects.doomed.push(Doomed { seq, cause, message, overlay, reference, was_delivered });
+        let overlay = self
+            .extras
+            .get(&seq)
+            .and_then(|extra| extra.overlay.clone());
+        effects.doomed.push(Doomed {
+            seq,
+            cause,
+            message,
+            overlay,
+            reference,
+            was_delivered,
+        });
     }
 
     /// Takes an entry that is not ready out for good.
-    pub(super) fn remove_for(&mut self, seq: u64, kind: SettleKind, effects: &mut Effects) {
-        let Some(entry) = self.ring.get(seq) else { return };
+    pub(in crate::core) fn remove_for(
+        &mut self,
+        seq: u64,
+        kind: SettleKind,
+        effects: &mut Effects,
+    ) {
+        let Some(entry) = self.ring.get(seq) else {
+            return;
+        };
         if let Some(reference) = entry.reference() {
             effects.settled.push((kind, reference));
         }
@@ -241,10 +324,14 @@ impl QueueState {
     }
 
     /// Why an entry whose expiry is over goes: dead-lettered as expired, or silently by retention.
-    pub(super) fn expire_ready(&mut self, seq: u64, effects: &mut Effects) {
-        let Some(entry) = self.ring.get(seq) else { return };
+    pub(in crate::core) fn expire_ready(&mut self, seq: u64, effects: &mut Effects) {
+        let Some(entry) = self.ring.get(seq) else {
+            return;
+        };
         let expiry_ms = entry.expiry_ms;
-        let retention = entry.message().and_then(|message| self.retention_end(&message));
+        let retention = entry
+            .message()
+            .and_then(|message| self.retention_end(&message));
         if retention == Some(expiry_ms) {
             self.unready(seq);
             self.remove_for(seq, SettleKind::Retention, effects);
@@ -261,14 +348,17 @@ impl QueueState {
     }
 
     /// The earliest time at which something happens here by itself.
-    pub(super) fn next_due(&self) -> Option<CoreTime> {
+    pub(in crate::core) fn next_due(&self) -> Option<CoreTime> {
         let deadline = self.deadlines.first().map(|(due, _)| *due);
         let delayed = self.delayed.first_key_value().map(|((due, _), _)| *due);
-        [deadline, delayed, self.expiry_due, self.retry_due].into_iter().flatten().min()
+        [deadline, delayed, self.expiry_due, self.retry_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Asks for the core's timer if it would come too late.
-    pub(super) fn ask_for_timer(&mut self, effects: &mut Effects) {
+    pub(in crate::core) fn ask_for_timer(&mut self, effects: &mut Effects) {
         let Some(due) = self.next_due() else { return };
         if self.timer.is_none_or(|timer| due < timer) {
             self.timer = Some(due);
@@ -276,8 +366,15 @@ impl QueueState {
         }
     }
 
+    /// How the log names an entry.
+    pub(in crate::core) fn reference_of(&self, seq: u64) -> Option<EntryRef> {
+        self.ring.get(seq).and_then(Entry::reference)
+    }
+
     /// The overlay of an entry.
-    pub(super) fn overlay_of(&self, seq: u64) -> Option<Arc<Overlay>> {
-        self.extras.get(&seq).and_then(|extra| extra.overlay.clone())
+    pub(in crate::core) fn overlay_of(&self, seq: u64) -> Option<Arc<Overlay>> {
+        self.extras
+            .get(&seq)
+            .and_then(|extra| extra.overlay.clone())
     }
 }

@@ -51,7 +51,7 @@ pub enum Took {
 
 impl QueueState {
     /// Takes up to `terms`, in ready order.
-    pub(super) fn take(
+    pub(in crate::core) fn take(
         &mut self,
         slot: Option<ConsumerSlot>,
         terms: Terms,
@@ -79,7 +79,13 @@ impl QueueState {
         self.after_take(slot, terms.wait, out.len() > before, effects)
     }
 
-    fn after_take(&mut self, slot: Option<ConsumerSlot>, wait: bool, some: bool, effects: &mut Effects) -> Took {
+    fn after_take(
+        &mut self,
+        slot: Option<ConsumerSlot>,
+        wait: bool,
+        some: bool,
+        effects: &mut Effects,
+    ) -> Took {
         self.ask_for_timer(effects);
         let more = self.ready > 0;
         if more {
@@ -101,7 +107,13 @@ impl QueueState {
     }
 
     /// Leases one entry; none if it turned out to have expired or to have been received too often.
-    fn take_one(&mut self, seq: u64, lease: Lease, now: CoreTime, effects: &mut Effects) -> Option<Delivery> {
+    fn take_one(
+        &mut self,
+        seq: u64,
+        lease: Lease,
+        now: CoreTime,
+        effects: &mut Effects,
+    ) -> Option<Delivery> {
         let receive_limit = self.settings.receive_limit;
         let entry = self.ring.get(seq)?;
         if entry.is_expired(now) {
@@ -115,8 +127,13 @@ impl QueueState {
         self.unready(seq);
         let entry = self.ring.get_mut(seq)?;
         entry.acquired = entry.acquired.saturating_add(1);
-        let (attempt, failed, lsn, has_extra) = (entry.acquired, entry.failed, entry.lsn, entry.has_extra);
-        let overlay = if has_extra { self.overlay_of(seq) } else { None };
+        let (attempt, failed, lsn, has_extra) =
+            (entry.acquired, entry.failed, entry.lsn, entry.has_extra);
+        let overlay = if has_extra {
+            self.overlay_of(seq)
+        } else {
+            None
+        };
         let mut first_received = None;
         let message = match lease {
             Lease::Settled => {
@@ -137,27 +154,52 @@ impl QueueState {
             Lease::Deadline(until) => {
                 first_received = Some(self.lease_until(seq, until, now));
                 if let Some(entry) = lsn {
-                    effects.granted.push((until, GrantedEntry { entry, acquired: attempt, failed }));
+                    effects.granted.push((
+                        until,
+                        GrantedEntry {
+                            entry,
+                            acquired: attempt,
+                            failed,
+                        },
+                    ));
                 }
                 self.ring.get(seq)?.message()?
             }
         };
-        Some(Delivery { seq, attempt, failed, message, overlay, lsn, first_received })
+        Some(Delivery {
+            seq,
+            attempt,
+            failed,
+            message,
+            overlay,
+            lsn,
+            first_received,
+        })
     }
 
     /// Leases an entry to nobody, and says when that first happened.
-    pub(super) fn lease_until(&mut self, seq: u64, until: CoreTime, now: CoreTime) -> CoreTime {
+    pub(in crate::core) fn lease_until(
+        &mut self,
+        seq: u64,
+        until: CoreTime,
+        now: CoreTime,
+    ) -> CoreTime {
         self.leased += 1;
         self.set_deadline(seq, until);
         if let Some(entry) = self.ring.get_mut(seq) {
             entry.state = EntryState::Leased;
             entry.has_extra = true;
         }
-        *self.extras.entry(seq).or_default().first_received.get_or_insert(now)
+        *self
+            .extras
+            .entry(seq)
+            .or_default()
+            .first_received
+            .get_or_insert(now)
     }
 
     /// Sets or moves the deadline of a lease.
-    pub(super) fn set_deadline(&mut self, seq: u64, until: CoreTime) {
+    pub(in crate::core) fn set_deadline(&mut self, seq: u64, until: CoreTime) {
         if let Some(old) = self.deadline_of.insert(seq, until) {
             self.deadlines.remove(&(old, seq));
         }
@@ -165,7 +207,7 @@ impl QueueState {
     }
 
     /// A lease ends, whatever comes of it.
-    pub(super) fn end_lease(&mut self, seq: u64) {
+    pub(in crate::core) fn end_lease(&mut self, seq: u64) {
         self.leased -= 1;
         if let Some(old) = self.deadline_of.remove(&seq) {
             self.deadlines.remove(&(old, seq));

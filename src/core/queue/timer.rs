@@ -7,7 +7,7 @@ use crate::core::queue::state::QueueState;
 
 impl QueueState {
     /// Does what is due at `now`, and asks for the next timer.
-    pub(super) fn on_timer(&mut self, now: CoreTime, effects: &mut Effects) {
+    pub(in crate::core) fn on_timer(&mut self, now: CoreTime, effects: &mut Effects) {
         self.timer = None;
         while let Some(&(due, seq)) = self.deadlines.first() {
             if due > now {
@@ -36,7 +36,12 @@ impl QueueState {
     }
 
     /// The mover could not deliver these: they stay with it, nothing counted, until `retry`.
-    pub(in crate::core) fn strand(&mut self, doomed: Vec<Doomed>, retry: CoreTime, effects: &mut Effects) {
+    pub(in crate::core) fn strand(
+        &mut self,
+        doomed: Vec<Doomed>,
+        retry: CoreTime,
+        effects: &mut Effects,
+    ) {
         if !doomed.is_empty() {
             self.stranded.extend(doomed);
             self.retry_due = Some(retry);

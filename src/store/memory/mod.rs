@@ -1,9 +1,9 @@
 //! The store without a disk: records are kept encoded in memory, and a restart is a new store with what
 //! the old one had made durable.
+//!
+//! Appends are durable at once, so nothing is ever elided, until a test holds them back.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -22,12 +22,14 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
+use crate::store::watermark::AtomicWatermark;
+
 mod shard;
 
 use shard::ShardLog;
 
-/// The watermark of a failed shard.
-const FAILED: u64 = u64::MAX;
+/// Records that are dropped together: small, since nothing is gained by keeping more.
+const SEGMENT_BYTES: usize = 256 * 1024;
 
 /// A log of 1 to 255 shards in memory.
 pub struct MemoryStore {
@@ -37,13 +39,18 @@ pub struct MemoryStore {
 
 struct MemoryShard {
     shard: Shard,
-    watermark: AtomicU64,
+    watermark: AtomicWatermark,
     log: Mutex<ShardLog>,
 }
 
 impl MemoryStore {
     /// An empty store; 0 shards are taken as 1. Every append is durable at once until [`Self::hold`].
     pub fn new(shards: u8) -> Arc<Self> {
+        Self::with_segments(shards, SEGMENT_BYTES)
+    }
+
+    /// An empty store with segments of about `segment_bytes`.
+    pub(crate) fn with_segments(shards: u8, segment_bytes: usize) -> Arc<Self> {
         let mut uuid = [0; 16];
         // Without randomness two memory stores look alike, which harms nobody: neither survives.
         let _ = getrandom::fill(&mut uuid);
@@ -52,12 +59,13 @@ impl MemoryStore {
             incarnation: 1,
         };
         let shards = (0..shards.max(1))
-            .map(|shard| MemoryShard::new(Shard(shard), ShardLog::default()))
+            .map(|shard| MemoryShard::new(Shard(shard), ShardLog::new(Shard(shard), segment_bytes)))
             .collect();
         Arc::new(Self { identity, shards })
     }
 
     /// What a restart finds: the same store, one incarnation later, with what was durable and no more.
+    /// It is not held, and must be scanned before the first append.
     pub fn reopened(&self) -> Arc<Self> {
         let identity = Identity {
             incarnation: self.identity.incarnation + 1,
@@ -66,10 +74,7 @@ impl MemoryStore {
         let shards = self
             .shards
             .iter()
-            .map(|shard| {
-                let upto = shard.watermark.load(Ordering::Acquire);
-                MemoryShard::new(shard.shard, shard.log.lock().durable(upto))
-            })
+            .map(|shard| MemoryShard::new(shard.shard, shard.log.lock().reopened()))
             .collect();
         Arc::new(Self { identity, shards })
     }
@@ -81,10 +86,10 @@ impl MemoryStore {
         }
     }
 
-    /// Makes durable what a held shard has up to record `number`.
+    /// Makes durable what a held shard has up to record `number`; whole appends only.
     pub fn release_upto(&self, shard: Shard, number: u64) {
         if let Some(shard) = self.shard(shard) {
-            shard.make_durable(number);
+            shard.write_upto(number);
         }
     }
 
@@ -92,7 +97,7 @@ impl MemoryStore {
     pub fn release(&self) {
         for shard in &self.shards {
             shard.log.lock().held = false;
-            shard.make_durable(FAILED - 1);
+            shard.write_upto(u64::MAX);
         }
     }
 
@@ -112,34 +117,26 @@ impl MemoryShard {
     fn new(shard: Shard, log: ShardLog) -> Self {
         Self {
             shard,
-            watermark: AtomicU64::new(log.last),
+            watermark: AtomicWatermark::default(),
             log: Mutex::new(log),
         }
     }
 
-    fn make_durable(&self, upto: u64) {
-        let woken = {
-            let mut log = self.log.lock();
-            let before = self.watermark.load(Ordering::Acquire);
-            if before == FAILED {
-                return;
-            }
-            let upto = upto.min(log.last).max(before);
-            self.watermark.store(upto, Ordering::Release);
-            log.take_waiters(upto)
-        };
+    fn write_upto(&self, upto: u64) {
+        let woken = self.log.lock().write_upto(upto, &self.watermark);
         self.wake(woken);
     }
 
     fn fail(&self) {
         let woken = {
             let mut log = self.log.lock();
-            self.watermark.store(FAILED, Ordering::Release);
-            log.take_waiters(u64::MAX)
+            self.watermark.fail();
+            log.fail()
         };
         self.wake(woken);
     }
 
+    /// Calls waiters, without the lock.
     fn wake(&self, woken: Vec<Arc<dyn Waiter>>) {
         for waiter in woken {
             waiter.watermark_moved(self.shard);
@@ -151,7 +148,7 @@ impl Store for MemoryStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             shards: u8::try_from(self.shards.len()).unwrap_or(u8::MAX),
-            frame_max_bytes: usize::MAX,
+            frame_max_bytes: shard::LIMITS.batch_bytes,
         }
     }
 
@@ -174,10 +171,15 @@ impl Store for MemoryStore {
         shard: Shard,
         visit: &mut dyn FnMut(Lsn, Record<'_>),
     ) -> Result<Scanned, StoreError> {
-        match self.shard(shard) {
-            Some(state) => state.log.lock().scan(shard, visit),
-            None => Ok(Scanned::default()),
+        let Some(shard) = self.shard(shard) else {
+            return Ok(Scanned::default());
+        };
+        let mut log = shard.log.lock();
+        let scanned = log.scan(visit)?;
+        if let Some(last) = scanned.last {
+            shard.watermark.reach(last.number());
         }
+        Ok(scanned)
     }
 
     fn append<'a>(
@@ -187,46 +189,47 @@ impl Store for MemoryStore {
         urgent: bool,
         records: &mut dyn Iterator<Item = Record<'a>>,
     ) -> Result<Lsn, AppendError> {
-        let state = self.shard(shard).ok_or(AppendError::Failed)?;
-        let (first, held) = {
-            let mut log = state.log.lock();
-            if state.watermark.load(Ordering::Acquire) == FAILED {
+        let shard = self.shard(shard).ok_or(AppendError::Failed)?;
+        let (first, woken) = {
+            let mut log = shard.log.lock();
+            if shard.watermark.has_failed() {
                 return Err(AppendError::Failed);
             }
-            (log.append(shard, now, urgent, records)?, log.held)
+            let first = log.append(now, urgent, records)?;
+            let upto = if log.held { 0 } else { u64::MAX };
+            (first, log.write_upto(upto, &shard.watermark))
         };
-        if !held {
-            state.make_durable(FAILED - 1);
-        }
+        shard.wake(woken);
         Ok(first)
     }
 
     fn watermark(&self, shard: Shard) -> Watermark {
-        match self
-            .shard(shard)
-            .map(|s| s.watermark.load(Ordering::Acquire))
-        {
-            None | Some(FAILED) => Watermark::Failed,
-            Some(upto) => Watermark::Durable(upto),
-        }
+        self.shard(shard)
+            .map_or(Watermark::Failed, |shard| shard.watermark.get())
     }
 
     fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>) {
-        let Some(state) = self.shard(lsn.shard()) else {
+        let Some(shard) = self.shard(lsn.shard()) else {
+            waiter.watermark_moved(lsn.shard());
             return;
         };
         {
-            let mut log = state.log.lock();
-            // FAILED is above every number, so a failed shard answers at once as well.
-            if state.watermark.load(Ordering::Acquire) < lsn.number() {
-                log.waiters.push((lsn.number(), waiter));
+            let mut log = shard.log.lock();
+            if !shard.watermark.answers(lsn.number()) {
+                log.wait(lsn.number(), waiter);
                 return;
             }
         }
-        waiter.watermark_moved(state.shard);
+        waiter.watermark_moved(shard.shard);
     }
 
-    fn dead(&self, _dead: &[Dead]) {}
+    fn dead(&self, dead: &[Dead]) {
+        for dead in dead {
+            if let Some(shard) = self.shard(dead.entry.message.shard()) {
+                shard.log.lock().dead(dead);
+            }
+        }
+    }
 
     fn checkpoint(
         &self,
@@ -241,13 +244,23 @@ impl Store for MemoryStore {
     }
 
     fn space(&self) -> Space {
-        Space::default()
+        let mut all = Space::default();
+        for shard in &self.shards {
+            let space = shard.log.lock().space();
+            all.log_bytes += space.log_bytes;
+            all.segments += space.segments;
+            all.references += space.references;
+            all.pending_bytes += space.pending_bytes;
+        }
+        all
     }
 
     fn close(&self, now: CoreTime) -> Result<(), StoreError> {
-        for state in &self.shards {
-            state.log.lock().close(state.shard, now, self.identity);
-            state.make_durable(FAILED - 1);
+        for shard in &self.shards {
+            if !shard.watermark.has_failed() {
+                shard.log.lock().close(now, self.identity.incarnation);
+                shard.write_upto(u64::MAX);
+            }
         }
         Ok(())
     }

@@ -5,109 +5,211 @@ use std::sync::Arc;
 
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
+use crate::core::log::store::Dead;
 use crate::core::log::store::Scanned;
+use crate::core::log::store::Space;
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
-use crate::core::model::ids::Identity;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format;
+use crate::store::journal::Journal;
+use crate::store::journal::Limits;
+use crate::store::journal::Waiters;
+use crate::store::watermark::AtomicWatermark;
+
+/// Appends keep batches of their own, so that a test can release one of them.
+pub(super) const LIMITS: Limits = Limits {
+    batch_bytes: 4 * 1024 * 1024,
+    busy_bytes: 8 * 1024 * 1024,
+    merge: false,
+    prefix: 0,
+};
 
 /// Records of one shard, and who waits for them.
-#[derive(Default)]
 pub(super) struct ShardLog {
-    /// Number of the last record, 0 if there is none.
-    pub(super) last: u64,
+    shard: Shard,
+    segment_bytes: usize,
+    journal: Journal,
+    waiters: Waiters,
     /// Whether appends wait for a release.
     pub(super) held: bool,
-    pub(super) waiters: Vec<(u64, Arc<dyn Waiter>)>,
     closed: bool,
     latest: CoreTime,
-    records: Vec<(u64, Vec<u8>)>,
+    segments: Vec<Segment>,
+    next_segment: u64,
     catalog: BTreeMap<String, Vec<u8>>,
     absorbed: Option<Lsn>,
 }
 
+/// Durable records that are dropped together.
+#[derive(Clone)]
+struct Segment {
+    id: u64,
+    bytes: usize,
+    batches: Vec<Written>,
+}
+
+/// A durable batch.
+#[derive(Clone)]
+struct Written {
+    first: u64,
+    bytes: Arc<[u8]>,
+}
+
 impl ShardLog {
-    /// A log with what was durable up to record `upto`.
-    pub(super) fn durable(&self, upto: u64) -> Self {
-        let records: Vec<_> = self
-            .records
-            .iter()
-            .filter(|(number, _)| *number <= upto)
-            .cloned()
-            .collect();
+    /// An empty log.
+    pub(super) fn new(shard: Shard, segment_bytes: usize) -> Self {
         Self {
-            last: upto.min(self.last),
-            latest: self.latest,
-            records,
-            catalog: self.catalog.clone(),
-            absorbed: self.absorbed,
-            ..Self::default()
+            shard,
+            segment_bytes,
+            journal: Journal::new(LIMITS),
+            waiters: Waiters::default(),
+            held: false,
+            closed: false,
+            latest: CoreTime::default(),
+            segments: Vec::new(),
+            next_segment: 1,
+            catalog: BTreeMap::new(),
+            absorbed: None,
         }
     }
 
-    pub(super) fn take_waiters(&mut self, upto: u64) -> Vec<Arc<dyn Waiter>> {
-        self.waiters
-            .extract_if(.., |(number, _)| *number <= upto)
-            .map(|(_, waiter)| waiter)
-            .collect()
+    /// A log with what is durable in this one, not scanned yet.
+    pub(super) fn reopened(&self) -> Self {
+        let mut log = Self::new(self.shard, self.segment_bytes);
+        log.latest = self.latest;
+        log.segments.clone_from(&self.segments);
+        log.next_segment = self.next_segment;
+        log.catalog.clone_from(&self.catalog);
+        log.absorbed = self.absorbed;
+        log
     }
 
     pub(super) fn append(
         &mut self,
-        shard: Shard,
         now: CoreTime,
-        _urgent: bool,
+        urgent: bool,
         records: &mut dyn Iterator<Item = Record<'_>>,
     ) -> Result<Lsn, AppendError> {
-        let first = Lsn::new(shard, self.last + 1).ok_or(AppendError::Failed)?;
         if self.closed {
             return Err(AppendError::Failed);
         }
-        for record in records {
-            let mut bytes = Vec::new();
-            if format::encode(&record, &mut bytes) {
-                self.last += 1;
-                self.records.push((self.last, bytes));
-            }
-        }
-        self.latest = self.latest.max(now);
-        Ok(first)
+        let number = self.journal.append(now, urgent, records)?;
+        Lsn::new(self.shard, number).ok_or(AppendError::Failed)
     }
 
+    pub(super) fn wait(&mut self, number: u64, waiter: Arc<dyn Waiter>) {
+        self.waiters.add(number, waiter);
+    }
+
+    /// Makes whole appends up to record `upto` durable and returns whom to wake.
+    pub(super) fn write_upto(
+        &mut self,
+        upto: u64,
+        watermark: &AtomicWatermark,
+    ) -> Vec<Arc<dyn Waiter>> {
+        let mut woken = Vec::new();
+        if watermark.has_failed() {
+            return woken;
+        }
+        while self
+            .journal
+            .next_batch_last()
+            .is_some_and(|last| last <= upto)
+        {
+            self.write_next();
+        }
+        watermark.reach(self.journal.durable());
+        self.waiters.take_upto(self.journal.durable(), &mut woken);
+        self.recycle();
+        woken
+    }
+
+    /// Whom to wake when the shard has failed.
+    pub(super) fn fail(&mut self) -> Vec<Arc<dyn Waiter>> {
+        let mut woken = Vec::new();
+        self.waiters.take_upto(u64::MAX, &mut woken);
+        woken
+    }
+
+    fn write_next(&mut self) {
+        let segment_bytes = self.segment_bytes;
+        let is_full = self
+            .segments
+            .last()
+            .is_none_or(|s| s.bytes >= segment_bytes);
+        if is_full {
+            self.segments.push(Segment {
+                id: self.next_segment,
+                bytes: 0,
+                batches: Vec::new(),
+            });
+            self.next_segment += 1;
+        }
+        let Some(segment) = self.segments.last_mut() else {
+            return;
+        };
+        if let Some(mut batch) = self.journal.take(segment.id) {
+            let written = Written {
+                first: batch.first(),
+                bytes: batch.finish().as_slice().into(),
+            };
+            segment.bytes += written.bytes.len();
+            segment.batches.push(written);
+            self.latest = self.latest.max(batch.latest());
+            self.journal.written(batch);
+        }
+    }
+
+    fn recycle(&mut self) {
+        while let Some(id) = self.journal.recyclable() {
+            self.segments.retain(|segment| segment.id != id);
+        }
+    }
+
+    pub(super) fn dead(&mut self, dead: &Dead) {
+        self.journal.dead(dead);
+        self.recycle();
+    }
+
+    /// Replays the durable records. The journal counts those that it does not know yet.
     pub(super) fn scan(
-        &self,
-        shard: Shard,
+        &mut self,
         visit: &mut dyn FnMut(Lsn, Record<'_>),
     ) -> Result<Scanned, StoreError> {
-        let mut clean_stop = false;
-        for (number, bytes) in &self.records {
-            let mut bytes = bytes.as_slice();
-            let record = format::split(&mut bytes)
-                .and_then(|record| format::decode(record.unwrap_or_default()))
-                .map_err(|error| StoreError::Damaged {
-                    path: "memory".to_owned(),
-                    what: error.to_string(),
-                })?;
-            clean_stop = matches!(
-                record,
-                Record::Epoch {
-                    clean_stop: true,
-                    ..
+        let mut scanned = Scanned {
+            latest: self.latest,
+            ..Scanned::default()
+        };
+        let known = self.journal.last();
+        let mut number = 0;
+        for segment in &self.segments {
+            for batch in &segment.batches {
+                number = batch.first - 1;
+                let mut bytes = &*batch.bytes;
+                while let Some(record) = next(&mut bytes)? {
+                    number += 1;
+                    if number > known {
+                        self.journal.replay(segment.id, number, &record);
+                    }
+                    scanned.clean_stop = is_clean_stop(&record);
+                    if let Some(lsn) = Lsn::new(self.shard, number) {
+                        visit(lsn, record);
+                    }
                 }
-            );
-            if let Some(lsn) = Lsn::new(shard, *number) {
-                visit(lsn, record);
             }
         }
-        Ok(Scanned {
-            last: Lsn::new(shard, self.last),
-            latest: self.latest,
-            clean_stop,
-        })
+        if number > known {
+            self.journal.continue_after(number);
+        }
+        if let Some(absorbed) = self.absorbed {
+            self.journal.absorbed(absorbed.number());
+        }
+        scanned.last = Lsn::new(self.shard, number);
+        Ok(scanned)
     }
 
     pub(super) fn load(&self, visit: &mut dyn FnMut(&str, &[u8])) -> Option<Lsn> {
@@ -130,14 +232,48 @@ impl ShardLog {
             };
         }
         self.absorbed = Some(upto);
+        self.journal.absorbed(upto.number());
+        self.recycle();
     }
 
-    pub(super) fn close(&mut self, shard: Shard, now: CoreTime, identity: Identity) {
-        let stop = Record::Epoch {
-            epoch: identity.incarnation,
-            clean_stop: true,
-        };
-        let _ = self.append(shard, now, true, &mut std::iter::once(stop));
-        self.closed = true;
+    pub(super) fn space(&self) -> Space {
+        let bytes: usize = self.segments.iter().map(|segment| segment.bytes).sum();
+        Space {
+            log_bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+            ..self.journal.space()
+        }
     }
+
+    /// Appends the mark of a clean stop; nothing can be appended after it.
+    pub(super) fn close(&mut self, now: CoreTime, incarnation: u64) {
+        if !self.closed {
+            let stop = Record::Epoch {
+                epoch: incarnation,
+                clean_stop: true,
+            };
+            // Only what is too large or can wait is refused: a mark is neither.
+            let _ = self.append(now, true, &mut std::iter::once(stop));
+            self.closed = true;
+        }
+    }
+}
+
+/// Takes a record from the front of a batch.
+fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<Record<'a>>, StoreError> {
+    format::split(bytes)
+        .and_then(|record| record.map(format::decode).transpose())
+        .map_err(|error| StoreError::Damaged {
+            path: "memory".to_owned(),
+            what: error.to_string(),
+        })
+}
+
+fn is_clean_stop(record: &Record<'_>) -> bool {
+    matches!(
+        record,
+        Record::Epoch {
+            clean_stop: true,
+            ..
+        }
+    )
 }

@@ -1,0 +1,159 @@
+//! What the directory holds before an operator says anything, and what the configuration adds.
+
+use super::directory::Auth;
+use super::directory::key_record;
+use super::error::AuthError;
+use super::password::Cost;
+use super::permission::PermissionTexts;
+use super::secret::Secret;
+use super::user::AccessKey;
+use super::user::Proof;
+use super::user::Tag;
+use super::user::User;
+use super::user::UserName;
+
+/// The user that exists out of the box; RabbitMQ's clients log in with it when told nothing.
+const DEFAULT_USER: &str = "guest";
+
+/// Access keys that exist out of the box, each with itself as secret: `guest` goes with the user,
+/// `test` is what everybody writes for an emulator.
+const DEFAULT_KEYS: [&str; 2] = ["guest", "test"];
+
+/// The virtual host that always exists.
+const DEFAULT_VHOST: &str = "/";
+
+/// Present once the default users were made, so that deleting them is for good.
+const SEEDED: &str = "auth/seeded";
+
+/// From where the default users and keys may log in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DefaultUsers {
+    /// From this machine only: nothing is open to the network until somebody asks for it.
+    #[default]
+    Loopback,
+    /// From everywhere: for containers and emulators.
+    Anywhere,
+    /// Not at all.
+    Off,
+}
+
+/// A user that the configuration declares. Created at the start if it is missing; its password
+/// follows the configuration, its permissions are left to operators once it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredUser {
+    /// Name of the user.
+    pub name: UserName,
+    /// Its password; without one it logs in by access keys only.
+    pub password: Option<Secret>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// An access key that the configuration declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredKey {
+    /// Public part.
+    pub id: String,
+    /// Secret part.
+    pub secret: Secret,
+    /// Whose permissions hold.
+    pub user: UserName,
+    /// The virtual host that it leads to.
+    pub vhost: String,
+}
+
+/// The section `auth` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AuthConfig {
+    /// From where default users and keys may log in.
+    pub default_users: DefaultUsers,
+    /// Users that exist from the start.
+    pub users: Vec<DeclaredUser>,
+    /// Access keys that exist from the start.
+    pub keys: Vec<DeclaredKey>,
+    /// Work of one password check.
+    pub cost: Cost,
+}
+
+/// Brings the directory to what the configuration asks for.
+pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Result<(), AuthError> {
+    if auth.records().scan(SEEDED).is_empty() {
+        make_defaults(auth)?;
+        auth.records().put(SEEDED, Some(b"true".to_vec()))?;
+    }
+    if let Some(user) = auth.user(DEFAULT_USER).filter(|user| user.is_default) {
+        grant_missing(auth, &user.name, vhosts)?;
+    }
+    for declared in &config.users {
+        declare_user(auth, declared, vhosts)?;
+    }
+    for declared in &config.keys {
+        let key = AccessKey {
+            id: declared.id.clone(),
+            secret: declared.secret.clone(),
+            user: declared.user.clone(),
+            vhost: declared.vhost.clone(),
+            is_default: false,
+        };
+        if auth.raw_key(&key.id).as_deref() != Some(&key) {
+            auth.put_key(key)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_defaults(auth: &Auth) -> Result<(), AuthError> {
+    let name = UserName::parse(DEFAULT_USER)?;
+    auth.put_user(User {
+        name: name.clone(),
+        tags: vec![Tag::Administrator],
+        proof: Proof::WellKnown,
+    })?;
+    auth.set_permissions(&name, DEFAULT_VHOST, PermissionTexts::everything())?;
+    for id in DEFAULT_KEYS {
+        let key = AccessKey {
+            id: id.to_owned(),
+            secret: Secret::new(id),
+            user: name.clone(),
+            vhost: DEFAULT_VHOST.to_owned(),
+            is_default: true,
+        };
+        auth.records()
+            .put(&key_record(id), Some(super::directory::encode_key(&key)))?;
+        auth.put_key_in_memory(key);
+    }
+    Ok(())
+}
+
+fn declare_user(auth: &Auth, declared: &DeclaredUser, vhosts: &[String]) -> Result<(), AuthError> {
+    match auth.stored_user(declared.name.as_str()) {
+        None => {
+            auth.add_user(&declared.name, declared.password.as_ref(), &declared.tags)?;
+            grant_missing(auth, &declared.name, vhosts)
+        }
+        Some(user) => {
+            if user.tags != declared.tags {
+                auth.set_tags(&declared.name, &declared.tags)?;
+            }
+            match (&declared.password, &user.proof) {
+                (Some(password), Proof::Password(verifiers)) if verifiers.verify(password) => {
+                    Ok(())
+                }
+                (Some(password), Proof::Password(_) | Proof::WellKnown | Proof::None) => {
+                    auth.set_password(&declared.name, password)
+                }
+                (None, _) => Ok(()),
+            }
+        }
+    }
+}
+
+/// Gives a user everything in the virtual hosts in which it has no permissions yet.
+fn grant_missing(auth: &Auth, user: &UserName, vhosts: &[String]) -> Result<(), AuthError> {
+    for vhost in vhosts {
+        if auth.enter(user, vhost).is_err() {
+            auth.set_permissions(user, vhost, PermissionTexts::everything())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,473 @@
+//! The table of keys: each is declared here and nowhere else.
+//!
+//! A `*` in a path stands for a name that the user chooses.
+
+use std::time::Duration;
+
+use crate::auth::DeclaredKey;
+use crate::auth::DeclaredUser;
+use crate::auth::DefaultUsers;
+use crate::auth::Secret;
+use crate::auth::UserName;
+use crate::telemetry::LogConfig;
+use crate::telemetry::LogFormat;
+
+use super::AwsCredentials;
+use super::Config;
+use super::rule::Addresses;
+use super::rule::AutoBytes;
+use super::rule::Bytes;
+use super::rule::Choice;
+use super::rule::Folder;
+use super::rule::Hidden;
+use super::rule::Number;
+use super::rule::OptionalText;
+use super::rule::Raw;
+use super::rule::Rule;
+use super::rule::Switch;
+use super::rule::Tags;
+use super::rule::Text;
+use super::rule::Time;
+
+/// A key that the configuration knows.
+pub struct Key {
+    /// Its place: `limits.frame_max_bytes`, or `vhosts.*.account` for any name.
+    pub path: &'static str,
+    /// What it does, in a sentence or two.
+    pub help: &'static str,
+    /// Whether its value must not be shown; such a key has a `_FILE` twin in the environment.
+    pub is_secret: bool,
+    /// What its value may be.
+    pub allowed: fn() -> String,
+    /// Sets it from a value; `None` is a bad value.
+    pub(super) set: fn(&mut Config, &str, &Raw) -> Option<()>,
+    /// Its values as (name, TOML).
+    pub(super) get: fn(&Config) -> Vec<(String, String)>,
+}
+
+/// A key for which the configuration has exactly one value.
+macro_rules! key {
+    ($path:literal, $($field:ident).+, $rule:expr, $help:expr) => {
+        Key {
+            path: $path,
+            help: $help,
+            is_secret: false,
+            allowed: || $rule.allowed(),
+            set: |config, _, raw| {
+                config.$($field).+ = $rule.read(raw)?;
+                Some(())
+            },
+            get: |config| vec![(String::new(), $rule.print(&config.$($field).+))],
+        }
+    };
+}
+
+/// A key below a name: where to put its value, and all that there are.
+macro_rules! named {
+    ($path:literal, $secret:literal, $rule:expr, $put:expr, $all:expr, $help:expr) => {
+        Key {
+            path: $path,
+            help: $help,
+            is_secret: $secret,
+            allowed: || $rule.allowed(),
+            set: |config, name, raw| {
+                let value = $rule.read(raw)?;
+                $put(config, name, value)
+            },
+            get: |config| {
+                $all(config)
+                    .into_iter()
+                    .map(|(name, value)| (name, $rule.print(&value)))
+                    .collect()
+            },
+        }
+    };
+}
+
+/// Listeners that the design names and this version doesn't serve: refused rather than ignored.
+pub(super) const DOORS_TO_COME: [&str; 13] = [
+    "amqps",
+    "mqtt",
+    "mqtts",
+    "stomp",
+    "stomps",
+    "openwire",
+    "openwires",
+    "ws",
+    "wss",
+    "awss",
+    "http",
+    "https",
+    "auto",
+];
+
+const ACCOUNT: OptionalText = OptionalText(Text {
+    check: is_account,
+    allowed: "an AWS account of 12 digits",
+});
+
+const URL: OptionalText = OptionalText(Text {
+    check: is_base_url,
+    allowed: "http:// or https:// with a host and no path, like \"http://localhost:4566\"",
+});
+
+const LEVEL: Text = Text {
+    check: is_log_level,
+    allowed: "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or directives like \"info,viaduct::aws=debug\"",
+};
+
+const VHOST: Text = Text {
+    check: is_name,
+    allowed: "the name of a virtual host",
+};
+
+const USER: Text = Text {
+    check: is_name,
+    allowed: "the name of a user",
+};
+
+const DEFAULT_USERS: Choice<DefaultUsers> = Choice(&[
+    ("loopback", DefaultUsers::Loopback),
+    ("anywhere", DefaultUsers::Anywhere),
+    ("off", DefaultUsers::Off),
+]);
+
+/// Longest time that a limit may be set to.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The table.
+pub const KEYS: &[Key] = &[
+    key!(
+        "data_dir",
+        data_dir,
+        Folder,
+        "Folder of the log, the catalog, the lock file and the control socket. One broker at a time."
+    ),
+    key!(
+        "ready_lines",
+        ready_lines,
+        Switch,
+        "Prints the lines that Testcontainers modules wait for, and takes their user and password variables."
+    ),
+    key!(
+        "listeners.amqp",
+        listeners.amqp,
+        Addresses,
+        "AMQP 0-9-1 without TLS."
+    ),
+    key!(
+        "listeners.aws",
+        listeners.aws,
+        Addresses,
+        "The AWS gateway: SQS over HTTP."
+    ),
+    key!(
+        "listeners.metrics",
+        listeners.metrics,
+        Addresses,
+        "Prometheus metrics at /metrics."
+    ),
+    key!(
+        "log.format",
+        log.format,
+        Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        "Form of the log on standard error."
+    ),
+    key!("log.level", log.level, LEVEL, "Least level that is logged."),
+    key!(
+        "auth.default_users",
+        auth.default_users,
+        DEFAULT_USERS,
+        "From where user guest (password guest) and the access keys guest and test (secret as id) may log in: this machine, everywhere, or not at all. A guest with another password is an ordinary user."
+    ),
+    named!(
+        "auth.users.*.password",
+        true,
+        Hidden,
+        put_password,
+        passwords,
+        "Password of a user that exists from the start; it follows this key at every start. A new user may do everything in all virtual hosts that are configured."
+    ),
+    named!(
+        "auth.users.*.tags",
+        false,
+        Tags,
+        put_tags,
+        tags,
+        "Tags of such a user."
+    ),
+    named!(
+        "auth.keys.*.secret",
+        true,
+        Hidden,
+        put_key_secret,
+        key_secrets,
+        "Secret of an access key that exists from the start; the name is its id."
+    ),
+    named!(
+        "auth.keys.*.user",
+        false,
+        USER,
+        put_key_user,
+        key_users,
+        "The user whose permissions hold for the access key."
+    ),
+    named!(
+        "auth.keys.*.vhost",
+        false,
+        VHOST,
+        put_key_vhost,
+        key_vhosts,
+        "The virtual host that the access key leads to."
+    ),
+    named!(
+        "vhosts.*.account",
+        false,
+        ACCOUNT,
+        put_account,
+        accounts,
+        "The AWS account whose queues are those of this virtual host. Virtual host / has 000000000000."
+    ),
+    key!(
+        "aws.credentials",
+        aws.credentials,
+        Choice(&[
+            ("verify", AwsCredentials::Verify),
+            ("any", AwsCredentials::Any)
+        ]),
+        "Whether signatures are verified, or any key will do as with an emulator; then a key of 12 digits selects the account. Never use \"any\" on a network that others can reach."
+    ),
+    key!(
+        "aws.public_url",
+        aws.public_url,
+        URL,
+        "Base of the queue URLs that clients are given. Empty takes the Host of the request, which is right unless something on the way rewrites it."
+    ),
+    key!(
+        "limits.frame_max_bytes",
+        limits.frame_max_bytes,
+        Bytes::<u32> {
+            range: 4096..=16 << 20
+        },
+        "Largest AMQP frame; clients may ask for less."
+    ),
+    key!(
+        "limits.channels_max",
+        limits.channels_max,
+        Number::<u16> {
+            range: 1..=u16::MAX
+        },
+        "Channels per AMQP connection; clients may ask for less."
+    ),
+    key!(
+        "limits.heartbeat",
+        limits.heartbeat,
+        Time {
+            range: Duration::ZERO..=HOUR
+        },
+        "Heartbeat that AMQP connections are offered; zero offers none."
+    ),
+    key!(
+        "limits.message_max_bytes",
+        limits.message_max_bytes,
+        Bytes::<u64> {
+            range: 1024..=512 << 20
+        },
+        "Largest body of a message."
+    ),
+    key!(
+        "limits.nesting_max",
+        limits.nesting_max,
+        Number::<u32> { range: 1..=256 },
+        "Levels of tables and lists within each other in headers and arguments."
+    ),
+    key!(
+        "limits.before_login_max_bytes",
+        limits.before_login_max_bytes,
+        Bytes::<u32> {
+            range: 4096..=1 << 20
+        },
+        "Bytes that a connection may send before it has logged in."
+    ),
+    key!(
+        "limits.login_timeout",
+        limits.login_timeout,
+        Time {
+            range: Duration::from_millis(100)..=HOUR
+        },
+        "Time from the connect to the end of the login."
+    ),
+    key!(
+        "limits.connections_max",
+        limits.connections_max,
+        Number::<u32> {
+            range: 1..=1_000_000
+        },
+        "Client connections at a time, all listeners together; what is above is closed at once."
+    ),
+    key!(
+        "limits.memory_budget",
+        limits.memory_budget_bytes,
+        AutoBytes(Bytes::<u64> {
+            range: 16 << 20..=1 << 40
+        }),
+        "Memory that messages may take before publishers wait. \"auto\" is 40 % of the memory of the machine or cgroup, and at most 2 GiB."
+    ),
+    key!(
+        "limits.disk_free_floor",
+        limits.disk_free_floor_bytes,
+        Bytes::<u64> { range: 0..=1 << 40 },
+        "Free disk space below which publishers wait."
+    ),
+    key!(
+        "limits.shutdown_timeout",
+        limits.shutdown_timeout,
+        Time {
+            range: Duration::from_millis(100)..=HOUR
+        },
+        "Longest time from SIGTERM to the end, however many clients don't leave."
+    ),
+];
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_base_url(text: &str) -> bool {
+    let host = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    host.map(|host| host.strip_suffix('/').unwrap_or(host))
+        .is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@']))
+}
+
+fn is_log_level(text: &str) -> bool {
+    LogConfig {
+        level: text.to_owned(),
+        ..LogConfig::default()
+    }
+    .check()
+    .is_ok()
+}
+
+fn is_name(text: &str) -> bool {
+    UserName::parse(text).is_ok()
+}
+
+fn user<'a>(config: &'a mut Config, name: &str) -> Option<&'a mut DeclaredUser> {
+    let users = &mut config.auth.users;
+    let place = match users.iter().position(|user| user.name.as_str() == name) {
+        Some(place) => place,
+        None => {
+            users.push(DeclaredUser {
+                name: UserName::parse(name).ok()?,
+                password: None,
+                tags: Vec::new(),
+            });
+            users.len() - 1
+        }
+    };
+    users.get_mut(place)
+}
+
+fn put_password(config: &mut Config, name: &str, password: Secret) -> Option<()> {
+    user(config, name)?.password = Some(password);
+    Some(())
+}
+
+fn passwords(config: &Config) -> Vec<(String, Secret)> {
+    let users = config.auth.users.iter();
+    users
+        .filter_map(|user| Some((user.name.to_string(), user.password.clone()?)))
+        .collect()
+}
+
+fn put_tags(config: &mut Config, name: &str, tags: Vec<crate::auth::Tag>) -> Option<()> {
+    user(config, name)?.tags = tags;
+    Some(())
+}
+
+fn tags(config: &Config) -> Vec<(String, Vec<crate::auth::Tag>)> {
+    config
+        .auth
+        .users
+        .iter()
+        .map(|user| (user.name.to_string(), user.tags.clone()))
+        .collect()
+}
+
+/// An access key that nobody gave a user belongs to the default one.
+fn access_key<'a>(config: &'a mut Config, id: &str) -> Option<&'a mut DeclaredKey> {
+    let keys = &mut config.auth.keys;
+    let place = match keys.iter().position(|key| key.id == id) {
+        Some(place) => place,
+        None => {
+            let user = UserName::parse("guest").ok()?;
+            is_name(id).then_some(())?;
+            keys.push(DeclaredKey {
+                id: id.to_owned(),
+                secret: Secret::default(),
+                user,
+                vhost: "/".to_owned(),
+            });
+            keys.len() - 1
+        }
+    };
+    keys.get_mut(place)
+}
+
+fn put_key_secret(config: &mut Config, id: &str, secret: Secret) -> Option<()> {
+    access_key(config, id)?.secret = secret;
+    Some(())
+}
+
+fn key_secrets(config: &Config) -> Vec<(String, Secret)> {
+    config
+        .auth
+        .keys
+        .iter()
+        .map(|key| (key.id.clone(), key.secret.clone()))
+        .collect()
+}
+
+fn put_key_user(config: &mut Config, id: &str, user: String) -> Option<()> {
+    access_key(config, id)?.user = UserName::parse(&user).ok()?;
+    Some(())
+}
+
+fn key_users(config: &Config) -> Vec<(String, String)> {
+    config
+        .auth
+        .keys
+        .iter()
+        .map(|key| (key.id.clone(), key.user.to_string()))
+        .collect()
+}
+
+fn put_key_vhost(config: &mut Config, id: &str, vhost: String) -> Option<()> {
+    access_key(config, id)?.vhost = vhost;
+    Some(())
+}
+
+fn key_vhosts(config: &Config) -> Vec<(String, String)> {
+    config
+        .auth
+        .keys
+        .iter()
+        .map(|key| (key.id.clone(), key.vhost.clone()))
+        .collect()
+}
+
+fn put_account(config: &mut Config, vhost: &str, account: Option<String>) -> Option<()> {
+    is_name(vhost).then_some(())?;
+    config.vhosts.entry(vhost.to_owned()).or_default().account = account;
+    Some(())
+}
+
+fn accounts(config: &Config) -> Vec<(String, Option<String>)> {
+    config
+        .vhosts
+        .iter()
+        .map(|(name, vhost)| (name.clone(), vhost.account.clone()))
+        .collect()
+}

@@ -1,0 +1,455 @@
+//! Where values come from, and who wins: flag over environment over file over default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::auth::DeclaredUser;
+use crate::auth::Secret;
+use crate::auth::Tag;
+use crate::auth::UserName;
+
+use super::Config;
+use super::error::ConfigError;
+use super::error::Problem;
+use super::file;
+use super::keys::DOORS_TO_COME;
+use super::keys::KEYS;
+use super::keys::Key;
+use super::nearest::nearest;
+use super::rule::Raw;
+
+/// Starts the environment variables that set keys: `VIADUCT__LISTENERS__AMQP`.
+const ENV_PREFIX: &str = "VIADUCT__";
+
+/// Names the file, if the command line doesn't.
+const ENV_FILE: &str = "VIADUCT_CONFIG";
+
+/// Ends the variable that names a file with the secret in it.
+const FILE_SUFFIX: &str = "_FILE";
+
+/// Where a file is looked for when nobody names one; the first found counts.
+const SEARCHED: [&str; 2] = ["./viaduct.toml", "/etc/viaduct/viaduct.toml"];
+
+/// Variables of other brokers' images that Testcontainers modules set, as (user, password).
+const FOREIGN_LOGINS: [(&str, &str); 2] = [
+    ("RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS"),
+    ("ARTEMIS_USER", "ARTEMIS_PASSWORD"),
+];
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// A place in the configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+    },
+    /// An environment variable.
+    Env(String),
+    /// `--set`.
+    Set,
+    /// `--data-dir`.
+    DataDir,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::Set => f.write_str("--set"),
+            Self::DataDir => f.write_str("--data-dir"),
+        }
+    }
+}
+
+/// A value that a source has for a key.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) path: Vec<String>,
+    pub(super) raw: Raw,
+    pub(super) origin: Origin,
+}
+
+/// Everything that may say something about the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// `--set`, in order: the last wins.
+    pub set: Vec<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// The environment.
+    pub env: Vec<(String, String)>,
+    /// Files to look for when nobody names one.
+    pub searched: Vec<PathBuf>,
+}
+
+/// A configuration with where each of its values came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// Key path → where its value came from; keys that are missing have their default.
+    pub origins: BTreeMap<String, Origin>,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+}
+
+impl Sources {
+    /// The environment of this process and the usual places of the file.
+    pub fn of_process() -> Self {
+        let env = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self {
+            env: env.collect(),
+            searched: SEARCHED.iter().map(PathBuf::from).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads all sources.
+    ///
+    /// # Errors
+    /// [`ConfigError`] lists everything that is wrong, not only the first.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut problems = Vec::new();
+        let mut entries = Vec::new();
+        let file = self.find_file();
+        if let Some(path) = &file {
+            match read_file(path) {
+                Ok(found) => entries.extend(found),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        self.read_env(&mut entries, &mut problems);
+        self.read_flags(&mut entries, &mut problems);
+
+        let mut loaded = Loaded {
+            config: Config::default(),
+            origins: BTreeMap::new(),
+            file,
+        };
+        for entry in entries {
+            if let Err(problem) = loaded.apply(entry) {
+                problems.push(problem);
+            }
+        }
+        self.foreign_logins(&mut loaded.config);
+        loaded.cross_check(&mut problems);
+        if problems.is_empty() {
+            Ok(loaded)
+        } else {
+            Err(ConfigError(problems))
+        }
+    }
+
+    fn env(&self, name: &str) -> Option<&str> {
+        self.env
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn find_file(&self) -> Option<PathBuf> {
+        let named = self.file.clone().or_else(|| {
+            self.env(ENV_FILE)
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+        });
+        named.or_else(|| self.searched.iter().find(|path| path.exists()).cloned())
+    }
+
+    fn read_env(&self, entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
+        for (name, value) in &self.env {
+            let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
+                continue;
+            };
+            let origin = Origin::Env(name.clone());
+            let twin = rest.strip_suffix(FILE_SUFFIX).map(env_path);
+            match twin.filter(|path| find(path).is_some_and(|(key, _)| key.is_secret)) {
+                None => entries.push(Entry {
+                    path: env_path(rest),
+                    raw: Raw::Untyped(value.clone()),
+                    origin,
+                }),
+                Some(_) if self.env(name.trim_end_matches(FILE_SUFFIX)).is_some() => {
+                    problems.push(Problem::Twins(
+                        name.trim_end_matches(FILE_SUFFIX).to_owned(),
+                    ));
+                }
+                Some(path) => match std::fs::read_to_string(value) {
+                    // Editors and `echo` end a file with a line feed that is no part of the secret.
+                    Ok(text) => {
+                        let secret = text.trim_end_matches(['\r', '\n']).to_owned();
+                        entries.push(Entry {
+                            path,
+                            raw: Raw::Untyped(secret),
+                            origin,
+                        });
+                    }
+                    Err(source) => problems.push(Problem::Unreadable {
+                        path: value.into(),
+                        source,
+                    }),
+                },
+            }
+        }
+    }
+
+    fn read_flags(&self, entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
+        for assignment in &self.set {
+            match assignment.split_once('=') {
+                Some((key, value)) => entries.push(Entry {
+                    path: split_path(key.trim()),
+                    raw: Raw::Untyped(value.trim().to_owned()),
+                    origin: Origin::Set,
+                }),
+                None => problems.push(Problem::NotAnAssignment(assignment.clone())),
+            }
+        }
+        if let Some(path) = &self.data_dir {
+            let raw = Raw::Untyped(path.to_string_lossy().into_owned());
+            entries.push(Entry {
+                path: vec!["data_dir".to_owned()],
+                raw,
+                origin: Origin::DataDir,
+            });
+        }
+    }
+
+    /// Takes the users that modules for other brokers set, when asked to stand in for those.
+    fn foreign_logins(&self, config: &mut Config) {
+        if !config.ready_lines {
+            return;
+        }
+        for (user, password) in FOREIGN_LOGINS {
+            let name = self.env(user).and_then(|name| UserName::parse(name).ok());
+            if let (Some(name), Some(password)) =
+                (name, self.env(password).filter(|text| !text.is_empty()))
+            {
+                config.auth.users.retain(|user| user.name != name);
+                let password = Some(Secret::new(password));
+                config.auth.users.push(DeclaredUser {
+                    name,
+                    password,
+                    tags: vec![Tag::Administrator],
+                });
+            }
+        }
+    }
+}
+
+impl Loaded {
+    fn apply(&mut self, entry: Entry) -> Result<(), Problem> {
+        let Entry { path, raw, origin } = entry;
+        let shown = join(&path);
+        if let [section, door] = path.as_slice()
+            && section == "listeners"
+            && DOORS_TO_COME.contains(&door.as_str())
+        {
+            // "Off" is true already.
+            let is_off = matches!(&raw, Raw::Text(text) | Raw::Untyped(text) if text.is_empty());
+            return if is_off {
+                Ok(())
+            } else {
+                Err(Problem::NoDoorYet { origin, key: shown })
+            };
+        }
+        match find(&path) {
+            Some((key, name)) => {
+                let Some(()) = (key.set)(&mut self.config, &name, &raw) else {
+                    let value = if key.is_secret {
+                        "…".to_owned()
+                    } else {
+                        raw.shown()
+                    };
+                    return Err(Problem::Bad {
+                        origin,
+                        key: shown,
+                        value,
+                        allowed: (key.allowed)(),
+                    });
+                };
+                self.origins.insert(shown, origin);
+                Ok(())
+            }
+            None => match (path.as_slice(), &raw) {
+                // A virtual host of which only the name is said.
+                ([section, name], Raw::Other("table")) if section == "vhosts" => {
+                    self.config.vhosts.entry(name.clone()).or_default();
+                    Ok(())
+                }
+                (_, Raw::Other("table")) if is_section(&path) => Ok(()),
+                _ => Err(Problem::Unknown {
+                    origin,
+                    nearest: nearest(&shown, known_paths()),
+                    key: shown,
+                }),
+            },
+        }
+    }
+
+    fn cross_check(&self, problems: &mut Vec<Problem>) {
+        let origin = |path: &str| self.origins.get(path).cloned().unwrap_or(Origin::Default);
+        let mut accounts = BTreeMap::new();
+        for (name, vhost) in &self.config.vhosts {
+            let Some(account) = &vhost.account else {
+                continue;
+            };
+            if let Some(other) = accounts.insert(account, name) {
+                let what = format!(
+                    "account {account} belongs to vhost '{other}' already, it cannot be that of '{name}'"
+                );
+                let path = join(&["vhosts".to_owned(), name.clone(), "account".to_owned()]);
+                problems.push(Problem::Conflict {
+                    origin: origin(&path),
+                    what,
+                });
+            }
+        }
+        for key in &self.config.auth.keys {
+            let place = |leaf: &str| {
+                join(&[
+                    "auth".to_owned(),
+                    "keys".to_owned(),
+                    key.id.clone(),
+                    leaf.to_owned(),
+                ])
+            };
+            if key.secret.is_empty() {
+                let what = format!("access key '{}' has no secret", key.id);
+                problems.push(Problem::Conflict {
+                    origin: origin(&place("user")),
+                    what,
+                });
+            }
+            if !self.config.vhosts.contains_key(&key.vhost) {
+                let what = format!(
+                    "access key '{}' leads to vhost '{}', which is not configured",
+                    key.id, key.vhost
+                );
+                problems.push(Problem::Conflict {
+                    origin: origin(&place("vhost")),
+                    what,
+                });
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<Entry>, Problem> {
+    let text = std::fs::read_to_string(path).map_err(|source| Problem::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    file::read(path, &text)
+}
+
+fn known_paths() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|key| key.path)
+}
+
+/// The key of a path, and the name in place of its `*`.
+fn find(path: &[String]) -> Option<(&'static Key, String)> {
+    KEYS.iter()
+        .find_map(|key| Some((key, matched(key.path, path)?)))
+}
+
+fn matched(pattern: &str, path: &[String]) -> Option<String> {
+    let mut name = String::new();
+    let mut parts = pattern.split('.');
+    for segment in path {
+        match parts.next()? {
+            "*" => name.clone_from(segment),
+            part if part == segment => {}
+            _ => return None,
+        }
+    }
+    parts.next().is_none().then_some(name)
+}
+
+/// Whether keys lie below the path.
+fn is_section(path: &[String]) -> bool {
+    known_paths().any(|known| {
+        let mut parts = known.split('.');
+        let fits = path.iter().all(|segment| {
+            parts
+                .next()
+                .is_some_and(|part| part == "*" || part == segment)
+        });
+        fits && parts.next().is_some()
+    })
+}
+
+/// Turns `LISTENERS__AMQP` into a path. Fixed parts are written in upper case by custom, names as
+/// they are.
+fn env_path(name: &str) -> Vec<String> {
+    let segments: Vec<&str> = name.split("__").collect();
+    let lower: Vec<String> = segments
+        .iter()
+        .map(|segment| segment.to_lowercase())
+        .collect();
+    let pattern = known_paths().find(|known| matched(known, &lower).is_some());
+    let names = pattern
+        .into_iter()
+        .flat_map(|pattern| pattern.split('.'))
+        .map(|part| part == "*");
+    let is_name = names.chain(std::iter::repeat(false));
+    segments
+        .iter()
+        .zip(lower)
+        .zip(is_name)
+        .map(|((as_is, lower), is_name)| if is_name { (*as_is).to_owned() } else { lower })
+        .collect()
+}
+
+/// Splits `vhosts."a.b".account` at the dots outside of quotes.
+fn split_path(key: &str) -> Vec<String> {
+    let mut segments = vec![String::new()];
+    let mut is_quoted = false;
+    for character in key.chars() {
+        match character {
+            '"' => is_quoted = !is_quoted,
+            '.' if !is_quoted => segments.push(String::new()),
+            _ => {
+                if let Some(last) = segments.last_mut() {
+                    last.push(character);
+                }
+            }
+        }
+    }
+    segments
+}
+
+/// Joins a path, with quotes where TOML needs them.
+pub(super) fn join(path: &[String]) -> String {
+    let is_bare = |segment: &str| {
+        !segment.is_empty()
+            && segment
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    let segments = path.iter().map(|segment| {
+        if is_bare(segment) {
+            segment.clone()
+        } else {
+            super::rule::quoted(segment)
+        }
+    });
+    segments.collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests;

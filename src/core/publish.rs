@@ -1,0 +1,308 @@
+//! Publishing: one push per (route, consecutive messages), under the locks of its queues.
+//!
+//! Lock order: topology, queues by id, catalog, log. A push assigns sequences, appends to the log and
+//! makes ready under the queues' locks, so nothing can be taken that has no LSN yet and a settle's LSN
+//! is above its publish's.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use crate::core::Core;
+use crate::core::error::CoreError;
+use crate::core::log::record::EntryFields;
+use crate::core::log::record::Publish;
+use crate::core::log::record::Record;
+use crate::core::log::record::SettleKind;
+use crate::core::model::ids::Lsn;
+use crate::core::model::message::Message;
+use crate::core::model::message::MessageBatch;
+use crate::core::model::overlay::Cause;
+use crate::core::model::time::CoreTime;
+use crate::core::queue::Queue;
+use crate::core::queue::effects::Effects;
+use crate::core::queue::entry::Entry;
+use crate::core::queue::entry::Extra;
+use crate::core::queue::settings::Overflow;
+use crate::core::queue::state::QueueState;
+use crate::core::record_of::body_chunks;
+use crate::core::record_of::chunks_of;
+use crate::core::record_of::message_fields;
+use crate::core::topology::Route;
+
+/// What became of a push.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The last record: a confirm of the whole push waits for it. None: nothing of it is durable.
+    pub lsn: Option<Lsn>,
+    /// Indexes into the batch of messages that a queue with a reject policy refused.
+    pub refused: SmallVec<[usize; 4]>,
+}
+
+type Guards<'a> = SmallVec<[MutexGuard<'a, QueueState>; 4]>;
+
+/// One entry to be made.
+struct Planned {
+    /// Index into the route's queues.
+    queue: usize,
+    durable: bool,
+    fields: EntryFields,
+}
+
+/// The entries to be made for one message.
+struct Plan {
+    message: Message,
+    entries: Range<usize>,
+    durable: Range<usize>,
+}
+
+impl Core {
+    /// Pushes messages of a batch to the queues of a route. The caller has answered for messages whose
+    /// route is empty.
+    ///
+    /// # Errors
+    /// [`CoreError::Busy`] and [`CoreError::Full`]: nothing was pushed, try again when the watermark or an
+    /// alarm moves. [`CoreError::LogFailed`].
+    pub fn publish(
+        &self,
+        batch: &Arc<MessageBatch>,
+        range: Range<usize>,
+        route: &Route,
+        now: CoreTime,
+    ) -> Result<Published, CoreError> {
+        let Some(shard) = route.queues().first().map(|queue| queue.shard()) else {
+            return Ok(Published::default());
+        };
+        let mut guards: Guards<'_> = route.queues().iter().map(|queue| queue.lock()).collect();
+        let mut published = Published::default();
+        let mut too_long: Vec<(usize, Message)> = Vec::new();
+        let (mut plans, mut planned) = (
+            Vec::with_capacity(range.len()),
+            Vec::with_capacity(range.len()),
+        );
+        let mut fields: SmallVec<[EntryFields; 8]> = SmallVec::new();
+        let mut admission = Admission::new(&guards);
+        for index in range {
+            let Some(message) = batch.message(index) else {
+                break;
+            };
+            let first = (planned.len(), fields.len());
+            for (at, state) in guards.iter().enumerate() {
+                if state.is_deleted() {
+                    continue;
+                }
+                if !admission.admits(at, state, &message) {
+                    published.refused.push(index);
+                    too_long.push((at, message.clone()));
+                    continue;
+                }
+                let entry = plan_entry(at, route.queues(), state, &message, now);
+                if entry.durable {
+                    fields.push(entry.fields.clone());
+                }
+                planned.push(entry);
+            }
+            published.refused.dedup();
+            plans.push(Plan {
+                message,
+                entries: first.0..planned.len(),
+                durable: first.1..fields.len(),
+            });
+        }
+        let first = self.append_plans(shard, now, &plans, &fields)?;
+        published.lsn = self.name_messages(first, &plans);
+        let mut effects: SmallVec<[Effects; 4]> =
+            guards.iter().map(|_| Effects::default()).collect();
+        let entries = planned.len() as u64;
+        push_all(&mut guards, plans, planned, now);
+        for (state, effects) in guards.iter_mut().zip(&mut effects) {
+            state.after_push(now, effects);
+        }
+        drop(guards);
+        self.inner.metrics.pushes.inc();
+        self.inner.metrics.push_messages.inc_by(entries);
+        self.inner.metrics.routed.inc_by(entries);
+        for (queue, effects) in route.queues().iter().zip(effects) {
+            self.carry_out(queue, effects, now)?;
+        }
+        self.dead_letter_refused(route.queues(), too_long, now)?;
+        self.refresh_memory_alarm();
+        Ok(published)
+    }
+
+    fn append_plans(
+        &self,
+        shard: crate::core::model::ids::Shard,
+        now: CoreTime,
+        plans: &[Plan],
+        fields: &[EntryFields],
+    ) -> Result<Option<Lsn>, CoreError> {
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let mut parts: SmallVec<[&[u8]; 64]> = SmallVec::new();
+        let mut ranges: SmallVec<[Range<usize>; 64]> = SmallVec::new();
+        for plan in plans {
+            let start = parts.len();
+            if !plan.durable.is_empty() && chunks_of(&plan.message) == 0 {
+                parts.extend(plan.message.body());
+            }
+            ranges.push(start..parts.len());
+        }
+        let durable = plans
+            .iter()
+            .zip(&ranges)
+            .filter(|(plan, _)| !plan.durable.is_empty());
+        let mut records = durable.flat_map(|(plan, range)| {
+            let references = u32::try_from(plan.durable.len()).unwrap_or(u32::MAX);
+            let chunks =
+                body_chunks(&plan.message).map(move |bytes| Record::Chunk { references, bytes });
+            let publish = Publish {
+                message: message_fields(
+                    &plan.message,
+                    parts.get(range.clone()).unwrap_or_default(),
+                ),
+                entries: Cow::Borrowed(fields.get(plan.durable.clone()).unwrap_or_default()),
+                elidable: true,
+            };
+            chunks.chain(std::iter::once(Record::Publish(publish)))
+        });
+        Ok(Some(self.inner.store.append(
+            shard,
+            now,
+            false,
+            &mut records,
+        )?))
+    }
+
+    /// Gives every message its id, and says which is the last record of the append.
+    fn name_messages(&self, first: Option<Lsn>, plans: &[Plan]) -> Option<Lsn> {
+        let mut next = first;
+        let mut last = None;
+        let transient = plans.iter().filter(|plan| plan.durable.is_empty()).count() as u64;
+        let mut serial = match transient {
+            0 => 0,
+            n => self.inner.transient_serial.fetch_add(n, Ordering::Relaxed),
+        };
+        for plan in plans {
+            match next {
+                Some(lsn) if !plan.durable.is_empty() => {
+                    let own = lsn.plus(u64::from(chunks_of(&plan.message)));
+                    plan.message.set_lsn(own);
+                    last = Some(own);
+                    next = Some(own.plus(1));
+                }
+                _ => {
+                    serial += 1;
+                    plan.message.set_transient_id(serial);
+                }
+            }
+        }
+        last
+    }
+
+    /// `reject-publish-dlx`: what a queue refused goes to its dead letters, though it never was in it.
+    fn dead_letter_refused(
+        &self,
+        queues: &[Arc<Queue>],
+        refused: Vec<(usize, Message)>,
+        now: CoreTime,
+    ) -> Result<(), CoreError> {
+        for (at, message) in refused {
+            let Some(queue) = queues.get(at) else {
+                continue;
+            };
+            if queue.settings().overflow == Overflow::RejectDeadLetter {
+                self.bury_refused(queue, &message, Cause::MaxLength, now)?;
+            } else {
+                self.count_drop(SettleKind::MaxLength, 1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which queues let how much in, where a policy refuses.
+struct Admission {
+    /// Messages and bytes let in by this push, per queue; empty when no queue refuses.
+    used: SmallVec<[(u64, u64); 4]>,
+}
+
+impl Admission {
+    fn new(guards: &Guards<'_>) -> Self {
+        let refuses = guards
+            .iter()
+            .any(|state| state.settings().overflow != Overflow::DropOldest);
+        Self {
+            used: if refuses {
+                guards.iter().map(|_| (0, 0)).collect()
+            } else {
+                SmallVec::new()
+            },
+        }
+    }
+
+    fn admits(&mut self, at: usize, state: &QueueState, message: &Message) -> bool {
+        let Some(used) = self.used.get_mut(at) else {
+            return true;
+        };
+        let bytes = message.body_len() as u64;
+        if state.settings().overflow != Overflow::DropOldest
+            && !state.has_room(used.0, used.1, bytes)
+        {
+            return false;
+        }
+        *used = (used.0 + 1, used.1 + bytes);
+        true
+    }
+}
+
+fn plan_entry(
+    at: usize,
+    queues: &[Arc<Queue>],
+    state: &QueueState,
+    message: &Message,
+    now: CoreTime,
+) -> Planned {
+    let settings = state.settings();
+    let delay = message.delay_ms().unwrap_or(settings.delay_ms);
+    let expiry_ms = state.expiry_of(message, false, now);
+    let fields = EntryFields {
+        queue: queues
+            .get(at)
+            .map_or(crate::core::model::ids::QueueId(0), |queue| queue.id()),
+        expiry: (expiry_ms != 0).then(|| CoreTime::from_ms(expiry_ms)),
+        not_before: (delay != 0).then(|| now + delay),
+        priority: 0,
+        more: None,
+    };
+    let durable = settings.durable && (message.is_durable() || settings.force_durable);
+    Planned {
+        queue: at,
+        durable,
+        fields,
+    }
+}
+
+fn push_all(guards: &mut Guards<'_>, plans: Vec<Plan>, planned: Vec<Planned>, now: CoreTime) {
+    let mut planned = planned.into_iter();
+    for plan in plans {
+        let lsn = plan.message.lsn();
+        for entry in planned.by_ref().take(plan.entries.len()) {
+            let Some(state) = guards.get_mut(entry.queue) else {
+                continue;
+            };
+            let expiry_ms = entry.fields.expiry.map_or(0, CoreTime::as_ms);
+            let made = Entry::new(
+                plan.message.clone(),
+                if entry.durable { lsn } else { None },
+                expiry_ms,
+            );
+            state.push(made, Extra::default(), entry.fields.not_before, now);
+        }
+    }
+}

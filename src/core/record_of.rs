@@ -1,0 +1,124 @@
+//! Messages as records, and back.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::core::budget::Budget;
+use crate::core::log::record::BodyFields;
+use crate::core::log::record::CHUNK_MAX_BYTES;
+use crate::core::log::record::MessageFields;
+use crate::core::model::ids::Lsn;
+use crate::core::model::message::BatchBuilder;
+use crate::core::model::message::BodyKind;
+use crate::core::model::message::COPY_MAX_BYTES;
+use crate::core::model::message::Draft;
+use crate::core::model::message::DraftBody;
+use crate::core::model::message::FormatId;
+use crate::core::model::message::Message;
+use crate::core::model::message::Producer;
+
+/// The records that a body longer than one takes.
+pub(in crate::core) fn body_chunks(message: &Message) -> impl Iterator<Item = &[u8]> {
+    let long = message.body_len() > CHUNK_MAX_BYTES;
+    message
+        .body()
+        .filter(move |_| long)
+        .flat_map(|part| part.chunks(CHUNK_MAX_BYTES))
+}
+
+/// How many records that is: 0 for a body that stands in its publish.
+pub(in crate::core) fn chunks_of(message: &Message) -> u32 {
+    if message.body_len() <= CHUNK_MAX_BYTES {
+        return 0;
+    }
+    u32::try_from(body_chunks(message).count()).unwrap_or(u32::MAX)
+}
+
+/// The message as its publish record has it; `parts` are those of a body that stands in the record.
+pub(in crate::core) fn message_fields<'a>(
+    message: &'a Message,
+    parts: &'a [&'a [u8]],
+) -> MessageFields<'a> {
+    let body = match chunks_of(message) {
+        0 => BodyFields::Inline(Cow::Borrowed(parts)),
+        chunks => BodyFields::Chunks {
+            chunks,
+            bytes: message.body_len() as u64,
+        },
+    };
+    MessageFields {
+        format: message.format().0,
+        body_kind: message.body_kind().number(),
+        priority: message.priority(),
+        enqueued_at: message.enqueued_at(),
+        expiration_ms: message.expiration_ms(),
+        delay_ms: message.delay_ms(),
+        group: (!message.group().is_empty()).then(|| message.group()),
+        group_sequence: None,
+        dedup_key: None,
+        exchange: message.exchange().as_bytes(),
+        routing_key: message.routing_key(),
+        user: &message.producer().user,
+        client_id: &message.producer().client_id,
+        head: message.head(),
+        body,
+    }
+}
+
+/// A message again; `chunks` are the chunk records before its publish.
+pub(in crate::core) fn message_of(
+    fields: &MessageFields<'_>,
+    lsn: Lsn,
+    chunks: Vec<Bytes>,
+    budget: &Arc<Budget>,
+) -> Option<Message> {
+    let joined;
+    let body = match &fields.body {
+        BodyFields::Inline(parts) => {
+            let bytes: &[u8] = match &**parts {
+                [one] => one,
+                many => {
+                    joined = many.concat();
+                    &joined
+                }
+            };
+            match bytes.len() {
+                0..=COPY_MAX_BYTES => DraftBody::Copied(bytes),
+                _ => DraftBody::Shared(vec![Bytes::copy_from_slice(bytes)]),
+            }
+        }
+        BodyFields::Chunks { bytes, .. } => {
+            let found: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+            if found != *bytes {
+                return None;
+            }
+            DraftBody::Shared(chunks)
+        }
+        BodyFields::File { .. } => return None,
+    };
+    let mut builder = BatchBuilder::new();
+    builder.push(Draft {
+        format: FormatId(fields.format),
+        head: fields.head,
+        exchange: std::str::from_utf8(fields.exchange).ok()?,
+        routing_key: fields.routing_key,
+        body_kind: BodyKind::from_number(fields.body_kind),
+        body,
+        durable: true,
+        priority: fields.priority,
+        expiration_ms: fields.expiration_ms,
+        delay_ms: fields.delay_ms,
+        group: fields.group,
+    });
+    let producer = Producer {
+        user: fields.user.into(),
+        client_id: fields.client_id.into(),
+    };
+    let message = builder
+        .finish(&Arc::new(producer), fields.enqueued_at, budget)
+        .message(0)?;
+    message.set_lsn(lsn);
+    Some(message)
+}

@@ -1,0 +1,338 @@
+//! Records that are written together: their bytes, and what may still change before they are.
+
+use std::borrow::Cow;
+
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::Record;
+use crate::core::model::time::CoreTime;
+
+use crate::store::format;
+
+/// No settle in [`Slot::settles`].
+const NONE: u32 = u32::MAX;
+
+/// A pending record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Where its bytes start.
+    offset: u32,
+    /// References to it.
+    pub(super) references: u32,
+    /// Last of [`Batch::settles`] that names it.
+    settles: u32,
+    /// What it may become.
+    pub(super) state: SlotState,
+}
+
+/// What a pending record may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotState {
+    /// It will be written.
+    Written,
+    /// It will be written unless its last reference is settled first.
+    Elidable,
+    /// A tombstone will be written.
+    Elided,
+}
+
+impl Slot {
+    /// A record with so many references.
+    pub(super) fn new(references: u32, state: SlotState) -> Self {
+        Self {
+            offset: 0,
+            references,
+            settles: NONE,
+            state,
+        }
+    }
+}
+
+/// A settle that names a pending publish, which has other entries.
+#[derive(Clone, Copy, Debug)]
+struct PendingSettle {
+    /// Number of the settle record.
+    settle: u64,
+    /// The one before that names the same publish.
+    previous: u32,
+}
+
+/// Consecutive pending records.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    first: u64,
+    prefix: usize,
+    bytes: Vec<u8>,
+    /// The other buffer, for [`Batch::finish`].
+    compacted: Vec<u8>,
+    slots: Vec<Slot>,
+    settles: Vec<PendingSettle>,
+    /// Entries to leave out of a settle: the settle's slot, the publish's number.
+    left_out: Vec<(usize, u64)>,
+    has_elided: bool,
+    latest: CoreTime,
+    /// Number of the last catalog record, 0 = none.
+    pub(super) last_catalog: u64,
+    /// Segments whose records these ones are about.
+    pub(super) about: Vec<u64>,
+    /// Lowest number of a record that was pending when one of these was about it.
+    pub(super) about_pending: u64,
+}
+
+impl Batch {
+    /// An empty batch that starts with record `first`.
+    pub(super) fn new(first: u64, prefix: usize) -> Self {
+        Self {
+            first,
+            prefix,
+            bytes: vec![0; prefix],
+            compacted: Vec::new(),
+            slots: Vec::new(),
+            settles: Vec::new(),
+            left_out: Vec::new(),
+            has_elided: false,
+            latest: CoreTime::default(),
+            last_catalog: 0,
+            about: Vec::new(),
+            about_pending: u64::MAX,
+        }
+    }
+
+    /// Empties the batch but keeps its buffers.
+    pub(super) fn restart(&mut self, first: u64, prefix: usize) {
+        self.first = first;
+        self.prefix = prefix;
+        self.bytes.clear();
+        self.bytes.resize(prefix, 0);
+        self.slots.clear();
+        self.settles.clear();
+        self.left_out.clear();
+        self.has_elided = false;
+        self.latest = CoreTime::default();
+        self.last_catalog = 0;
+        self.about.clear();
+        self.about_pending = u64::MAX;
+    }
+
+    /// Number of the first record.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Number of the last record.
+    pub(crate) fn last(&self) -> u64 {
+        self.first + number_of(self.slots.len()) - 1
+    }
+
+    /// Number of records.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Core time of the newest append.
+    pub(crate) fn latest(&self) -> CoreTime {
+        self.latest
+    }
+
+    /// Bytes, the writer's prefix included.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes of records.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.bytes.len() - self.prefix
+    }
+
+    /// Whether the buffers are of a usual size.
+    pub(super) fn is_worth_keeping(&self, batch_bytes: usize) -> bool {
+        self.bytes.capacity().max(self.compacted.capacity()) <= batch_bytes.saturating_mul(2)
+    }
+
+    /// Notes the time of an append.
+    pub(super) fn saw(&mut self, now: CoreTime) {
+        self.latest = self.latest.max(now);
+    }
+
+    /// Adds a record that `encode` writes; false if it could not.
+    pub(super) fn push(&mut self, slot: Slot, encode: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+        let Ok(offset) = u32::try_from(self.bytes.len()) else {
+            return false;
+        };
+        let written = encode(&mut self.bytes);
+        if written {
+            self.slots.push(Slot { offset, ..slot });
+        }
+        written
+    }
+
+    /// Place of record `number`.
+    pub(super) fn slot_of(&self, number: u64) -> Option<usize> {
+        let slot = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        (slot < self.slots.len()).then_some(slot)
+    }
+
+    /// The record at `slot`.
+    pub(super) fn slot(&mut self, slot: usize) -> Option<&mut Slot> {
+        self.slots.get_mut(slot)
+    }
+
+    /// Sum of all references.
+    pub(super) fn references(&self) -> u64 {
+        self.slots
+            .iter()
+            .map(|slot| u64::from(slot.references))
+            .sum()
+    }
+
+    /// Remembers that record `settle` names the publish at `slot`.
+    pub(super) fn add_settle(&mut self, slot: usize, settle: u64) {
+        let Ok(at) = u32::try_from(self.settles.len()) else {
+            return;
+        };
+        if let Some(slot) = self.slots.get_mut(slot) {
+            let previous = std::mem::replace(&mut slot.settles, at);
+            self.settles.push(PendingSettle { settle, previous });
+        }
+    }
+
+    /// Takes the number of a settle that names the record at `slot`.
+    pub(super) fn pop_settle(&mut self, slot: usize) -> Option<u64> {
+        let slot = self.slots.get_mut(slot)?;
+        let pending = self.settles.get(usize::try_from(slot.settles).ok()?)?;
+        slot.settles = pending.previous;
+        Some(pending.settle)
+    }
+
+    /// Leaves what the settle at `slot` says about `message` out.
+    pub(super) fn leave_out(&mut self, slot: usize, message: u64) {
+        self.left_out.push((slot, message));
+    }
+
+    /// Makes the record at `slot` a tombstone.
+    pub(super) fn elide(&mut self, slot: usize) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.state = SlotState::Elided;
+            slot.references = 0;
+            self.has_elided = true;
+        }
+    }
+
+    /// Moves the records from `at` on to `rest`.
+    pub(super) fn split_off(&mut self, at: usize, rest: &mut Batch) {
+        rest.restart(self.first + number_of(at), self.prefix);
+        let Some(offset) = self.slots.get(at).map(|slot| slot.offset) else {
+            return;
+        };
+        let moved = usize::try_from(offset).unwrap_or(self.bytes.len());
+        rest.bytes
+            .extend_from_slice(self.bytes.get(moved..).unwrap_or_default());
+        self.bytes.truncate(moved);
+        let prefix = u32::try_from(self.prefix).unwrap_or(0);
+        let mut settles = Vec::new();
+        for slot in at..self.slots.len() {
+            while let Some(settle) = self.pop_settle(slot) {
+                settles.push((slot - at, settle));
+            }
+        }
+        for slot in self.slots.drain(at..) {
+            rest.slots.push(Slot {
+                offset: slot.offset - offset + prefix,
+                ..slot
+            });
+        }
+        for (slot, settle) in settles {
+            rest.add_settle(slot, settle);
+        }
+        let moved = self.left_out.extract_if(.., |(slot, _)| *slot >= at);
+        rest.left_out
+            .extend(moved.map(|(slot, message)| (slot - at, message)));
+        rest.has_elided = self.has_elided;
+        // These may now name more than they have to, which only holds a segment for longer.
+        rest.latest = self.latest;
+        rest.last_catalog = self.last_catalog;
+        rest.about.extend_from_slice(&self.about);
+        rest.about_pending = self.about_pending;
+        self.last_catalog = self.last_catalog.min(self.last());
+    }
+
+    /// Puts tombstones where records were elided, and hands over the bytes: the prefix, then the records.
+    pub(crate) fn finish(&mut self) -> &mut Vec<u8> {
+        if self.has_elided || !self.left_out.is_empty() {
+            self.compact();
+        }
+        &mut self.bytes
+    }
+
+    fn compact(&mut self) {
+        self.left_out.sort_unstable();
+        let mut left_out = self.left_out.as_slice();
+        let mut compacted = std::mem::take(&mut self.compacted);
+        compacted.clear();
+        compacted.resize(self.prefix, 0);
+        for (at, slot) in self.slots.iter().enumerate() {
+            let mine = left_out.partition_point(|(slot, _)| *slot <= at);
+            let (mine, later) = left_out.split_at(mine);
+            left_out = later;
+            let record = self.record(at);
+            if slot.state == SlotState::Elided {
+                compacted.extend_from_slice(&format::TOMBSTONE);
+            } else if mine.is_empty() || !settle_without(record, mine, &mut compacted) {
+                compacted.extend_from_slice(record);
+            }
+        }
+        self.compacted = std::mem::replace(&mut self.bytes, compacted);
+        self.left_out.clear();
+        self.has_elided = false;
+    }
+
+    /// Bytes of the record at `at`.
+    fn record(&self, at: usize) -> &[u8] {
+        let offset = |at: usize| {
+            let slot = self.slots.get(at)?;
+            usize::try_from(slot.offset).ok()
+        };
+        let start = offset(at).unwrap_or(self.bytes.len());
+        let end = offset(at + 1).unwrap_or(self.bytes.len());
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Writes the settle in `record` without the entries of some publishes; false if it is no settle.
+fn settle_without(mut record: &[u8], left_out: &[(usize, u64)], out: &mut Vec<u8>) -> bool {
+    let Ok(Some(fields)) = format::split(&mut record) else {
+        return false;
+    };
+    let Ok(Record::Settle {
+        queue,
+        outcome,
+        entries,
+    }) = format::decode(fields)
+    else {
+        return false;
+    };
+    let is_kept = |entry: &&EntryRef| {
+        let message = entry.message.number();
+        !left_out.iter().any(|(_, out)| *out == message)
+    };
+    let entries: Vec<EntryRef> = entries.iter().filter(is_kept).copied().collect();
+    if entries.is_empty() {
+        out.extend_from_slice(&format::TOMBSTONE);
+        return true;
+    }
+    let settle = Record::Settle {
+        queue,
+        outcome,
+        entries: Cow::Owned(entries),
+    };
+    format::encode(&settle, out)
+}
+
+/// A number of records.
+fn number_of(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

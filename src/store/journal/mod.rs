@@ -1,0 +1,268 @@
+//! What every store shares: records that wait to be written, who refers to what, and who waits.
+//!
+//! A [`Journal`] stands under the log's lock and does no IO. A writer takes one [`Batch`] after the other,
+//! makes it durable, and says so.
+//!
+//! INVARIANT: records are numbered without a gap; a batch holds consecutive numbers; a number is pending
+//! (in `sealed` or `open`), or placed in a segment of the ledger, or gone with its segment.
+
+mod batch;
+mod ledger;
+mod references;
+mod waiters;
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::Record;
+use crate::core::log::store::AppendError;
+use crate::core::log::store::Space;
+use crate::core::model::ids::Lsn;
+use crate::core::model::time::CoreTime;
+
+use crate::store::format;
+
+pub(crate) use batch::Batch;
+pub(crate) use ledger::Ledger;
+pub(crate) use waiters::Waiters;
+
+/// Buffers that are kept for the next batch.
+const SPARE_BATCHES: usize = 3;
+
+/// How a journal cuts batches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// An append of up to this many bytes is never cut in two.
+    pub(crate) batch_bytes: usize,
+    /// Above this many pending bytes, appends that can wait are refused.
+    pub(crate) busy_bytes: usize,
+    /// Whether several appends share a batch.
+    pub(crate) merge: bool,
+    /// Bytes that the writer needs before the records.
+    pub(crate) prefix: usize,
+}
+
+/// Pending records and the references of all records.
+pub(crate) struct Journal {
+    limits: Limits,
+    /// Number of the next record.
+    next: u64,
+    /// Batches that get no more records, oldest first.
+    sealed: VecDeque<Batch>,
+    /// The batch that the next append goes to.
+    open: Batch,
+    sealed_bytes: usize,
+    in_flight_bytes: usize,
+    /// The last number known to be durable.
+    durable: u64,
+    spare: Vec<Batch>,
+    ledger: Ledger,
+    /// Publishes whose body is in chunk records.
+    chunked: HashMap<u64, Chunked>,
+    /// Chunk records that were replayed, and no publish yet: number and references.
+    orphans: Vec<(u64, u32)>,
+    /// Entries of the current settle that must be written.
+    kept: Vec<EntryRef>,
+}
+
+/// A publish whose body is in the records right before it.
+struct Chunked {
+    chunks: u32,
+    references: u64,
+}
+
+impl Journal {
+    /// An empty journal.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            next: 1,
+            sealed: VecDeque::new(),
+            open: Batch::new(1, limits.prefix),
+            sealed_bytes: 0,
+            in_flight_bytes: 0,
+            durable: 0,
+            spare: Vec::new(),
+            ledger: Ledger::default(),
+            chunked: HashMap::new(),
+            orphans: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Number of the last record, 0 if there was none.
+    pub(crate) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Number of the last durable record, 0 if there is none.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Continues after record `last`, which is durable as everything before it. Nothing may be pending.
+    pub(crate) fn continue_after(&mut self, last: u64) {
+        self.drop_orphans();
+        self.next = last + 1;
+        self.durable = last;
+        self.open.restart(self.next, self.limits.prefix);
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.sealed_bytes + self.open.pending_bytes() + self.in_flight_bytes
+    }
+
+    /// Appends records and returns the number of the first.
+    ///
+    /// # Errors
+    /// [`AppendError::Busy`] as the limits say; [`AppendError::Failed`] for a record of 4 GiB or more,
+    /// which no caller may build: the log must then be given up.
+    pub(crate) fn append(
+        &mut self,
+        now: CoreTime,
+        urgent: bool,
+        records: &mut dyn Iterator<Item = Record<'_>>,
+    ) -> Result<u64, AppendError> {
+        if !urgent && self.pending_bytes() > self.limits.busy_bytes {
+            return Err(AppendError::Busy);
+        }
+        let first = self.next;
+        if !self.limits.merge {
+            self.seal();
+        }
+        let mut start = self.open.len();
+        self.open.saw(now);
+        for record in records {
+            self.push(&record)?;
+            if self.open.bytes() > self.limits.batch_bytes && self.open.len() > 1 {
+                start = self.cut(start);
+            }
+        }
+        Ok(first)
+    }
+
+    /// Cuts the open batch, which has become too long, before the current append if it can, else before
+    /// its last record. Returns where the append starts now.
+    fn cut(&mut self, start: usize) -> usize {
+        let at = match start {
+            0 => self.open.len() - 1,
+            start => start,
+        };
+        let mut fresh = self.fresh();
+        self.open.split_off(at, &mut fresh);
+        self.seal_with(fresh);
+        if start > 0 && self.open.bytes() > self.limits.batch_bytes && self.open.len() > 1 {
+            return self.cut(0);
+        }
+        0
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            let mut fresh = self.fresh();
+            fresh.restart(self.next, self.limits.prefix);
+            self.seal_with(fresh);
+        }
+    }
+
+    fn seal_with(&mut self, open: Batch) {
+        let sealed = std::mem::replace(&mut self.open, open);
+        self.sealed_bytes += sealed.pending_bytes();
+        self.sealed.push_back(sealed);
+    }
+
+    fn fresh(&mut self) -> Batch {
+        self.spare
+            .pop()
+            .unwrap_or_else(|| Batch::new(self.next, self.limits.prefix))
+    }
+
+    /// Bytes that the next batch needs at most, none if nothing waits.
+    pub(crate) fn next_batch_bytes(&self) -> Option<usize> {
+        match self.sealed.front() {
+            Some(batch) => Some(batch.bytes()),
+            None if self.open.is_empty() => None,
+            None => Some(self.open.bytes()),
+        }
+    }
+
+    /// Number of the last record of the next batch.
+    pub(crate) fn next_batch_last(&self) -> Option<u64> {
+        let batch = self.sealed.front().unwrap_or(&self.open);
+        (!batch.is_empty()).then(|| batch.last())
+    }
+
+    /// Takes the oldest batch to be written to `segment`, which is the newest segment or a new one.
+    pub(crate) fn take(&mut self, segment: u64) -> Option<Batch> {
+        if self.sealed.is_empty() {
+            self.seal();
+        }
+        let batch = self.sealed.pop_front()?;
+        self.sealed_bytes -= batch.pending_bytes();
+        self.in_flight_bytes += batch.pending_bytes();
+        self.ledger.place(segment, &batch);
+        Some(batch)
+    }
+
+    /// What was taken last is durable.
+    pub(crate) fn written(&mut self, batch: Batch) {
+        self.in_flight_bytes = 0;
+        self.durable = batch.last();
+        if self.spare.len() < SPARE_BATCHES && batch.is_worth_keeping(self.limits.batch_bytes) {
+            self.spare.push(batch);
+        }
+    }
+
+    /// Catalog records up to `number` hold nothing any more.
+    pub(crate) fn absorbed(&mut self, number: u64) {
+        self.ledger.absorbed(number);
+    }
+
+    /// Forgets a segment that nothing holds, and names it.
+    pub(crate) fn recyclable(&mut self) -> Option<u64> {
+        self.ledger.recyclable(self.durable)
+    }
+
+    /// Whether a segment may have become free since [`Self::recyclable`] found none.
+    pub(crate) fn may_recycle(&self) -> bool {
+        self.ledger.may_recycle(self.durable)
+    }
+
+    /// What the journal knows about room; `log_bytes` is the writer's.
+    pub(crate) fn space(&self) -> Space {
+        Space {
+            log_bytes: 0,
+            segments: self.ledger.segments(),
+            references: self.ledger.references(),
+            pending_bytes: u64::try_from(self.pending_bytes()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn encode(&mut self, record: &Record<'_>, slot: batch::Slot) -> Result<(), AppendError> {
+        let encode = |out: &mut Vec<u8>| format::encode(record, out);
+        if !self.open.push(slot, encode) {
+            return Err(AppendError::Failed);
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// The pending batch that holds record `number`, and the record's place in it.
+    fn pending(&mut self, number: u64) -> Option<(&mut Batch, usize)> {
+        let batch = if number >= self.open.first() {
+            &mut self.open
+        } else {
+            let at = self.sealed.partition_point(|b| b.last() < number);
+            self.sealed.get_mut(at)?
+        };
+        let slot = batch.slot_of(number)?;
+        Some((batch, slot))
+    }
+}
+
+/// Number of an LSN of this journal's shard.
+fn number(lsn: Lsn) -> u64 {
+    lsn.number()
+}

@@ -1,0 +1,45 @@
+//! A watermark that is read without a lock.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::core::log::store::Watermark;
+
+/// Above every number of a record, so that whoever compares sees a failure as "reached".
+const FAILED: u64 = u64::MAX;
+
+/// How far a shard is durable. Written under the log's lock only.
+#[derive(Debug, Default)]
+pub(crate) struct AtomicWatermark(AtomicU64);
+
+impl AtomicWatermark {
+    /// The watermark.
+    pub(crate) fn get(&self) -> Watermark {
+        match self.0.load(Ordering::Acquire) {
+            FAILED => Watermark::Failed,
+            upto => Watermark::Durable(upto),
+        }
+    }
+
+    /// Whether a waiter for record `number` has nothing to wait for.
+    pub(crate) fn answers(&self, number: u64) -> bool {
+        self.0.load(Ordering::Acquire) >= number
+    }
+
+    /// Whether the shard has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.get() == Watermark::Failed
+    }
+
+    /// Everything up to record `number` is durable. A failure stays one.
+    pub(crate) fn reach(&self, number: u64) {
+        if !self.has_failed() {
+            self.0.store(number, Ordering::Release);
+        }
+    }
+
+    /// Nothing more will be durable.
+    pub(crate) fn fail(&self) {
+        self.0.store(FAILED, Ordering::Release);
+    }
+}
