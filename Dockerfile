@@ -26,9 +26,9 @@ VOLUME /data
 # Here, unlike on a desk, loopback would reach nobody. The default user and keys still work from loopback only:
 # add users, or set VIADUCT__AUTH__DEFAULT_USERS=anywhere where the network is yours alone.
 ENV VIADUCT__DATA_DIR=/data \
-    VIADUCT__LISTENERS__AMQP=0.0.0.0:5672 \
-    VIADUCT__LISTENERS__AWS=0.0.0.0:4566 \
-    VIADUCT__LISTENERS__METRICS=0.0.0.0:15692
+    VIADUCT__LISTENERS__AMQP=*:5672 \
+    VIADUCT__LISTENERS__AWS=*:4566 \
+    VIADUCT__LISTENERS__METRICS=*:15692
 EXPOSE 5672 4566 15692
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/usr/local/bin/viaduct", "health"]
