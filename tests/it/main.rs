@@ -1,3 +1,6 @@
-//! The broker from outside its crate: one binary, a module per subject.
+//! What holds for the crate as a whole, and the broker as one process: one binary, so that it links once.
+
+#![allow(clippy::unwrap_used)]
 
 mod core;
+mod layers;
