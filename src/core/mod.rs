@@ -33,6 +33,8 @@ pub mod events;
 
 pub mod declare;
 
+mod exchanges;
+
 pub mod publish;
 
 pub mod deliver;
