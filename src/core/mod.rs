@@ -41,6 +41,8 @@ pub mod deliver;
 
 mod bury;
 
+mod death;
+
 mod catalog;
 
 mod record_of;

@@ -231,8 +231,8 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::core::budget::Budget;
-    use crate::core::model::message::BatchBuilder;
-    use crate::core::model::message::Draft;
+    use crate::core::model::batch::BatchBuilder;
+    use crate::core::model::batch::Draft;
     use crate::core::model::message::FormatId;
 
     fn message() -> Message {
