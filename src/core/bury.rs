@@ -113,7 +113,12 @@ impl Core {
                     route,
                     source: Some((queue, &doomed)),
                 };
-                if let Buried::Refused = self.inter(&burial, now, work)? {
+                let buried = match self.inter(&burial, now, work) {
+                    // The disk is full: the mover waits, as it does for a full queue.
+                    Err(CoreError::Full | CoreError::Busy) => Buried::Refused,
+                    buried => buried?,
+                };
+                if let Buried::Refused = buried {
                     queue
                         .lock()
                         .strand(vec![doomed], now + RETRY_MS, &mut effects);
