@@ -7,3 +7,5 @@ mod journal;
 mod watermark;
 
 pub mod memory;
+
+pub mod embedded;

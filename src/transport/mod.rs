@@ -2,6 +2,7 @@
 
 mod clock;
 mod detect;
+pub mod http;
 mod limits;
 mod listener;
 mod runtime;
@@ -17,3 +18,5 @@ pub use listener::Listener;
 pub use listener::bind;
 pub use runtime::Runtime;
 pub use tcp::tune;
+
+pub mod buffer;

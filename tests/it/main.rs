@@ -1,5 +1,6 @@
-//! What holds for the crate as a whole, and the broker as one process: one binary, so that it links once.
+//! The crate as a whole, and the broker from outside it: one binary, a module per subject.
 
 #![allow(clippy::unwrap_used)]
 
+mod core;
 mod layers;

@@ -1,0 +1,309 @@
+//! The one loop that drives every session.
+//!
+//! One task a connection reads, parses, acts, delivers and writes (DESIGN §3.1): no reader and writer
+//! pair, no channel on the message path. A round: events, at most one read, the session, its takes, one
+//! write; the task sleeps only after a round that did nothing.
+
+use std::future::Future;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::auth::Auth;
+use crate::auth::Identity;
+use crate::auth::LoginError;
+use crate::core::inbox::Event;
+use crate::core::model::time::CoreTime;
+use crate::protocols::session::End;
+use crate::protocols::session::Flow;
+use crate::protocols::session::Session;
+use crate::telemetry::Metrics;
+use crate::transport::Clock;
+use crate::transport::buffer::READ_BYTES;
+use crate::transport::buffer::WriteBuf;
+use crate::transport::buffer::give_read_buffer;
+use crate::transport::buffer::take_read_buffer;
+
+/// How long a peer may take to accept the last bytes of a connection that we close.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// What every connection of a broker shares.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Reads the time.
+    pub clock: Arc<Clock>,
+    /// Checks logins.
+    pub auth: Arc<Auth>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the broker stops.
+    pub stop: CancellationToken,
+}
+
+/// What a round waits for.
+enum Step {
+    Stop,
+    Wrote(usize),
+    Event(Event),
+    Login(Result<Identity, LoginError>),
+    Read(usize),
+    Deadline,
+    Gone,
+}
+
+type Login = Pin<Box<dyn Future<Output = Result<Identity, LoginError>> + Send>>;
+
+struct Connection<S, IO> {
+    io: IO,
+    session: S,
+    shared: Shared,
+    peer: SocketAddr,
+    input: BytesMut,
+    out: WriteBuf,
+    login: Option<Login>,
+    timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
+    /// None once the session was told.
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+/// Drives a session over a connection until either ends.
+///
+/// # Cancel safety
+/// Not cancel safe: a dropped drive leaves the session's leases to nobody. It ends by itself when the
+/// broker stops.
+pub async fn drive<S, IO>(io: IO, session: S, peer: SocketAddr, shared: Shared)
+where
+    S: Session,
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let protocol = session.protocol();
+    let open = shared.metrics.connections.of(protocol).clone();
+    open.inc();
+    shared.metrics.connections_opened.of(protocol).inc();
+    let stop = Some(Box::pin(shared.stop.clone().cancelled_owned()));
+    let mut connection = Connection {
+        io,
+        session,
+        shared,
+        peer,
+        input: BytesMut::new(),
+        out: WriteBuf::new(),
+        login: None,
+        timer: None,
+        stop,
+    };
+    let end = connection.run().await;
+    let now = connection.now();
+    connection.session.on_end(end, now);
+    give_read_buffer(std::mem::take(&mut connection.input));
+    open.dec();
+}
+
+impl<S, IO> Connection<S, IO>
+where
+    S: Session,
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    fn now(&self) -> CoreTime {
+        CoreTime::from_ms(self.shared.clock.now_ms())
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            let step = poll_fn(|cx| self.poll_step(cx)).await;
+            let now = self.now();
+            let busy = matches!(step, Step::Read(_) | Step::Event(_));
+            let flow = match step {
+                Step::Stop => {
+                    self.stop = None;
+                    self.session.on_shutdown(now, &mut self.out)
+                }
+                Step::Wrote(n) => {
+                    self.wrote(n);
+                    Flow::Continue
+                }
+                Step::Event(event) => self.on_events(event, now),
+                Step::Login(login) => {
+                    self.login = None;
+                    let flow = self.session.on_login(login, now, &mut self.out);
+                    self.more_bytes(flow, now)
+                }
+                Step::Read(n) => {
+                    self.shared.metrics.reads.inc();
+                    self.shared.metrics.read_bytes.inc_by(n as u64);
+                    self.session.on_bytes(&mut self.input, now, &mut self.out)
+                }
+                Step::Deadline => self.session.on_deadline(now, &mut self.out),
+                Step::Gone => return End::Lost,
+            };
+            if flow == Flow::Close {
+                self.write_last().await;
+                return End::Closed;
+            }
+            self.session.pull(now, &mut self.out);
+            self.start_login();
+            if busy {
+                // Others have turns too, and what comes meanwhile makes the next batch larger.
+                if self.write_now() {
+                    return End::Lost;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// All events that are there, as one round.
+    fn on_events(&mut self, first: Event, now: CoreTime) -> Flow {
+        let mut next = Some(first);
+        while let Some(event) = next {
+            if self.session.on_event(event, now, &mut self.out) == Flow::Close {
+                return Flow::Close;
+            }
+            next = self.session.inbox().try_next();
+        }
+        self.more_bytes(Flow::Continue, now)
+    }
+
+    /// What was left in the input while the session had to wait.
+    fn more_bytes(&mut self, flow: Flow, now: CoreTime) -> Flow {
+        if flow == Flow::Continue && !self.input.is_empty() && self.session.wants_bytes() {
+            return self.session.on_bytes(&mut self.input, now, &mut self.out);
+        }
+        flow
+    }
+
+    fn start_login(&mut self) {
+        if let Some(credentials) = self.session.take_login() {
+            let (auth, ip) = (Arc::clone(&self.shared.auth), self.peer.ip());
+            self.login = Some(Box::pin(async move { auth.login(&credentials, ip).await }));
+        }
+    }
+
+    /// What the round waits for, the most urgent first. Every branch may be left half-way: bytes leave a
+    /// buffer, and events the inbox, only by being returned.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(stop) = &mut self.stop
+            && stop.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Step::Stop);
+        }
+        if !self.out.is_empty()
+            && let Poll::Ready(step) = self.poll_write(cx)
+        {
+            return Poll::Ready(step);
+        }
+        if let Poll::Ready(event) = self.session.inbox().poll_next(cx) {
+            return Poll::Ready(Step::Event(event));
+        }
+        if let Some(login) = &mut self.login
+            && let Poll::Ready(login) = login.as_mut().poll(cx)
+        {
+            return Poll::Ready(Step::Login(login));
+        }
+        // A peer whose output stays full is not read from: that is back-pressure.
+        if self.out.room() > 0
+            && self.session.wants_bytes()
+            && let Poll::Ready(step) = self.poll_read(cx)
+        {
+            return Poll::Ready(step);
+        }
+        if self.poll_timer(cx).is_ready() {
+            return Poll::Ready(Step::Deadline);
+        }
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        match Pin::new(&mut self.io).poll_write(cx, self.out.pending()) {
+            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Step::Wrote(n)),
+            Poll::Ready(_) => Poll::Ready(Step::Gone),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes what the socket takes at once; true if the peer is gone.
+    fn write_now(&mut self) -> bool {
+        while !self.out.is_empty() {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            match self.poll_write(&mut cx) {
+                Poll::Ready(Step::Wrote(n)) => self.wrote(n),
+                Poll::Ready(_) => return true,
+                // The next step registers for it again, with a waker that wakes.
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    fn wrote(&mut self, n: usize) {
+        self.out.advance(n);
+        self.shared.metrics.writes.inc();
+        self.shared.metrics.write_bytes.inc_by(n as u64);
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if self.input.capacity() == 0 {
+            self.input = take_read_buffer();
+        } else if self.input.capacity() - self.input.len() < READ_BYTES / 2 {
+            self.input.reserve(READ_BYTES);
+        }
+        let mut limited = bytes::BufMut::limit(&mut self.input, READ_BYTES);
+        match tokio_util::io::poll_read_buf(Pin::new(&mut self.io), cx, &mut limited) {
+            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Step::Read(n)),
+            Poll::Ready(_) => Poll::Ready(Step::Gone),
+            Poll::Pending => {
+                // An idle connection holds no buffer.
+                if self.input.is_empty() {
+                    give_read_buffer(std::mem::take(&mut self.input));
+                    self.out.release();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.session.deadline() else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let wanted = tokio::time::Instant::from_std(self.shared.clock.instant_of(deadline.as_ms()));
+        match &mut self.timer {
+            Some((at, _)) if *at == deadline => {}
+            Some((at, sleep)) => {
+                *at = deadline;
+                sleep.as_mut().reset(wanted);
+            }
+            none => *none = Some((deadline, Box::pin(tokio::time::sleep_until(wanted)))),
+        }
+        match &mut self.timer {
+            Some((_, sleep)) => sleep.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The goodbye goes out, if the peer takes it within a moment.
+    async fn write_last(&mut self) {
+        let last = async {
+            while !self.out.is_empty() {
+                match poll_fn(|cx| self.poll_write(cx)).await {
+                    Step::Wrote(n) => self.wrote(n),
+                    _ => return,
+                }
+            }
+            let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
+        };
+        let _ = tokio::time::timeout(LAST_WRITE, last).await;
+    }
+}
