@@ -1,4 +1,4 @@
-//! The crate as a whole, and the broker from outside it: one binary, a module per subject.
+//! What holds for the crate as a whole, and the broker as one process: one binary, so that it links once.
 
 #![allow(clippy::unwrap_used)]
 
