@@ -42,7 +42,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             // Our own errors name their cause themselves.
-            eprintln!("viaduct: {}", failure.error);
+            for line in failure.error.to_string().lines() {
+                eprintln!("viaduct: {line}");
+            }
             failure.exit.into()
         }
     }

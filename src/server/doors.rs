@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::aws::gateway::Gateway;
 use crate::aws::route;
@@ -13,9 +15,13 @@ use crate::telemetry::Protocol;
 use crate::transport::Bound;
 use crate::transport::Listener;
 use crate::transport::Runtime;
+use crate::transport::first_bytes;
 use crate::transport::tune;
 
 use super::foundation::Foundation;
+
+/// A client of an HTTP door that says nothing for so long is cut off.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// What the doors need.
 pub(super) struct Doors {
@@ -44,8 +50,14 @@ impl Doors {
     pub(super) fn open(&self, listener: &Listener, amqp: Vec<Bound>, aws: Vec<Bound>) {
         let _ = amqp;
         let gateway = Arc::clone(&self.gateway);
+        let stop = self.connections.stop_token().clone();
         self.accept(listener, aws, Protocol::Sqs, move |stream, peer| {
-            route::serve_connection(stream, peer, false, Arc::clone(&gateway))
+            let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
+            async move {
+                if is_http(&stream, peer, "aws", &stop).await {
+                    route::serve_connection(stream, peer, false, gateway).await;
+                }
+            }
         });
     }
 
@@ -75,5 +87,29 @@ impl Doors {
             };
             listener.accept(bound, accepted, refused);
         }
+    }
+}
+
+/// Whether a client speaks HTTP. One that clearly speaks something else is named in the log, which
+/// saves somebody an evening, and let go.
+pub(super) async fn is_http(
+    stream: &TcpStream,
+    peer: SocketAddr,
+    key: &'static str,
+    stop: &CancellationToken,
+) -> bool {
+    // Both branches only wait; dropping them loses nothing.
+    let first = tokio::select! {
+        biased;
+        () = stop.cancelled() => return false,
+        first = first_bytes(stream, SILENCE) => first,
+    };
+    match first {
+        Some(first) if first.may_be_http() => true,
+        Some(first) => {
+            tracing::warn!(%peer, "this looks like {first} on a plain HTTP listener (listeners.{key})");
+            false
+        }
+        None => false,
     }
 }

@@ -39,7 +39,11 @@ impl Foundation {
         data_dir::prepare(&config.data_dir)?;
         let clock = Arc::new(Clock::start());
         let metrics = Arc::new(Metrics::new());
-        let log = EmbeddedLog::open(&config.data_dir, embedded::Settings::default());
+        let log = EmbeddedLog::open(
+            &config.data_dir,
+            embedded::Settings::default(),
+            Arc::clone(&metrics),
+        );
         let store: Arc<dyn Store> = log.map_err(StartError::Store)?;
         let memory_budget_bytes = config.limits.memory_budget(memory::available_bytes());
         let settings = Settings {

@@ -18,6 +18,8 @@ use crate::transport::Runtime;
 use crate::transport::http;
 use crate::transport::tune;
 
+use super::doors::is_http;
+
 /// Scrapers at a time: they have places of their own, so that they get through when clients don't.
 const SCRAPERS_MAX: usize = 64;
 
@@ -35,7 +37,7 @@ pub(super) fn serve(
     for bound in sockets {
         let (runtime, metrics, refresh) =
             (runtime.clone(), Arc::clone(metrics), Arc::clone(refresh));
-        let serve = move |stream, _: SocketAddr, place| {
+        let serve = move |stream, peer: SocketAddr, place| {
             if tune(&stream).is_err() {
                 return;
             }
@@ -46,7 +48,9 @@ pub(super) fn serve(
             };
             let stop = runtime.stop_token().clone();
             runtime.spawn(async move {
-                http::serve(stream, stop, BODY_MAX_BYTES, answer).await;
+                if is_http(&stream, peer, "metrics", &stop).await {
+                    http::serve(stream, stop, BODY_MAX_BYTES, answer).await;
+                }
                 drop(place);
             });
         };
