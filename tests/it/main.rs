@@ -3,4 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod core;
+mod errors;
+mod first_contact;
 mod layers;
+mod process;
