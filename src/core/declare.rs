@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::core::Core;
 use crate::core::catalog;
 use crate::core::error::CoreError;
+use crate::core::events::CoreEvent;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
@@ -86,6 +87,7 @@ impl Core {
         let lsn = self.put_catalog(Shard(0), now, catalog::vhost_key(name), Some(value))?;
         let vhost = Vhost::new(name.clone(), shard);
         vhosts.insert(name.clone(), Arc::clone(&vhost));
+        self.emit(&CoreEvent::VhostCreated(name.clone()));
         Ok(Written::new(vhost, Some(lsn)))
     }
 
@@ -136,6 +138,7 @@ impl Core {
         topology.by_id.insert(id, Arc::clone(&queue));
         vhost.changed();
         self.inner.metrics.queues.inc();
+        self.emit(&CoreEvent::QueueCreated(vhost.name().clone(), name.clone()));
         Ok(Written::new(Declared::Created(queue), lsn))
     }
 
@@ -217,6 +220,10 @@ impl Core {
         drop(topology);
         self.inner.store.dead(&dead);
         self.inner.metrics.queues.dec();
+        self.emit(&CoreEvent::QueueDeleted(
+            vhost.name().clone(),
+            queue.name().clone(),
+        ));
         self.carry_out(
             queue,
             Effects {
@@ -304,6 +311,10 @@ impl Core {
             .insert(name.clone(), Exchange::new(settings.clone()));
         vhost.changed();
         self.inner.metrics.exchanges.inc();
+        self.emit(&CoreEvent::ExchangeCreated(
+            vhost.name().clone(),
+            name.clone(),
+        ));
         Ok(Written::new(Declared::Created(settings), lsn))
     }
 
@@ -352,6 +363,10 @@ impl Core {
         topology.exchanges.remove(name);
         vhost.changed();
         self.inner.metrics.exchanges.dec();
+        self.emit(&CoreEvent::ExchangeDeleted(
+            vhost.name().clone(),
+            name.clone(),
+        ));
         Ok(Written::new((), lsn))
     }
 

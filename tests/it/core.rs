@@ -39,7 +39,9 @@ struct Broker {
 
 impl Broker {
     fn on(store: Arc<MemoryStore>) -> Self {
-        let settings = Settings { memory_budget_bytes: 1 << 30 };
+        let settings = Settings {
+            memory_budget_bytes: 1 << 30,
+        };
         let metrics = Arc::new(Metrics::new());
         let (core, _) = Core::open(store.clone(), Formats::new(), metrics, &settings, T0).unwrap();
         let vhost = core.vhost("/").unwrap();
@@ -56,7 +58,12 @@ impl Broker {
 
     fn queue(&self, name: &str, settings: QueueSettings) -> Arc<Queue> {
         let name = QueueName::parse(name).unwrap();
-        match self.core.declare_queue(&self.vhost, &name, || settings, T0).unwrap().value {
+        match self
+            .core
+            .declare_queue(&self.vhost, &name, || settings, T0)
+            .unwrap()
+            .value
+        {
             Declared::Created(queue) | Declared::Existing(queue) => queue,
         }
     }
@@ -74,25 +81,41 @@ impl Broker {
 
     fn publish(&self, key: &str, bodies: &[&[u8]], now: CoreTime) {
         let batch = self.batch(key, bodies, true);
-        let route = self.vhost.route("", key.as_bytes(), &mut || unreachable!()).unwrap();
-        self.core.publish(&batch, 0..bodies.len(), &route, now).unwrap();
+        let route = self
+            .vhost
+            .route("", key.as_bytes(), &mut || unreachable!())
+            .unwrap();
+        self.core
+            .publish(&batch, 0..bodies.len(), &route, now)
+            .unwrap();
     }
 
     fn take(&self, queue: &Arc<Queue>, n: usize, lease: Lease, now: CoreTime) -> Vec<Delivery> {
         let mut out = Vec::new();
-        let terms = Terms { lease, entries: n, bytes: usize::MAX, wait: false };
+        let terms = Terms {
+            lease,
+            entries: n,
+            bytes: usize::MAX,
+            wait: false,
+        };
         self.core.take_once(queue, terms, now, &mut out).unwrap();
         out
     }
 
     fn bodies(&self, queue: &Arc<Queue>) -> Vec<String> {
         let taken = self.take(queue, 100, Lease::Settled, T0 + 1_000_000);
-        taken.iter().map(|d| String::from_utf8(d.message.body_bytes().to_vec()).unwrap()).collect()
+        taken
+            .iter()
+            .map(|d| String::from_utf8(d.message.body_bytes().to_vec()).unwrap())
+            .collect()
     }
 }
 
 fn lease(delivery: &Delivery) -> LeaseRef {
-    LeaseRef { seq: delivery.seq, attempt: delivery.attempt }
+    LeaseRef {
+        seq: delivery.seq,
+        attempt: delivery.attempt,
+    }
 }
 
 #[test]
@@ -102,10 +125,27 @@ fn a_released_entry_returns_to_its_old_place() {
     broker.publish("q", &[b"a", b"b", b"c"], T0);
     let taken = broker.take(&queue, 2, Lease::Link, T0);
     assert!(!taken[0].is_redelivered());
-    broker.core.settle(&queue, &[lease(&taken[1])], Outcome::Accept, T0).unwrap();
-    broker.core.settle(&queue, &[lease(&taken[0])], Outcome::Release { counted: true }, T0).unwrap();
+    broker
+        .core
+        .settle(&queue, &[lease(&taken[1])], Outcome::Accept, T0)
+        .unwrap();
+    broker
+        .core
+        .settle(
+            &queue,
+            &[lease(&taken[0])],
+            Outcome::Release { counted: true },
+            T0,
+        )
+        .unwrap();
     let again = broker.take(&queue, 10, Lease::Link, T0);
-    assert_eq!(again.iter().map(|d| d.message.body_bytes()).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(
+        again
+            .iter()
+            .map(|d| d.message.body_bytes())
+            .collect::<Vec<_>>(),
+        ["a", "c"]
+    );
     assert!(again[0].is_redelivered() && again[0].failed == 1 && !again[1].is_redelivered());
 }
 
@@ -114,17 +154,34 @@ fn a_restart_keeps_what_was_durable_and_not_accepted() {
     let broker = Broker::new();
     let queue = broker.queue("q", QueueSettings::new(true));
     broker.publish("q", &[b"a", b"b", b"c"], T0);
-    broker.core.publish(&broker.batch("q", &[b"transient"], false), 0..1, &broker.vhost.route("", b"q", &mut || unreachable!()).unwrap(), T0).unwrap();
+    broker
+        .core
+        .publish(
+            &broker.batch("q", &[b"transient"], false),
+            0..1,
+            &broker
+                .vhost
+                .route("", b"q", &mut || unreachable!())
+                .unwrap(),
+            T0,
+        )
+        .unwrap();
     let big = vec![b'x'; 3 * 1024 * 1024];
     broker.publish("q", &[&big], T0);
     let taken = broker.take(&queue, 2, Lease::Link, T0);
-    broker.core.settle(&queue, &[lease(&taken[0])], Outcome::Accept, T0).unwrap();
+    broker
+        .core
+        .settle(&queue, &[lease(&taken[0])], Outcome::Accept, T0)
+        .unwrap();
     let broker = broker.restart();
     let queue = broker.vhost.queue("q").unwrap();
     let taken = broker.take(&queue, 10, Lease::Link, T0);
     let bodies: Vec<_> = taken.iter().map(|d| d.message.body_bytes()).collect();
     assert_eq!(bodies, [&b"b"[..], b"c", &big]);
-    assert!(taken[0].is_redelivered(), "after an unclean stop everything may have been seen");
+    assert!(
+        taken[0].is_redelivered(),
+        "after an unclean stop everything may have been seen"
+    );
 }
 
 #[test]
@@ -137,8 +194,18 @@ fn a_lapsed_deadline_counts_and_a_late_delete_still_deletes() {
     assert_eq!(broker.core.next_due(), Some(T0 + 30_000));
     broker.core.tick(T0 + 30_000).unwrap();
     let second = broker.take(&queue, 1, Lease::Deadline(T0 + 60_000), T0 + 30_000);
-    assert_eq!((second[0].failed, second[0].attempt, second[0].first_received), (1, 2, Some(T0)));
-    let late = broker.core.settle(&queue, &[lease(&first[0])], Outcome::Accept, T0 + 31_000).unwrap();
+    assert_eq!(
+        (
+            second[0].failed,
+            second[0].attempt,
+            second[0].first_received
+        ),
+        (1, 2, Some(T0))
+    );
+    let late = broker
+        .core
+        .settle(&queue, &[lease(&first[0])], Outcome::Accept, T0 + 31_000)
+        .unwrap();
     assert_eq!(late.settled, 1);
     assert_eq!(queue.counts().leased, 0);
 }
@@ -154,8 +221,18 @@ fn a_lease_with_a_deadline_survives_a_restart() {
     let queue = broker.vhost.queue("q").unwrap();
     assert_eq!(broker.bodies(&queue), ["b"]);
     let seq = broker.core.restored(&queue, lsn).unwrap();
-    let named = LeaseRef { seq, attempt: taken[0].attempt };
-    assert_eq!(broker.core.settle(&queue, &[named], Outcome::Accept, T0).unwrap().settled, 1);
+    let named = LeaseRef {
+        seq,
+        attempt: taken[0].attempt,
+    };
+    assert_eq!(
+        broker
+            .core
+            .settle(&queue, &[named], Outcome::Accept, T0)
+            .unwrap()
+            .settled,
+        1
+    );
     assert_eq!(queue.counts().leased, 0);
 }
 
@@ -174,15 +251,24 @@ fn a_dead_letter_moves_and_remembers_where_it_died() {
     let queue = broker.queue("q", settings);
     broker.publish("q", &[b"a"], T0);
     let id = broker.take(&queue, 1, Lease::Link, T0);
-    broker.core.settle(&queue, &[lease(&id[0])], Outcome::Reject, T0).unwrap();
+    broker
+        .core
+        .settle(&queue, &[lease(&id[0])], Outcome::Reject, T0)
+        .unwrap();
     assert_eq!(queue.counts().leased + queue.counts().ready, 0);
     let broker = broker.restart();
     let dead = broker.vhost.queue(dead.name().as_str()).unwrap();
     let letter = broker.take(&dead, 1, Lease::Link, T0).remove(0);
     let overlay = letter.overlay.unwrap();
     assert_eq!(overlay.deaths[0].queue.as_str(), "q");
-    assert_eq!((overlay.deaths[0].cause, overlay.deaths[0].count), (Cause::Rejected, 1));
-    assert_eq!(letter.message.id(broker.core.identity()), id[0].message.id(broker.core.identity()));
+    assert_eq!(
+        (overlay.deaths[0].cause, overlay.deaths[0].count),
+        (Cause::Rejected, 1)
+    );
+    assert_eq!(
+        letter.message.id(broker.core.identity()),
+        id[0].message.id(broker.core.identity())
+    );
     assert_eq!(broker.vhost.queue("q").unwrap().counts().ready, 0);
 }
 
@@ -193,14 +279,25 @@ fn a_long_chain_of_full_queues_moves_without_recursion() {
     for i in (0..n).rev() {
         let mut settings = QueueSettings::new(false);
         settings.max_length = Some(1);
-        settings.dead_letter.insert(Cause::MaxLength, DeadLetterTarget::Queue(format!("q{}", i + 1)));
+        settings.dead_letter.insert(
+            Cause::MaxLength,
+            DeadLetterTarget::Queue(format!("q{}", i + 1)),
+        );
         broker.queue(&format!("q{i}"), settings);
         broker.publish(&format!("q{i}"), &[b"x"], T0);
     }
     broker.publish("q0", &[b"y"], T0);
     let q0 = broker.vhost.queue("q0").unwrap();
     assert_eq!(broker.bodies(&q0), ["y"]);
-    assert_eq!(broker.vhost.queue(&format!("q{}", n - 1)).unwrap().counts().ready, 1);
+    assert_eq!(
+        broker
+            .vhost
+            .queue(&format!("q{}", n - 1))
+            .unwrap()
+            .counts()
+            .ready,
+        1
+    );
 }
 
 #[test]
@@ -208,18 +305,38 @@ fn a_push_wakes_the_longest_waiting_consumer_once() {
     let broker = Broker::new();
     let queue = broker.queue("q", QueueSettings::new(true));
     let (a, b) = (Inbox::new(), Inbox::new());
-    let (ca, cb) = (broker.core.subscribe(&queue, &a, 7, true).unwrap(), broker.core.subscribe(&queue, &b, 8, true).unwrap());
-    let terms = Terms { lease: Lease::Link, entries: 10, bytes: 1000, wait: true };
+    let (ca, cb) = (
+        broker.core.subscribe(&queue, &a, 7, true).unwrap(),
+        broker.core.subscribe(&queue, &b, 8, true).unwrap(),
+    );
+    let terms = Terms {
+        lease: Lease::Link,
+        entries: 10,
+        bytes: 1000,
+        wait: true,
+    };
     let mut out = Vec::new();
-    assert_eq!(broker.core.take(&ca, terms, T0, &mut out).unwrap(), Took::Nothing);
-    assert_eq!(broker.core.take(&cb, terms, T0, &mut out).unwrap(), Took::Nothing);
+    assert_eq!(
+        broker.core.take(&ca, terms, T0, &mut out).unwrap(),
+        Took::Nothing
+    );
+    assert_eq!(
+        broker.core.take(&cb, terms, T0, &mut out).unwrap(),
+        Took::Nothing
+    );
     broker.publish("q", &[b"1", b"2", b"3", b"4"], T0);
     assert_eq!((a.try_next(), b.try_next()), (Some(Event::Ready(7)), None));
-    assert_eq!(broker.core.take(&ca, terms, T0, &mut out).unwrap(), Took::Entries { more: true });
+    assert_eq!(
+        broker.core.take(&ca, terms, T0, &mut out).unwrap(),
+        Took::Entries { more: true }
+    );
     assert_eq!(out.len(), 2, "the other one gets its part");
     assert_eq!(b.try_next(), Some(Event::Ready(8)));
     broker.core.unsubscribe(cb);
-    assert_eq!(broker.core.take(&ca, terms, T0, &mut out).unwrap(), Took::Entries { more: false });
+    assert_eq!(
+        broker.core.take(&ca, terms, T0, &mut out).unwrap(),
+        Took::Entries { more: false }
+    );
 }
 
 #[test]
@@ -239,8 +356,17 @@ fn expired_entries_go_by_themselves() {
 #[test]
 fn the_memory_alarm_follows_the_budget() {
     let store = MemoryStore::new(1);
-    let settings = Settings { memory_budget_bytes: 10_000 };
-    let (core, _) = Core::open(store.clone(), Formats::new(), Arc::new(Metrics::new()), &settings, T0).unwrap();
+    let settings = Settings {
+        memory_budget_bytes: 10_000,
+    };
+    let (core, _) = Core::open(
+        store.clone(),
+        Formats::new(),
+        Arc::new(Metrics::new()),
+        &settings,
+        T0,
+    )
+    .unwrap();
     let vhost = core.vhost("/").unwrap();
     let broker = Broker { store, core, vhost };
     let queue = broker.queue("q", QueueSettings::new(true));
@@ -252,7 +378,10 @@ fn the_memory_alarm_follows_the_budget() {
     let taken = broker.take(&queue, 1, Lease::Link, T0);
     let leases: Vec<_> = taken.iter().map(lease).collect();
     drop(taken);
-    broker.core.settle(&queue, &leases, Outcome::Accept, T0).unwrap();
+    broker
+        .core
+        .settle(&queue, &leases, Outcome::Accept, T0)
+        .unwrap();
     assert!(!broker.core.alarms().any());
     assert_eq!(inbox.try_next(), Some(Event::AlarmsChanged));
 }

@@ -1,6 +1,7 @@
-//! The crate as a whole, and the broker from outside it: one binary, a module per subject.
+//! What holds for the crate as a whole, and the broker as one process: one binary, so that it links once.
 
 #![allow(clippy::unwrap_used)]
 
+mod aws;
 mod core;
 mod layers;
