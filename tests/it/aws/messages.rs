@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::json;
 use viaduct::core::formats::Formats;
+use viaduct::core::log::store::Store;
 use viaduct::core::model::ids::Shard;
 use viaduct::store::memory::MemoryStore;
 
@@ -441,7 +442,9 @@ async fn a_failed_log_confirms_nothing() {
     broker.store.hold();
     let send = broker.json("SendMessage", json!({"QueueUrl": url, "MessageBody": "x"}));
     let (answer, ()) = tokio::join!(send, async {
-        tokio::time::sleep(SOON).await;
+        while broker.store.space().pending_bytes == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         broker.store.fail(Shard(0));
     });
     assert_eq!(answer.refusal(), (500, "InternalFailure".to_owned()));
