@@ -297,10 +297,10 @@ where
     async fn write_last(&mut self) {
         let last = async {
             while !self.out.is_empty() {
-                match poll_fn(|cx| self.poll_write(cx)).await {
-                    Step::Wrote(n) => self.wrote(n),
-                    _ => return,
-                }
+                let Step::Wrote(n) = poll_fn(|cx| self.poll_write(cx)).await else {
+                    return;
+                };
+                self.wrote(n);
             }
             let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
         };

@@ -25,10 +25,10 @@ use super::types::Sent;
 use super::types::required;
 use crate::auth::Action;
 use crate::aws::wire::AwsError;
-use crate::core::model::message::BatchBuilder;
-use crate::core::model::message::COPY_MAX_BYTES;
-use crate::core::model::message::Draft;
-use crate::core::model::message::DraftBody;
+use crate::core::model::batch::BatchBuilder;
+use crate::core::model::batch::COPY_MAX_BYTES;
+use crate::core::model::batch::Draft;
+use crate::core::model::batch::DraftBody;
 use crate::core::model::message::Producer;
 use crate::core::model::value::Properties;
 
