@@ -8,10 +8,10 @@ use serde_json::json;
 use viaduct::aws::sqs::mapping::SQS_FORMAT;
 use viaduct::aws::sqs::mapping::SqsDecode;
 use viaduct::core::formats::Formats;
-use viaduct::core::model::message::BatchBuilder;
+use viaduct::core::model::batch::BatchBuilder;
+use viaduct::core::model::batch::Draft;
+use viaduct::core::model::batch::DraftBody;
 use viaduct::core::model::message::BodyKind;
-use viaduct::core::model::message::Draft;
-use viaduct::core::model::message::DraftBody;
 use viaduct::core::model::message::FormatId;
 use viaduct::core::model::message::Message;
 use viaduct::core::model::message::Producer;
@@ -22,6 +22,8 @@ use viaduct::core::model::value::Value;
 use viaduct::core::queue::take::Lease;
 use viaduct::core::queue::take::Terms;
 use viaduct::store::memory::MemoryStore;
+use viaduct::telemetry::Conversion;
+use viaduct::telemetry::Protocol;
 
 use super::harness::Broker;
 use super::harness::any;
@@ -199,8 +201,11 @@ async fn group_is_message_group_id() {
     })
     .await;
     assert_eq!(message["Attributes"]["MessageGroupId"], "g");
-    let (message, _) = inward(json!({"MessageGroupId": "g"})).await;
-    assert_eq!(message.group(), b"g");
+    let (message, properties) = inward(json!({"MessageGroupId": "g"})).await;
+    assert_eq!(
+        (message.group(), properties.group_id.as_deref()),
+        (&b"g"[..], Some("g"))
+    );
 }
 
 #[tokio::test]
@@ -489,7 +494,32 @@ async fn more_than_ten_overflow_and_none_is_lost() {
 }
 
 #[tokio::test]
-async fn of_a_name_that_repeats_sqs_sees_the_first() {
-    let properties = application(vec![("h", Value::I32(1)), ("h", Value::I32(2))]);
-    assert_eq!(attributes(properties).await["h"]["StringValue"], "1");
+async fn of_a_name_that_repeats_sqs_sees_the_first_and_the_loss_is_counted() {
+    let (broker, url) = start(application(vec![
+        ("h", Value::I32(1)),
+        ("h", Value::I32(2)),
+    ]))
+    .await;
+    publish(&broker, b"x", |draft| draft.expiration_ms = Some(60_000));
+    assert_eq!(
+        broker.receive(&url).await[0]["MessageAttributes"]["h"]["StringValue"],
+        "1"
+    );
+    for field in ["headers", "expiration"] {
+        let loss = Conversion {
+            from: Protocol::Internal,
+            to: Protocol::Sqs,
+            field,
+        };
+        assert_eq!(
+            broker
+                .core
+                .metrics()
+                .conversion_loss
+                .get_or_create(&loss)
+                .get(),
+            1,
+            "{field}"
+        );
+    }
 }

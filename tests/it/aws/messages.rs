@@ -8,6 +8,8 @@ use viaduct::core::formats::Formats;
 use viaduct::core::log::store::Store;
 use viaduct::core::model::ids::Shard;
 use viaduct::store::memory::MemoryStore;
+use viaduct::telemetry::HttpRequest;
+use viaduct::telemetry::Protocol;
 
 use super::harness::any;
 use super::harness::start;
@@ -534,4 +536,46 @@ async fn a_handle_of_another_queue_is_invalid() {
         )
         .await;
     assert_eq!(refusal, (400, "ReceiptHandleIsInvalid".to_owned()));
+}
+
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let broker = start().await;
+    let url = broker.create("q", json!({})).await;
+    broker.publish(&url, "12345").await;
+    let handle = broker.receive(&url).await[0]["ReceiptHandle"].clone();
+    broker
+        .ok(
+            "DeleteMessage",
+            json!({"QueueUrl": url, "ReceiptHandle": handle}),
+        )
+        .await;
+    broker
+        .refusal(
+            "DeleteMessage",
+            json!({"QueueUrl": url, "ReceiptHandle": "x"}),
+        )
+        .await;
+    let metrics = broker.core.metrics();
+    for (name, counter, expected) in [
+        ("published", &metrics.published, 1),
+        ("published_bytes", &metrics.published_bytes, 5),
+        ("confirmed", &metrics.confirmed, 1),
+        ("delivered", &metrics.delivered, 1),
+        ("delivered_bytes", &metrics.delivered_bytes, 5),
+        ("acknowledged", &metrics.acknowledged, 1),
+    ] {
+        assert_eq!(counter.of(Protocol::Sqs).get(), expected, "{name}");
+    }
+    for (status, expected) in [(200, 1), (400, 1)] {
+        let request = HttpRequest {
+            operation: "DeleteMessage",
+            status,
+        };
+        assert_eq!(
+            metrics.http_requests.get_or_create(&request).get(),
+            expected,
+            "{status}"
+        );
+    }
 }
