@@ -76,8 +76,41 @@ impl Core {
                 entries.insert(queue, (restored, scanned.clean_stop));
             }
         }
+        self.begin(latest)?;
         self.build(entries, latest)?;
+        self.keep_limits(latest)?;
         Ok(latest)
+    }
+
+    /// Writes the start itself to the log: without it a crash soon after would look like the clean stop
+    /// before it, and what was delivered in between would not be called redelivered.
+    fn begin(&self, now: CoreTime) -> Result<(), CoreError> {
+        let epoch = self.identity().incarnation;
+        for shard in (0..self.inner.store.capabilities().shards).map(Shard) {
+            let start = Record::Epoch {
+                epoch,
+                clean_stop: false,
+            };
+            self.inner
+                .store
+                .append(shard, now, true, &mut std::iter::once(start))?;
+        }
+        Ok(())
+    }
+
+    /// What was leased is ready again, and may be more than a queue's limits allow. Once all queues,
+    /// exchanges and bindings are there, so that dead letters find their way.
+    fn keep_limits(&self, now: CoreTime) -> Result<(), CoreError> {
+        for vhost in self.vhosts() {
+            let mut queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
+            queues.sort_by_key(|queue| queue.id());
+            for queue in queues {
+                let mut effects = Effects::default();
+                queue.lock().after_push(now, &mut effects);
+                self.carry_out(&queue, effects, now)?;
+            }
+        }
+        Ok(())
     }
 
     fn build(
