@@ -121,7 +121,7 @@ impl Core {
                 if let Buried::Refused = buried {
                     queue
                         .lock()
-                        .strand(vec![doomed], now + RETRY_MS, &mut effects);
+                        .strand(doomed, now, now + RETRY_MS, &mut effects);
                 }
             }
         }

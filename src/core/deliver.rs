@@ -180,7 +180,7 @@ impl Core {
                     Hit::Gone => settlement.gone += 1,
                 }
             }
-            state.after_settle(&mut effects);
+            state.after_push(now, &mut effects);
         }
         self.inner.metrics.settles.inc();
         self.inner

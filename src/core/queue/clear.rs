@@ -76,6 +76,7 @@ impl QueueState {
         self.deadlines.clear();
         self.deadline_of.clear();
         self.stranded.clear();
+        self.stranded_bytes = 0;
         (self.ready, self.ready_bytes, self.leased) = (0, 0, 0);
         (dead, self.consumers.cancel_all())
     }

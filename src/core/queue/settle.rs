@@ -144,12 +144,4 @@ impl QueueState {
             self.expire_ready(seq, effects);
         }
     }
-
-    /// After settles: released entries are there for others, and the timer may be due earlier.
-    pub(in crate::core) fn after_settle(&mut self, effects: &mut Effects) {
-        if self.ready > 0 {
-            effects.wakes.extend(self.consumers.wake_one());
-        }
-        self.ask_for_timer(effects);
-    }
 }

@@ -31,22 +31,25 @@ impl QueueState {
         if self.retry_due.is_some_and(|due| due <= now) {
             self.retry_due = None;
             effects.doomed.extend(self.stranded.drain(..));
+            self.stranded_bytes = 0;
         }
         self.after_push(now, effects);
     }
 
-    /// The mover could not deliver these: they stay with it, nothing counted, until `retry`.
+    /// The mover could not deliver this one: it stays with it, nothing counted, until `retry`, unless the
+    /// queue's limits want its place.
     pub(in crate::core) fn strand(
         &mut self,
-        doomed: Vec<Doomed>,
+        doomed: Doomed,
+        now: CoreTime,
         retry: CoreTime,
         effects: &mut Effects,
     ) {
-        if !doomed.is_empty() {
-            self.stranded.extend(doomed);
-            self.retry_due = Some(retry);
-            self.ask_for_timer(effects);
-        }
+        self.stranded_bytes += doomed.message.body_len() as u64;
+        self.stranded.push_back(doomed);
+        self.retry_due = Some(retry);
+        self.drop_oldest(now, effects);
+        self.ask_for_timer(effects);
     }
 
     /// The mover has delivered this one: it is gone from here.
