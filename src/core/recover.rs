@@ -44,7 +44,9 @@ struct Replay<'a> {
     queues: HashMap<QueueId, Entries>,
     /// Bytes of chunk records whose publish has not come yet.
     chunks: Vec<(Lsn, Bytes)>,
-    dead: Vec<Dead>,
+    /// Entries that have no home or no message. They are reported at the end: a record further on may
+    /// settle one still, and then the store has counted that already.
+    gone: HashMap<QueueId, HashMap<Lsn, Dead>>,
 }
 
 impl Core {
@@ -57,21 +59,21 @@ impl Core {
             let absorbed = self.inner.store.load(shard, &mut |key, value| {
                 catalog.restore(shard, None, key, Some(value))
             })?;
-            let (queues, chunks, dead) = (HashMap::new(), Vec::new(), Vec::new());
             let mut replay = Replay {
                 core: self,
                 shard,
                 absorbed,
-                queues,
-                chunks,
-                dead,
+                queues: HashMap::new(),
+                chunks: Vec::new(),
+                gone: HashMap::new(),
             };
             let scanned = self
                 .inner
                 .store
                 .scan(shard, &mut |lsn, record| replay.record(lsn, record))?;
             latest = latest.max(scanned.latest);
-            self.inner.store.dead(&replay.dead);
+            let gone = replay.gone.into_values().flat_map(HashMap::into_values);
+            self.inner.store.dead(&gone.collect::<Vec<_>>());
             for (queue, restored) in replay.queues {
                 entries.insert(queue, (restored, scanned.clean_stop));
             }
@@ -200,10 +202,8 @@ impl Replay<'_> {
             Record::Chunk { bytes, .. } => self.chunks.push((lsn, Bytes::copy_from_slice(bytes))),
             Record::Publish(publish) => self.publish(lsn, &publish),
             Record::Settle { queue, entries, .. } => {
-                if let Some(known) = self.queues.get_mut(&queue) {
-                    for entry in entries.iter() {
-                        known.remove(&entry.entry);
-                    }
+                for entry in entries.iter() {
+                    self.take(queue, entry.entry);
                 }
             }
             Record::Move(moved) => self.moved(lsn, &moved),
@@ -253,14 +253,9 @@ impl Replay<'_> {
         let chunks = chunks.into_iter().map(|(_, bytes)| bytes).collect();
         let Some(message) = message_of(&publish.message, lsn, chunks, &self.core.inner.budget)
         else {
-            let entry = EntryRef {
-                entry: lsn,
-                message: lsn,
-            };
-            self.dead.extend(publish.entries.iter().map(|_| Dead {
-                entry,
-                chunks: count,
-            }));
+            for fields in publish.entries.iter() {
+                self.give_up(fields.queue, lsn, lsn, count);
+            }
             tracing::error!(%lsn, "a message in the log cannot be read and is lost");
             return;
         };
@@ -278,25 +273,36 @@ impl Replay<'_> {
     }
 
     fn moved(&mut self, lsn: Lsn, moved: &Move<'_>) {
-        let source = self
-            .queues
-            .get_mut(&moved.source)
-            .and_then(|entries| entries.remove(&moved.entry.entry));
-        match source {
+        match self.take(moved.source, moved.entry.entry) {
             Some(source) => {
                 for fields in moved.targets.iter() {
                     self.insert(lsn, fields, source.message.clone());
                 }
             }
+            // The message's segment went, because what was moved has been settled.
             None => {
-                let entry = EntryRef {
-                    entry: lsn,
-                    message: moved.entry.message,
-                };
-                self.dead
-                    .extend(moved.targets.iter().map(|_| Dead { entry, chunks: 0 }));
+                for fields in moved.targets.iter() {
+                    self.give_up(fields.queue, lsn, moved.entry.message, 0);
+                }
             }
         }
+    }
+
+    /// An entry leaves its queue.
+    fn take(&mut self, queue: QueueId, entry: Lsn) -> Option<Restored> {
+        if let Some(gone) = self.gone.get_mut(&queue) {
+            gone.remove(&entry);
+        }
+        self.queues.get_mut(&queue)?.remove(&entry)
+    }
+
+    /// An entry cannot be restored.
+    fn give_up(&mut self, queue: QueueId, entry: Lsn, message: Lsn, chunks: u32) {
+        let dead = Dead {
+            entry: EntryRef { entry, message },
+            chunks,
+        };
+        self.gone.entry(queue).or_default().insert(entry, dead);
     }
 
     fn granted(&mut self, queue: QueueId, until: CoreTime, entries: &[GrantedEntry]) {
@@ -321,9 +327,12 @@ impl Replay<'_> {
             .strip_prefix("queue/")
             .filter(|_| value.is_none())
             .and_then(|id| id.parse().ok());
-        if let Some(entries) = deleted.and_then(|id| self.queues.remove(&QueueId(id))) {
-            self.dead.extend(entries.values().map(Restored::dead));
-        }
+        let Some(queue) = deleted.map(QueueId) else {
+            return;
+        };
+        let entries = self.queues.remove(&queue).unwrap_or_default();
+        let dead = entries.iter().map(|(lsn, entry)| (*lsn, entry.dead()));
+        self.gone.entry(queue).or_default().extend(dead);
     }
 }
 
