@@ -141,42 +141,66 @@ pub(crate) enum How {
 
 pub(crate) fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
+        20 => topology(),
+        22 => (target(), key(), vec(spec(), 1..5))
+            .prop_map(|(exchange, key, messages)| Operation::Publish { exchange, key, messages }),
+        40 => consuming(),
+        10 => prop_oneof![0..8u64, 0..60u64, Just(1_000)].prop_map(|ms| Operation::Advance { ms }),
+        8 => log(),
+    ]
+}
+
+fn topology() -> impl Strategy<Value = Operation> {
+    prop_oneof![
         8 => (queue(), settings()).prop_map(|(queue, settings)| Operation::Declare { queue, settings }),
         1 => (queue(), settings()).prop_map(|(queue, settings)| Operation::Update { queue, settings }),
         1 => (queue(), any::<bool>(), any::<bool>()).prop_map(|(queue, only_empty, only_unused)| {
             Operation::Delete { queue, only_empty, only_unused }
         }),
-        1 => (queue(), any::<bool>()).prop_map(|(queue, all)| Operation::Purge { queue, all }),
+        2 => (queue(), any::<bool>()).prop_map(|(queue, all)| Operation::Purge { queue, all }),
         2 => (0..EXCHANGES.len()).prop_map(Operation::DeclareExchange),
         1 => (0..EXCHANGES.len()).prop_map(Operation::DeleteExchange),
-        5 => (0..TARGETS.len(), queue(), 0..KEYS.len())
+        4 => (0..TARGETS.len(), queue(), 0..KEYS.len())
             .prop_map(|(exchange, queue, key)| Operation::Bind { exchange, queue, key }),
         1 => (0..TARGETS.len(), queue(), 0..KEYS.len())
             .prop_map(|(exchange, queue, key)| Operation::Unbind { exchange, queue, key }),
-        20 => (target(), 0..KEYS.len(), vec(spec(), 1..4))
-            .prop_map(|(exchange, key, messages)| Operation::Publish { exchange, key, messages }),
-        4 => queue().prop_map(|queue| Operation::Subscribe { queue }),
-        1 => any::<usize>().prop_map(|consumer| Operation::Unsubscribe { consumer }),
-        10 => (any::<usize>(), want()).prop_map(|(consumer, want)| Operation::Take { consumer, want }),
-        10 => (queue(), want()).prop_map(|(queue, want)| Operation::TakeOnce { queue, want }),
-        16 => (any::<usize>(), 1..4usize, how())
-            .prop_map(|(lease, count, how)| Operation::Settle { lease, count, how }),
-        1 => queue().prop_map(|queue| Operation::LinkLost { queue }),
-        10 => prop_oneof![0..8u64, 0..60u64, Just(1_000)].prop_map(|ms| Operation::Advance { ms }),
-        1 => Just(Operation::Hold),
-        1 => Just(Operation::ReleaseHold),
-        1 => Just(Operation::Checkpoint),
-        3 => any::<bool>().prop_map(|clean| Operation::Restart { clean }),
     ]
 }
 
-fn queue() -> impl Strategy<Value = usize> {
-    0..QUEUES.len()
+fn consuming() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        4 => queue().prop_map(|queue| Operation::Subscribe { queue }),
+        1 => any::<usize>().prop_map(|consumer| Operation::Unsubscribe { consumer }),
+        14 => (any::<usize>(), want()).prop_map(|(consumer, want)| Operation::Take { consumer, want }),
+        7 => (queue(), want()).prop_map(|(queue, want)| Operation::TakeOnce { queue, want }),
+        14 => (any::<usize>(), 1..4usize, how())
+            .prop_map(|(lease, count, how)| Operation::Settle { lease, count, how }),
+        1 => queue().prop_map(|queue| Operation::LinkLost { queue }),
+    ]
 }
 
-/// Mostly the default exchange: what is not routed shows little.
+fn log() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        1 => Just(Operation::Hold),
+        1 => Just(Operation::ReleaseHold),
+        1 => Just(Operation::Checkpoint),
+        4 => any::<bool>().prop_map(|clean| Operation::Restart { clean }),
+    ]
+}
+
+/// Mostly the first one: what meets nothing shows little.
+fn queue() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0), 2 => 0..QUEUES.len()]
+}
+
+/// Mostly the default exchange.
 fn target() -> impl Strategy<Value = usize> {
     prop_oneof![3 => Just(0), 2 => 0..TARGETS.len()]
+}
+
+/// Mostly the name of a queue.
+fn key() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => queue(), 1 => 0..KEYS.len()]
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
@@ -199,13 +223,15 @@ fn want() -> impl Strategy<Value = Want> {
         3 => (1..40u64).prop_map(|ms| Kind::Deadline { ms }),
         1 => Just(Kind::Settled),
     ];
-    let bytes = prop_oneof![Just(usize::MAX), 0..40usize];
-    (lease, 0..5usize, bytes, any::<bool>()).prop_map(|(lease, entries, bytes, wait)| Want {
-        lease,
-        entries,
-        bytes,
-        wait,
-    })
+    let bytes = prop_oneof![3 => Just(usize::MAX), 1 => 0..40usize];
+    (lease, 0..5usize, bytes, prop::bool::weighted(0.8)).prop_map(
+        |(lease, entries, bytes, wait)| Want {
+            lease,
+            entries,
+            bytes,
+            wait,
+        },
+    )
 }
 
 fn how() -> impl Strategy<Value = How> {
@@ -213,7 +239,7 @@ fn how() -> impl Strategy<Value = How> {
         3 => Just(How::Accept),
         2 => Just(How::Reject),
         3 => any::<bool>().prop_map(|counted| How::Release { counted }),
-        1 => (0..40u64).prop_map(|ms| How::Extend { ms }),
+        2 => (0..40u64).prop_map(|ms| How::Extend { ms }),
     ]
 }
 
@@ -258,7 +284,7 @@ fn settings() -> impl Strategy<Value = QueueSettings> {
 
 /// As doors set them: an exchange for four causes, a queue for receives.
 fn dead_letters() -> impl Strategy<Value = BTreeMap<Cause, DeadLetterTarget>> {
-    let exchange = (target(), option::weighted(0.7, 0..KEYS.len())).prop_map(|(exchange, key)| {
+    let exchange = (target(), option::weighted(0.7, key())).prop_map(|(exchange, key)| {
         DeadLetterTarget::Exchange {
             exchange: ExchangeName::parse(TARGETS[exchange]).unwrap(),
             routing_key: key.map(|key| KEYS[key].into()),

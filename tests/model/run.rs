@@ -61,6 +61,9 @@ use crate::reference::Taken;
 /// Where core time starts, so that nothing is due at zero.
 const START_MS: u64 = 1_000_000;
 
+/// So few that segments are recycled all the time.
+const SEGMENT_BYTES: usize = 512;
+
 /// Runs a sequence; panics where core and reference differ.
 pub(crate) fn run(shards: u8, operations: &[Operation]) {
     let mut world = World::new(shards);
@@ -192,7 +195,7 @@ fn open(store: &Arc<MemoryStore>, now: u64) -> (Core, Arc<Metrics>, Arc<Vhost>) 
 
 impl World {
     fn new(shards: u8) -> Self {
-        let store = MemoryStore::new(shards);
+        let store = MemoryStore::with_segments(shards, SEGMENT_BYTES);
         let (core, metrics, vhost) = open(&store, START_MS);
         Self {
             store,
@@ -711,6 +714,15 @@ impl World {
         for reason in DropReason::ALL {
             let dropped = self.metrics.dropped.of(*reason).get();
             assert_eq!(dropped, self.reference.drops().of(*reason), "{reason}");
+        }
+        // What nobody refers to gives its segment back; what somebody does must not.
+        if self.held.is_none() {
+            let references = self.store.space().references;
+            assert_eq!(
+                references,
+                self.reference.references(),
+                "references to the log"
+            );
         }
         if let Some(due) = self.reference.next_due() {
             let asked = self.core.next_due().map(CoreTime::as_ms);

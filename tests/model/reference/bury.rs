@@ -158,7 +158,8 @@ impl Reference {
             logged |= durable;
             let log = durable.then_some(self.log + 1);
             let delay_ms = queue.settings.delay_ms;
-            let entry = queue.entry(message, overlay.clone(), log, delay_ms, now);
+            let mut entry = queue.entry(message, overlay.clone(), log, delay_ms, now);
+            entry.is_moved = moved.is_some();
             queue.push(entry, now);
             let mut doomed = Vec::new();
             queue.keep_limits(now, &mut doomed, &mut self.drops);

@@ -103,6 +103,16 @@ impl Reference {
         }
     }
 
+    /// References that hold the log: an entry's to its record, and a moved one's to its message too.
+    pub(crate) fn references(&self) -> u64 {
+        let entries = self
+            .queues
+            .values()
+            .flat_map(|queue| queue.entries.iter().chain(&queue.delayed));
+        let in_log = entries.filter(|entry| entry.log.is_some());
+        in_log.map(|entry| 1 + u64::from(entry.is_moved)).sum()
+    }
+
     /// Consumers that wait there, in the order of their coming.
     pub(crate) fn parked(&self, id: Id) -> &[usize] {
         &self.queues[&id].parked

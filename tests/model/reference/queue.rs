@@ -70,6 +70,8 @@ pub(super) struct Entry {
     pub(super) overlay: Overlay,
     /// Place of its record in the log, none = transient here.
     pub(super) log: Option<u64>,
+    /// Whether that record is a move, which refers to the publish of its message.
+    pub(super) is_moved: bool,
     pub(super) expiry: Option<u64>,
     /// Expires by retention, of which nobody hears.
     pub(super) silent: bool,
@@ -219,6 +221,7 @@ impl Queue {
             message: Rc::clone(message),
             overlay,
             log,
+            is_moved: false,
             expiry: dies.into_iter().chain(vanishes).min(),
             silent: vanishes.is_some_and(|end| dies.is_none_or(|dies| end <= dies)),
             not_before: (delay_ms > 0).then_some(now + delay_ms),
