@@ -1,4 +1,4 @@
-//! Declaring and deleting: vhosts, queues, exchanges, bindings.
+//! Declaring and deleting vhosts and queues.
 //!
 //! Whether a second declaration is equivalent is the door's to judge, against the settings that are
 //! returned: each compares only what its own vocabulary can say (DESIGN §5).
@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::core::Core;
+use crate::core::bury::Work;
 use crate::core::catalog;
+use crate::core::catalog::Change;
 use crate::core::error::CoreError;
+use crate::core::events::CoreEvent;
+use crate::core::exchanges;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
-use crate::core::model::names::ExchangeName;
 use crate::core::model::names::QueueName;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
@@ -20,10 +23,6 @@ use crate::core::queue::Queue;
 use crate::core::queue::clear::Purge;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::settings::QueueSettings;
-use crate::core::route::binding::BindingArguments;
-use crate::core::route::exchange::ExchangeSettings;
-use crate::core::topology::Exchange;
-use crate::core::topology::Topology;
 use crate::core::topology::Vhost;
 
 /// Something done, and the record that a positive answer waits for (SEMANTICS §11); none when nothing
@@ -37,7 +36,7 @@ pub struct Written<T> {
 }
 
 impl<T> Written<T> {
-    fn new(value: T, lsn: Option<Lsn>) -> Self {
+    pub(in crate::core) fn new(value: T, lsn: Option<Lsn>) -> Self {
         Self { value, lsn }
     }
 }
@@ -83,9 +82,10 @@ impl Core {
             name: name.clone(),
             shard,
         });
-        let lsn = self.put_catalog(Shard(0), now, catalog::vhost_key(name), Some(value))?;
+        let lsn = self.put_catalog(Shard(0), now, vec![(catalog::vhost_key(name), Some(value))])?;
         let vhost = Vhost::new(name.clone(), shard);
         vhosts.insert(name.clone(), Arc::clone(&vhost));
+        self.emit(&CoreEvent::VhostCreated(name.clone()));
         Ok(Written::new(vhost, Some(lsn)))
     }
 
@@ -109,17 +109,10 @@ impl Core {
         let settings = settings();
         let id = self.next_queue_id();
         let lsn = if settings.durable {
-            let value = catalog::QueueValue {
-                id,
-                vhost: vhost.name().clone(),
-                name: name.clone(),
-                settings: settings.clone(),
-            };
             Some(self.put_catalog(
                 vhost.shard(),
                 now,
-                catalog::queue_key(id),
-                Some(catalog::json(&value)),
+                vec![queue_change(id, name, vhost, &settings)],
             )?)
         } else {
             None
@@ -136,6 +129,7 @@ impl Core {
         topology.by_id.insert(id, Arc::clone(&queue));
         vhost.changed();
         self.inner.metrics.queues.inc();
+        self.emit(&CoreEvent::QueueCreated(vhost.name().clone(), name.clone()));
         Ok(Written::new(Declared::Created(queue), lsn))
     }
 
@@ -150,32 +144,28 @@ impl Core {
         change: impl FnOnce(&mut QueueSettings),
         now: CoreTime,
     ) -> Result<Written<()>, CoreError> {
-        let mut effects = Effects::default();
-        let lsn = {
-            let mut state = queue.lock();
+        let vhost = self.vhost(queue.vhost().as_str())?;
+        let topology = vhost.topology.write();
+        let (updated, _) = self.on_queue(queue, now, |state, effects| {
             if state.is_deleted() {
                 return Err(gone(queue));
             }
             let mut settings = QueueSettings::clone(state.settings());
             change(&mut settings);
-            let lsn = if settings.durable {
-                let value = catalog::QueueValue {
-                    id: queue.id(),
-                    vhost: queue.vhost().clone(),
-                    name: queue.name().clone(),
-                    settings: settings.clone(),
-                };
-                let key = catalog::queue_key(queue.id());
-                Some(self.put_catalog(queue.shard(), now, key, Some(catalog::json(&value)))?)
-            } else {
-                None
-            };
+            let mut lsn = None;
+            if settings.durable {
+                let mut changes = vec![queue_change(queue.id(), queue.name(), &vhost, &settings)];
+                if !state.settings().durable {
+                    changes.extend(exchanges::kept_bindings(&vhost, &topology, queue.id()));
+                }
+                lsn = Some(self.put_catalog(vhost.shard(), now, changes)?);
+            }
             state.declared = lsn.or(state.declared);
-            state.apply_settings(settings, now, &mut effects);
-            lsn
-        };
-        self.carry_out(queue, effects, now)?;
-        Ok(Written::new((), lsn))
+            state.apply_settings(settings, now, effects);
+            Ok(lsn)
+        })?;
+        drop(topology);
+        Ok(Written::new((), updated?))
     }
 
     /// Deletes a queue with what is in it, its bindings and its consumers. Returns how many ready
@@ -203,49 +193,40 @@ impl Core {
             return Err(CoreError::NotEmpty(queue.name().to_string()));
         }
         let ready = state.ready_count();
-        let lsn = if state.settings().durable {
-            Some(self.put_catalog(vhost.shard(), now, catalog::queue_key(queue.id()), None)?)
-        } else {
-            None
+        let mut changes = exchanges::forgotten_bindings(self, vhost, &topology, queue.id());
+        if state.settings().durable {
+            changes.push((catalog::queue_key(queue.id()), None));
+        }
+        let lsn = match changes.is_empty() {
+            true => None,
+            false => Some(self.put_catalog(vhost.shard(), now, changes)?),
         };
-        self.forget_bindings(vhost, &mut topology, queue.id(), now)?;
+        // From here on nothing can fail: the log has it.
         let (dead, cancelled) = state.delete();
         drop(state);
+        for exchange in topology.exchanges.values_mut() {
+            let bindings = exchange.router.remove_destination(&queue.id()).len();
+            self.inner
+                .metrics
+                .bindings
+                .dec_by(i64::try_from(bindings).unwrap_or(0));
+        }
         topology.queues.remove(queue.name());
         topology.by_id.remove(&queue.id());
         vhost.changed();
         drop(topology);
         self.inner.store.dead(&dead);
         self.inner.metrics.queues.dec();
-        self.carry_out(
-            queue,
-            Effects {
-                wakes: cancelled,
-                ..Effects::default()
-            },
-            now,
-        )?;
+        self.emit(&CoreEvent::QueueDeleted(
+            vhost.name().clone(),
+            queue.name().clone(),
+        ));
+        let effects = Effects {
+            wakes: cancelled,
+            ..Effects::default()
+        };
+        self.finish(queue, effects, &mut Work::new());
         Ok(Written::new(ready, lsn))
-    }
-
-    fn forget_bindings(
-        &self,
-        vhost: &Vhost,
-        topology: &mut Topology,
-        id: QueueId,
-        now: CoreTime,
-    ) -> Result<(), CoreError> {
-        for (name, exchange) in &mut topology.exchanges {
-            for binding in exchange.router.remove_destination(&id) {
-                self.inner.metrics.bindings.dec();
-                let value = binding_value(vhost, name, id, &binding.key, &binding.arguments);
-                let key = catalog::binding_key(&value);
-                if self.inner.catalog.contains(vhost.shard(), &key) {
-                    self.put_catalog(vhost.shard(), now, key, None)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Empties a queue, and says how many entries went.
@@ -258,181 +239,9 @@ impl Core {
         purge: Purge,
         now: CoreTime,
     ) -> Result<Written<u64>, CoreError> {
-        let mut effects = Effects::default();
-        let gone = queue.lock().purge(purge, &mut effects);
-        let lsn = self.carry_out(queue, effects, now)?;
-        Ok(Written::new(gone, lsn))
-    }
-
-    /// Declares an exchange. `settings` is called only for one that is not there yet.
-    ///
-    /// # Errors
-    /// [`CoreError::DefaultExchange`]; else as [`Core::declare_queue`].
-    pub fn declare_exchange(
-        &self,
-        vhost: &Vhost,
-        name: &ExchangeName,
-        settings: impl FnOnce() -> ExchangeSettings,
-        now: CoreTime,
-    ) -> Result<Written<Declared<ExchangeSettings>>, CoreError> {
-        if name.is_default() {
-            return Err(CoreError::DefaultExchange);
-        }
-        let mut topology = vhost.topology.write();
-        if let Some(exchange) = topology.exchanges.get(name) {
-            let key = catalog::exchange_key(vhost.name(), name);
-            let lsn = self.inner.catalog.last_change(vhost.shard(), &key);
-            return Ok(Written::new(
-                Declared::Existing(exchange.settings.clone()),
-                lsn,
-            ));
-        }
-        let settings = settings();
-        let lsn = if settings.durable {
-            let value = catalog::ExchangeValue {
-                vhost: vhost.name().clone(),
-                name: name.clone(),
-                settings: settings.clone(),
-            };
-            let key = catalog::exchange_key(vhost.name(), name);
-            Some(self.put_catalog(vhost.shard(), now, key, Some(catalog::json(&value)))?)
-        } else {
-            None
-        };
-        topology
-            .exchanges
-            .insert(name.clone(), Exchange::new(settings.clone()));
-        vhost.changed();
-        self.inner.metrics.exchanges.inc();
-        Ok(Written::new(Declared::Created(settings), lsn))
-    }
-
-    /// Deletes an exchange and its bindings.
-    ///
-    /// # Errors
-    /// [`CoreError::ExchangeNotFound`], [`CoreError::InUse`], [`CoreError::DefaultExchange`] (for a
-    /// standard exchange too).
-    pub fn delete_exchange(
-        &self,
-        vhost: &Vhost,
-        name: &ExchangeName,
-        only: DeleteIf,
-        now: CoreTime,
-    ) -> Result<Written<()>, CoreError> {
-        let mut topology = vhost.topology.write();
-        let exchange = topology
-            .exchanges
-            .get(name)
-            .ok_or_else(|| vhost.no_exchange(name.as_str()))?;
-        if exchange.standard {
-            return Err(CoreError::DefaultExchange);
-        }
-        if only.unused && !exchange.router.is_empty() {
-            return Err(CoreError::InUse(name.to_string()));
-        }
-        let mut lsn = None;
-        for binding in exchange.router.bindings() {
-            let value = binding_value(
-                vhost,
-                name,
-                binding.destination,
-                &binding.key,
-                &binding.arguments,
-            );
-            let key = catalog::binding_key(&value);
-            if self.inner.catalog.contains(vhost.shard(), &key) {
-                lsn = Some(self.put_catalog(vhost.shard(), now, key, None)?);
-            }
-            self.inner.metrics.bindings.dec();
-        }
-        if exchange.settings.durable {
-            let key = catalog::exchange_key(vhost.name(), name);
-            lsn = Some(self.put_catalog(vhost.shard(), now, key, None)?);
-        }
-        topology.exchanges.remove(name);
-        vhost.changed();
-        self.inner.metrics.exchanges.dec();
-        Ok(Written::new((), lsn))
-    }
-
-    /// Binds a queue to an exchange. The binding is durable when both are.
-    ///
-    /// # Errors
-    /// [`CoreError::ExchangeNotFound`], [`CoreError::QueueNotFound`], [`CoreError::BadBinding`],
-    /// [`CoreError::DefaultExchange`].
-    pub fn bind(
-        &self,
-        vhost: &Vhost,
-        exchange: &ExchangeName,
-        queue: &QueueName,
-        key: &[u8],
-        arguments: &BindingArguments,
-        now: CoreTime,
-    ) -> Result<Written<()>, CoreError> {
-        if exchange.is_default() {
-            return Err(CoreError::DefaultExchange);
-        }
-        let mut topology = vhost.topology.write();
-        let (id, durable) = bound_queue(vhost, &topology, queue)?;
-        let found = topology
-            .exchanges
-            .get_mut(exchange)
-            .ok_or_else(|| vhost.no_exchange(exchange.as_str()))?;
-        found
-            .settings
-            .kind
-            .check(arguments)
-            .map_err(|error| CoreError::BadBinding(error.to_string()))?;
-        let value = binding_value(vhost, exchange, id, key, arguments);
-        let catalog_key = catalog::binding_key(&value);
-        if !found.router.bind(key, arguments, id) {
-            return Ok(Written::new(
-                (),
-                self.inner.catalog.last_change(vhost.shard(), &catalog_key),
-            ));
-        }
-        vhost.changed();
-        self.inner.metrics.bindings.inc();
-        if !(durable && found.settings.durable) {
-            return Ok(Written::new((), None));
-        }
-        let lsn = self.put_catalog(vhost.shard(), now, catalog_key, Some(catalog::json(&value)))?;
-        Ok(Written::new((), Some(lsn)))
-    }
-
-    /// Undoes a binding; one that is not there is no error (0-9-1 as RabbitMQ has it).
-    ///
-    /// # Errors
-    /// As [`Core::bind`].
-    pub fn unbind(
-        &self,
-        vhost: &Vhost,
-        exchange: &ExchangeName,
-        queue: &QueueName,
-        key: &[u8],
-        arguments: &BindingArguments,
-        now: CoreTime,
-    ) -> Result<Written<()>, CoreError> {
-        if exchange.is_default() {
-            return Err(CoreError::DefaultExchange);
-        }
-        let mut topology = vhost.topology.write();
-        let (id, _) = bound_queue(vhost, &topology, queue)?;
-        let found = topology
-            .exchanges
-            .get_mut(exchange)
-            .ok_or_else(|| vhost.no_exchange(exchange.as_str()))?;
-        if !found.router.unbind(key, arguments, id) {
-            return Ok(Written::new((), None));
-        }
-        vhost.changed();
-        self.inner.metrics.bindings.dec();
-        let catalog_key = catalog::binding_key(&binding_value(vhost, exchange, id, key, arguments));
-        if !self.inner.catalog.contains(vhost.shard(), &catalog_key) {
-            return Ok(Written::new((), None));
-        }
-        let lsn = self.put_catalog(vhost.shard(), now, catalog_key, None)?;
-        Ok(Written::new((), Some(lsn)))
+        let (gone, logged) =
+            self.on_queue(queue, now, |state, effects| state.purge(purge, effects))?;
+        Ok(Written::new(gone, logged.lsn))
     }
 
     /// Ids are never used twice: the start's number is their upper half.
@@ -442,35 +251,14 @@ impl Core {
     }
 }
 
-fn bound_queue(
-    vhost: &Vhost,
-    topology: &Topology,
-    queue: &QueueName,
-) -> Result<(QueueId, bool), CoreError> {
-    let queue = topology
-        .queues
-        .get(queue)
-        .ok_or_else(|| CoreError::QueueNotFound {
-            vhost: vhost.name().to_string(),
-            queue: queue.to_string(),
-        })?;
-    Ok((queue.id(), queue.settings().durable))
-}
-
-fn binding_value(
-    vhost: &Vhost,
-    exchange: &ExchangeName,
-    queue: QueueId,
-    key: &[u8],
-    arguments: &BindingArguments,
-) -> catalog::BindingValue {
-    catalog::BindingValue {
+fn queue_change(id: QueueId, name: &QueueName, vhost: &Vhost, settings: &QueueSettings) -> Change {
+    let value = catalog::QueueValue {
+        id,
         vhost: vhost.name().clone(),
-        exchange: exchange.clone(),
-        queue,
-        key: key.to_vec(),
-        arguments: arguments.clone(),
-    }
+        name: name.clone(),
+        settings: settings.clone(),
+    };
+    (catalog::queue_key(id), Some(catalog::json(&value)))
 }
 
 fn gone(queue: &Queue) -> CoreError {

@@ -29,13 +29,23 @@ pub mod topology;
 
 pub mod alarms;
 
+pub mod events;
+
 pub mod declare;
+
+mod exchanges;
 
 pub mod publish;
 
 pub mod deliver;
 
 mod bury;
+
+mod carry;
+
+mod death;
+
+mod inter;
 
 mod catalog;
 
@@ -62,6 +72,9 @@ use crate::core::alarms::Alarms;
 use crate::core::budget::Budget;
 use crate::core::catalog::Catalog;
 use crate::core::error::CoreError;
+use crate::core::events::CoreEvent;
+use crate::core::events::Events;
+use crate::core::events::Observer;
 use crate::core::formats::Formats;
 use crate::core::inbox::Inbox;
 use crate::core::log::store::Store;
@@ -71,9 +84,9 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
-use crate::core::queue::effects::Effects;
 use crate::core::timers::Timers;
 use crate::core::topology::Vhost;
+use crate::telemetry::AlarmKind;
 use crate::telemetry::Metrics;
 
 /// What core is told when it is opened.
@@ -98,6 +111,7 @@ struct Inner {
     vhosts: RwLock<BTreeMap<VhostName, Arc<Vhost>>>,
     timers: Timers,
     alarms: AlarmState,
+    events: Events,
     queue_serial: AtomicU64,
     transient_serial: AtomicU64,
 }
@@ -125,6 +139,7 @@ impl Core {
             vhosts: RwLock::default(),
             timers: Timers::default(),
             alarms: AlarmState::default(),
+            events: Events::default(),
             queue_serial: AtomicU64::new(1),
             transient_serial: AtomicU64::new(0),
         };
@@ -212,19 +227,41 @@ impl Core {
 
     /// Whoever watches the disk says whether its free space is below the floor. True: that is news.
     pub fn set_disk_alarm(&self, raised: bool) -> bool {
-        self.inner.alarms.set_disk(raised)
+        let changed = self.inner.alarms.set_disk(raised);
+        self.alarm_changed(changed, AlarmKind::Disk, raised);
+        changed
     }
 
     /// Compares memory in use with the budget; cleared below nine tenths of it. True: that is news.
     pub fn refresh_memory_alarm(&self) -> bool {
         let (used, limit) = (self.inner.budget.used(), self.inner.budget.limit());
-        if used >= limit {
-            self.inner.alarms.set_memory(true)
-        } else if used < limit / 10 * 9 {
-            self.inner.alarms.set_memory(false)
-        } else {
-            false
+        let raised = match used {
+            used if used >= limit => true,
+            used if used < limit / 10 * 9 => false,
+            _ => return false,
+        };
+        let changed = self.inner.alarms.set_memory(raised);
+        self.alarm_changed(changed, AlarmKind::Memory, raised);
+        changed
+    }
+
+    fn alarm_changed(&self, changed: bool, kind: AlarmKind, raised: bool) {
+        if changed {
+            self.inner.metrics.alarms.of(kind).set(i64::from(raised));
+            if raised {
+                self.inner.metrics.alarms_raised.of(kind).inc();
+            }
+            self.emit(&CoreEvent::Alarms(self.alarms()));
         }
+    }
+
+    /// Tells `observer` everything that happens from now on.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.inner.events.observe(observer);
+    }
+
+    fn emit(&self, event: &CoreEvent) {
+        self.inner.events.emit(event);
     }
 
     /// When something is due next: call [`Core::tick`] then.
@@ -243,9 +280,7 @@ impl Core {
     /// [`CoreError::LogFailed`].
     pub fn tick(&self, now: CoreTime) -> Result<(), CoreError> {
         while let Some(queue) = self.inner.timers.pop_due(now) {
-            let mut effects = Effects::default();
-            queue.lock().on_timer(now, &mut effects);
-            self.carry_out(&queue, effects, now)?;
+            self.on_queue(&queue, now, |state, effects| state.on_timer(now, effects))?;
         }
         Ok(())
     }
@@ -260,7 +295,7 @@ impl Core {
     /// For a key of core's own kinds.
     pub fn put(&self, key: &str, value: Option<Vec<u8>>, now: CoreTime) -> Result<Lsn, CoreError> {
         assert!(!recover::is_core_key(key), "{key} is core's own");
-        self.put_catalog(Shard(0), now, key.to_owned(), value)
+        self.put_catalog(Shard(0), now, vec![(key.to_owned(), value)])
     }
 
     /// Every catalog key and value that starts with `prefix`.
@@ -288,15 +323,9 @@ impl Core {
         for vhost in self.vhosts() {
             let queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
             for queue in queues {
-                let counted = queue.lock().counters();
-                self.carry_out(
-                    &queue,
-                    Effects {
-                        counted,
-                        ..Effects::default()
-                    },
-                    now,
-                )?;
+                self.on_queue(&queue, now, |state, effects| {
+                    effects.counted = state.counters();
+                })?;
             }
         }
         Ok(self.inner.store.close(now)?)
@@ -306,12 +335,11 @@ impl Core {
         &self,
         shard: Shard,
         now: CoreTime,
-        key: String,
-        value: Option<Vec<u8>>,
+        changes: Vec<catalog::Change>,
     ) -> Result<Lsn, CoreError> {
         self.inner
             .catalog
-            .put(&*self.inner.store, shard, now, key, value)
+            .put(&*self.inner.store, shard, now, changes)
     }
 
     fn next_transient(&self) -> u64 {

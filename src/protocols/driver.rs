@@ -66,7 +66,7 @@ enum Step {
 
 type Login = Pin<Box<dyn Future<Output = Result<Identity, LoginError>> + Send>>;
 
-struct Connection<S, IO> {
+struct Connection<S: Session, IO> {
     io: IO,
     session: S,
     shared: Shared,
@@ -81,6 +81,8 @@ struct Connection<S, IO> {
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
     /// None once the session was told.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// How it ends: lost, unless it turns out otherwise.
+    end: End,
 }
 
 /// Drives a session over a connection until either ends.
@@ -94,8 +96,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let protocol = session.protocol();
-    let open = shared.metrics.connections.of(protocol).clone();
-    open.inc();
+    shared.metrics.connections.of(protocol).inc();
     shared.metrics.connections_opened.of(protocol).inc();
     let stop = Some(Box::pin(shared.stop.clone().cancelled_owned()));
     let mut connection = Connection {
@@ -110,12 +111,20 @@ where
         login: None,
         timer: None,
         stop,
+        end: End::Lost,
     };
-    let end = connection.run().await;
-    let now = connection.now();
-    connection.session.on_end(end, now);
-    give_read_buffer(std::mem::take(&mut connection.input));
-    open.dec();
+    connection.end = connection.run().await;
+}
+
+impl<S: Session, IO> Drop for Connection<S, IO> {
+    /// However the task ends, a panic included, its leases go back and its consumers leave.
+    fn drop(&mut self) {
+        let now = CoreTime::from_ms(self.shared.clock.now_ms());
+        self.session.on_end(self.end, now);
+        give_read_buffer(std::mem::take(&mut self.input));
+        let protocol = self.session.protocol();
+        self.shared.metrics.connections.of(protocol).dec();
+    }
 }
 
 impl<S, IO> Connection<S, IO>
@@ -324,16 +333,10 @@ where
     async fn write_last(&mut self) {
         let last = async {
             while !self.out.is_empty() {
-                match poll_fn(|cx| self.poll_write(cx)).await {
-                    Step::Wrote(n) => self.wrote(n),
-                    Step::Stop
-                    | Step::Event(_)
-                    | Step::Login(_)
-                    | Step::Read(_)
-                    | Step::Deadline
-                    | Step::Again
-                    | Step::Gone => return,
-                }
+                let Step::Wrote(n) = poll_fn(|cx| self.poll_write(cx)).await else {
+                    return;
+                };
+                self.wrote(n);
             }
             let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
         };

@@ -7,3 +7,8 @@ mod journal;
 mod watermark;
 
 pub mod memory;
+
+pub mod embedded;
+
+#[cfg(test)]
+mod contract;

@@ -5,9 +5,13 @@ mod encode;
 mod kind;
 mod varint;
 
-pub(crate) use decode::DecodeError;
 pub(crate) use decode::decode;
 pub(crate) use decode::split;
-pub(crate) use encode::HEADER_BYTES;
 pub(crate) use encode::TOMBSTONE;
 pub(crate) use encode::encode;
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
+
+#[cfg(test)]
+mod tests;

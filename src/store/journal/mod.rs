@@ -188,6 +188,11 @@ impl Journal {
         }
     }
 
+    /// Number of the first record of the next batch.
+    pub(crate) fn next_batch_first(&self) -> u64 {
+        self.sealed.front().unwrap_or(&self.open).first()
+    }
+
     /// Number of the last record of the next batch.
     pub(crate) fn next_batch_last(&self) -> Option<u64> {
         let batch = self.sealed.front().unwrap_or(&self.open);

@@ -3,9 +3,9 @@
 use super::client::Broker;
 use super::client::content;
 use super::client::message;
-use crate::core::model::message::BatchBuilder;
-use crate::core::model::message::Draft;
-use crate::core::model::message::DraftBody;
+use crate::core::model::batch::BatchBuilder;
+use crate::core::model::batch::Draft;
+use crate::core::model::batch::DraftBody;
 use crate::core::model::message::FormatId;
 use crate::core::model::message::Producer;
 use crate::protocols::amqp091::codec::ContentHeader;

@@ -1,0 +1,175 @@
+//! The catalog's checkpoint: `catalog.redb`, with one table of keys and values a shard.
+//!
+//! The LSN that a table has absorbed is written in the same transaction (table `applied`, shard → LSN),
+//! so a checkpoint is there as a whole or not at all.
+
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+use redb::Database;
+use redb::ReadTransaction;
+use redb::ReadableDatabase;
+use redb::ReadableTable;
+use redb::TableDefinition;
+use redb::TableError;
+
+use crate::core::log::store::StoreError;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::Shard;
+
+use super::meta::io_error;
+
+const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
+
+/// The checkpoint's file, opened when it is first needed.
+pub(super) struct Catalog {
+    path: PathBuf,
+    database: Mutex<Option<Database>>,
+}
+
+/// A change of the catalog: key, and value or deleted.
+type Change<'k, 'v> = (&'k str, Option<&'v [u8]>);
+
+impl Catalog {
+    /// The checkpoint in a file.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            database: Mutex::new(None),
+        }
+    }
+
+    /// Whether there is a file.
+    pub(super) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Hands over the checkpoint of a shard, and says what it absorbed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read.
+    pub(super) fn load(
+        &self,
+        shard: Shard,
+        visit: &mut dyn FnMut(&str, &[u8]),
+    ) -> Result<Option<Lsn>, StoreError> {
+        if !self.exists() {
+            return Ok(None);
+        }
+        self.with(|database| read(database, shard, visit))
+            .map_err(|error| self.error("read", error))
+    }
+
+    /// What the checkpoint of a shard has absorbed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read.
+    pub(super) fn applied(&self, shard: Shard) -> Result<Option<Lsn>, StoreError> {
+        if !self.exists() {
+            return Ok(None);
+        }
+        self.with(|database| applied(&database.begin_read()?, shard))
+            .map_err(|error| self.error("read", error))
+    }
+
+    /// Applies changes and notes what is absorbed, in one synced transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing has changed.
+    pub(super) fn checkpoint(
+        &self,
+        shard: Shard,
+        upto: Lsn,
+        changes: &mut dyn Iterator<Item = Change<'_, '_>>,
+    ) -> Result<(), StoreError> {
+        self.with(|database| write(database, shard, upto, changes))
+            .map_err(|error| self.error("write", error))
+    }
+
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let mut guard = self.database.lock();
+        let database = match guard.take() {
+            Some(database) => database,
+            None => Database::create(&self.path)?,
+        };
+        act(guard.insert(database))
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other errors are ones of use, and of a file that is not what was written"
+    )]
+    fn error(&self, action: &'static str, error: redb::Error) -> StoreError {
+        match error {
+            redb::Error::Io(source) => io_error(action, &self.path, source),
+            other => StoreError::Damaged {
+                path: self.path.display().to_string(),
+                what: other.to_string(),
+            },
+        }
+    }
+}
+
+fn read(
+    database: &Database,
+    shard: Shard,
+    visit: &mut dyn FnMut(&str, &[u8]),
+) -> Result<Option<Lsn>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let applied = applied(&transaction, shard)?;
+    if applied.is_none() {
+        return Ok(None);
+    }
+    let name = table_name(shard);
+    for row in transaction.open_table(values(&name))?.iter()? {
+        let (key, value) = row?;
+        visit(key.value(), value.value());
+    }
+    Ok(applied)
+}
+
+fn applied(transaction: &ReadTransaction, shard: Shard) -> Result<Option<Lsn>, redb::Error> {
+    match transaction.open_table(APPLIED) {
+        Ok(table) => Ok(table
+            .get(shard.0)?
+            .and_then(|lsn| Lsn::from_raw(lsn.value()))),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write(
+    database: &Database,
+    shard: Shard,
+    upto: Lsn,
+    changes: &mut dyn Iterator<Item = Change<'_, '_>>,
+) -> Result<(), redb::Error> {
+    // A transaction of redb is synced when it is committed, unless one asks for less.
+    let transaction = database.begin_write()?;
+    {
+        let name = table_name(shard);
+        let mut table = transaction.open_table(values(&name))?;
+        for (key, value) in changes {
+            match value {
+                Some(value) => table.insert(key, value)?,
+                None => table.remove(key)?,
+            };
+        }
+        transaction
+            .open_table(APPLIED)?
+            .insert(shard.0, upto.get())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn table_name(shard: Shard) -> String {
+    format!("shard-{}", shard.0)
+}
+
+fn values(name: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
+    TableDefinition::new(name)
+}

@@ -1,0 +1,139 @@
+//! The data dir: its lock, and the file that says what it is.
+//!
+//! ```text
+//! meta = "viaduct data, format 1\nuuid <32 hex digits>\nincarnation <n>\ncatalog <0|1>\ncrc <8 hex digits>\n"
+//! ```
+//! `catalog` says whether there must be a `catalog.redb`: without that a lost file would look like an
+//! empty broker. The CRC-32C covers the lines before it. The file is replaced as a whole.
+
+use std::fs::File;
+use std::fs::TryLockError;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::core::log::store::StoreError;
+use crate::core::model::ids::Identity;
+
+use super::frame::FORMAT;
+
+/// First words of the file.
+const TITLE: &str = "viaduct data, format ";
+
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meta {
+    /// Who the store is.
+    pub(super) identity: Identity,
+    /// Whether a catalog checkpoint was ever made.
+    pub(super) has_catalog: bool,
+}
+
+/// Takes the data dir for this process, until the file is closed.
+///
+/// # Errors
+/// [`StoreError::Locked`] if another process has it.
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("LOCK");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| io_error("open", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: dir.display().to_string(),
+        }),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", &path, source)),
+    }
+}
+
+/// Reads the file; none in a new data dir.
+///
+/// # Errors
+/// [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Io`].
+pub(super) fn read(dir: &Path) -> Result<Option<Meta>, StoreError> {
+    let path = file(dir);
+    let text = match std::fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io_error("read", &path, source)),
+    };
+    let damaged = || StoreError::Damaged {
+        path: path.display().to_string(),
+        what: "it is not what this version writes, or its checksum is wrong".to_owned(),
+    };
+    let format = text
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix(TITLE))
+        .and_then(|format| format.parse::<u32>().ok())
+        .ok_or_else(damaged)?;
+    if format > u32::from(FORMAT) {
+        return Err(StoreError::NewerFormat {
+            path: dir.display().to_string(),
+            found: format,
+            known: u32::from(FORMAT),
+        });
+    }
+    parse(&text).map(Some).ok_or_else(damaged)
+}
+
+/// Replaces the file, so that after a power cut there is the old one or the new one.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub(super) fn write(dir: &Path, meta: &Meta) -> Result<(), StoreError> {
+    let path = file(dir);
+    let new = dir.join("meta.new");
+    let written = File::create(&new).and_then(|mut file| {
+        file.write_all(print(meta).as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|source| io_error("write", &new, source))?;
+    std::fs::rename(&new, &path)
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|source| io_error("replace", &path, source))
+}
+
+fn file(dir: &Path) -> PathBuf {
+    dir.join("meta")
+}
+
+fn print(meta: &Meta) -> String {
+    let lines = format!(
+        "{TITLE}{FORMAT}\nuuid {:032x}\nincarnation {}\ncatalog {}\n",
+        meta.identity.uuid,
+        meta.identity.incarnation,
+        u8::from(meta.has_catalog),
+    );
+    let crc = crc32c::crc32c(lines.as_bytes());
+    format!("{lines}crc {crc:08x}\n")
+}
+
+fn parse(text: &str) -> Option<Meta> {
+    let mut lines = text.lines().skip(1);
+    let uuid = lines.next()?.strip_prefix("uuid ")?;
+    let incarnation = lines.next()?.strip_prefix("incarnation ")?;
+    let catalog = lines.next()?.strip_prefix("catalog ")?;
+    let meta = Meta {
+        identity: Identity {
+            uuid: u128::from_str_radix(uuid, 16).ok()?,
+            incarnation: incarnation.parse().ok()?,
+        },
+        has_catalog: catalog == "1",
+    };
+    (print(&meta) == text).then_some(meta)
+}
+
+/// An error with the file that it is about.
+pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io {
+        action,
+        path: path.display().to_string(),
+        source,
+    }
+}

@@ -1,0 +1,162 @@
+//! Files of the log: `NNNNNNNNNN.seg` are in the log, `NNNNNNNNNN.spare` wait to be.
+//!
+//! A spare is zero-filled ahead of use, because `fdatasync` of a file that neither grows nor gets new
+//! blocks is twice as fast; or it is a segment that nothing held any more, whose old bytes never parse
+//! in another segment (see [`super::frame`]).
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use crate::core::log::store::StoreError;
+
+use super::disk::Disk;
+use super::disk::SegmentFile;
+use super::meta::io_error;
+
+/// How much is zero-filled in one write.
+const FILL_STEP_BYTES: usize = 1024 * 1024;
+
+/// The directory of the log.
+pub(super) struct LogDir {
+    path: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+}
+
+/// The files of a directory.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Ids of segments, ascending.
+    pub(super) segments: Vec<u64>,
+    /// Numbers of spares, ascending.
+    pub(super) spares: Vec<u64>,
+}
+
+impl LogDir {
+    /// The log in `path`, which exists.
+    pub(super) fn new(path: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { path, disk }
+    }
+
+    /// Path of a segment.
+    pub(super) fn segment(&self, id: u64) -> PathBuf {
+        self.path.join(format!("{id:010}.seg"))
+    }
+
+    /// Path of a spare.
+    pub(super) fn spare(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{number:010}.spare"))
+    }
+
+    /// Lists the files.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(super) fn list(&self) -> Result<Listing, StoreError> {
+        let names = self
+            .disk
+            .names(&self.path)
+            .map_err(|source| io_error("list", &self.path, source))?;
+        let numbered = |suffix: &str| {
+            let mut numbers: Vec<u64> = names
+                .iter()
+                .filter_map(|name| name.strip_suffix(suffix)?.parse().ok())
+                .collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        Ok(Listing {
+            segments: numbered(".seg"),
+            spares: numbered(".spare"),
+        })
+    }
+
+    /// Opens a segment that exists.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(super) fn open(&self, id: u64) -> Result<Arc<dyn SegmentFile>, StoreError> {
+        let path = self.segment(id);
+        self.disk
+            .open(&path)
+            .map_err(|source| io_error("open", &path, source))
+    }
+
+    /// Makes new names survive a power cut.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.disk.sync_dir(&self.path)
+    }
+
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A file whose start is zero-filled, while its end may still be.
+///
+/// INVARIANT: zeros are written above `filled` only, with the lock held; whoever writes records above
+/// `filled` first takes the lock and raises it to the end, so zeros never land on records.
+pub(super) struct FilledFile {
+    pub(super) file: Arc<dyn SegmentFile>,
+    size: u64,
+    filled: AtomicU64,
+    filling: Mutex<()>,
+}
+
+impl FilledFile {
+    /// A file of which `filled` bytes have their blocks.
+    pub(super) fn new(file: Arc<dyn SegmentFile>, size: u64, filled: u64) -> Self {
+        Self {
+            file,
+            size,
+            filled: AtomicU64::new(filled.min(size)),
+            filling: Mutex::new(()),
+        }
+    }
+
+    /// Bytes of the file that have their blocks.
+    pub(super) fn filled(&self) -> u64 {
+        self.filled.load(Ordering::Acquire)
+    }
+
+    /// Whether there is nothing left to fill.
+    pub(super) fn is_full(&self) -> bool {
+        self.filled() >= self.size
+    }
+
+    /// Fills the next piece, and syncs it, so that a sync of records never has to.
+    pub(super) fn fill_step(&self) -> io::Result<()> {
+        static ZEROS: [u8; FILL_STEP_BYTES] = [0; FILL_STEP_BYTES];
+        let _filling = self.filling.lock();
+        let start = self.filled();
+        let left = usize::try_from(self.size.saturating_sub(start)).unwrap_or(usize::MAX);
+        let Some(zeros) = ZEROS.get(..left.min(FILL_STEP_BYTES)) else {
+            return Ok(());
+        };
+        if !zeros.is_empty() {
+            self.file.write_all_at(zeros, start)?;
+            self.file.sync()?;
+            let end = start.saturating_add(u64::try_from(zeros.len()).unwrap_or(u64::MAX));
+            self.filled.store(end, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Writes records. Above what is filled the file grows, and nothing is filled any more.
+    pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if end > self.filled() {
+            let _filling = self.filling.lock();
+            if end > self.filled() {
+                self.filled.store(end.max(self.size), Ordering::Release);
+            }
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+}

@@ -1,0 +1,277 @@
+//! Spare segments, and the thread that makes them.
+//!
+//! The writer takes a spare when its segment is full, and makes one itself, not zero-filled, if there is
+//! none. What is recycled becomes a spare. When the disk is full no spare can be made: the bytes that are
+//! left in spares then are what appends may still use, and the last of them are kept for urgent ones.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+
+use super::disk::SegmentFile;
+use super::segment::FilledFile;
+use super::segment::LogDir;
+
+/// Spares that are made ahead.
+const WANTED: usize = 2;
+/// Spares that are kept when many segments become free at once.
+const KEPT: usize = 4;
+/// How soon a disk that refused is tried again; a recycled segment is noticed at once.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The spares of a log.
+pub(super) struct Spares {
+    dir: Arc<LogDir>,
+    segment_bytes: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// The disk is full: no spare could be made.
+    starved: AtomicBool,
+    /// Bytes of the spares.
+    ready_bytes: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Spare>,
+    /// Segments that nothing holds any more.
+    recycled: VecDeque<u64>,
+    /// The segment that is written while its end is not filled yet.
+    filling: Option<Arc<FilledFile>>,
+    next_number: u64,
+    stopping: bool,
+}
+
+/// A file that can become a segment.
+pub(super) struct Spare {
+    /// Its number.
+    pub(super) number: u64,
+    /// The file.
+    pub(super) file: Arc<FilledFile>,
+}
+
+/// What the thread does next.
+enum Work {
+    Fill(Arc<FilledFile>),
+    Recycle(u64),
+    Make(u64),
+    Stop,
+}
+
+impl Spares {
+    /// No spares yet.
+    pub(super) fn new(dir: Arc<LogDir>, segment_bytes: u64) -> Self {
+        Self {
+            dir,
+            segment_bytes,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            starved: AtomicBool::new(false),
+            ready_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes over spare files of an earlier start; those that were not filled to their end are removed.
+    pub(super) fn adopt(&self, numbers: &[u64]) -> io::Result<()> {
+        let mut state = self.state.lock();
+        for number in numbers {
+            state.next_number = state.next_number.max(number + 1);
+            let path = self.dir.spare(*number);
+            let file = self.dir.disk.open(&path)?;
+            if file.len()? >= self.segment_bytes && state.ready.len() < KEPT {
+                self.add_ready(&mut state, *number, file);
+            } else {
+                self.dir.disk.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the disk is full, and how many bytes the spares then still hold.
+    pub(super) fn left_when_full(&self) -> Option<u64> {
+        self.starved
+            .load(Ordering::Acquire)
+            .then(|| self.ready_bytes())
+    }
+
+    /// Bytes of the spares.
+    pub(super) fn ready_bytes(&self) -> u64 {
+        self.ready_bytes.load(Ordering::Acquire)
+    }
+
+    /// Takes a spare, or makes one that has `filled` bytes of zeros and is filled on while it is used.
+    pub(super) fn take(&self, filled: u64) -> io::Result<Spare> {
+        let number = {
+            let mut state = self.state.lock();
+            if let Some(spare) = state.ready.pop_front() {
+                self.ready_bytes
+                    .fetch_sub(self.segment_bytes, Ordering::AcqRel);
+                self.changed.notify_one();
+                return Ok(spare);
+            }
+            let number = state.next_number;
+            state.next_number += 1;
+            number
+        };
+        let path = self.dir.spare(number);
+        let file = self.dir.disk.open(&path)?;
+        let file = Arc::new(FilledFile::new(file, self.segment_bytes, 0));
+        while file.filled() < filled && !file.is_full() {
+            if let Err(error) = file.fill_step() {
+                let _ = self.dir.disk.remove(&path);
+                return Err(error);
+            }
+        }
+        let mut state = self.state.lock();
+        state.filling = Some(Arc::clone(&file));
+        self.changed.notify_one();
+        Ok(Spare { number, file })
+    }
+
+    /// A segment that nothing holds any more.
+    pub(super) fn recycle(&self, segment: u64) {
+        self.state.lock().recycled.push_back(segment);
+        self.changed.notify_one();
+    }
+
+    /// Notes that a write found the disk full.
+    pub(super) fn starve(&self) {
+        self.starved.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Ends [`Self::run`], after what was recycled.
+    pub(super) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.changed.notify_one();
+    }
+
+    /// Makes spares until [`Self::stop`]: the body of the thread.
+    ///
+    /// An error other than a full disk only costs speed here: the writer meets it where it matters.
+    pub(super) fn run(&self) {
+        loop {
+            let done = match self.next_work() {
+                Work::Stop => return,
+                Work::Fill(file) => self.fill_on(&file),
+                Work::Recycle(segment) => self.make_spare_of(segment),
+                Work::Make(number) => self.make(number),
+            };
+            if let Err(error) = done {
+                let is_full = super::is_full(&error);
+                if !is_full || !self.starved.swap(true, Ordering::AcqRel) {
+                    tracing::warn!(%error, "the log cannot make room ahead");
+                }
+                let mut state = self.state.lock();
+                if state.stopping {
+                    return;
+                }
+                self.changed.wait_for(&mut state, RETRY);
+            }
+        }
+    }
+
+    fn next_work(&self) -> Work {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(segment) = state.recycled.pop_front() {
+                return Work::Recycle(segment);
+            }
+            if state.stopping {
+                return Work::Stop;
+            }
+            if state.filling.as_ref().is_some_and(|file| file.is_full()) {
+                state.filling = None;
+            }
+            if let Some(file) = &state.filling {
+                return Work::Fill(Arc::clone(file));
+            }
+            if state.ready.len() < WANTED {
+                let number = state.next_number;
+                state.next_number += 1;
+                return Work::Make(number);
+            }
+            if self.starved.swap(false, Ordering::AcqRel) {
+                tracing::info!("the log can make room ahead again");
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn fill_on(&self, file: &FilledFile) -> io::Result<()> {
+        let filled = file.fill_step();
+        if filled.is_err() {
+            // The writer grows the file where it must.
+            self.state.lock().filling = None;
+        }
+        filled
+    }
+
+    /// One after the other and each for good: a later segment may hold what settles an earlier one, and
+    /// must not be gone while that one is there after a power cut.
+    fn make_spare_of(&self, segment: u64) -> io::Result<()> {
+        let spare = self.reuse(segment);
+        if spare.is_err() {
+            self.state.lock().recycled.push_front(segment);
+        }
+        spare
+    }
+
+    fn reuse(&self, segment: u64) -> io::Result<()> {
+        let (number, is_wanted) = {
+            let mut state = self.state.lock();
+            state.next_number += 1;
+            (state.next_number - 1, state.ready.len() < KEPT)
+        };
+        let old = self.dir.segment(segment);
+        if !is_wanted {
+            self.dir.disk.remove(&old)?;
+            return self.dir.sync();
+        }
+        let new = self.dir.spare(number);
+        self.dir.disk.rename(&old, &new)?;
+        self.dir.sync()?;
+        let file = self.dir.disk.open(&new)?;
+        if file.len()? < self.segment_bytes {
+            return self.dir.disk.remove(&new);
+        }
+        self.add_ready(&mut self.state.lock(), number, file);
+        Ok(())
+    }
+
+    fn make(&self, number: u64) -> io::Result<()> {
+        let path = self.dir.spare(number);
+        let file = self.dir.disk.open(&path)?;
+        let filled = FilledFile::new(Arc::clone(&file), self.segment_bytes, 0);
+        while !filled.is_full() {
+            if self.state.lock().stopping {
+                return self.dir.disk.remove(&path);
+            }
+            if let Err(error) = filled.fill_step() {
+                let _ = self.dir.disk.remove(&path);
+                return Err(error);
+            }
+        }
+        self.dir.sync()?;
+        self.add_ready(&mut self.state.lock(), number, file);
+        Ok(())
+    }
+
+    fn add_ready(&self, state: &mut State, number: u64, file: Arc<dyn SegmentFile>) {
+        let file = Arc::new(FilledFile::new(
+            file,
+            self.segment_bytes,
+            self.segment_bytes,
+        ));
+        state.ready.push_back(Spare { number, file });
+        self.ready_bytes
+            .fetch_add(self.segment_bytes, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,49 @@
+//! A file read front to back, in large pieces.
+
+use std::io;
+use std::sync::Arc;
+
+use super::disk::SegmentFile;
+
+/// How much is read at once.
+const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+
+/// The part of a file that is in memory.
+pub(super) struct Window {
+    file: Arc<dyn SegmentFile>,
+    len: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The file, nothing of it read yet.
+    pub(super) fn new(file: Arc<dyn SegmentFile>) -> io::Result<Self> {
+        Ok(Self {
+            len: file.len()?,
+            file,
+            start: 0,
+            bytes: Vec::new(),
+        })
+    }
+
+    /// Bytes of the file; none if they reach beyond its end.
+    pub(super) fn get(&mut self, offset: u64, bytes: usize) -> io::Result<Option<&[u8]>> {
+        let wanted = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if offset.checked_add(wanted).is_none_or(|end| end > self.len) {
+            return Ok(None);
+        }
+        if self.within(offset, bytes).is_none() {
+            self.bytes.resize(bytes.max(WINDOW_BYTES), 0);
+            let read = self.file.read_at(&mut self.bytes, offset)?;
+            self.bytes.truncate(read);
+            self.start = offset;
+        }
+        Ok(self.within(offset, bytes))
+    }
+
+    fn within(&self, offset: u64, bytes: usize) -> Option<&[u8]> {
+        let start = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.bytes.get(start..start.checked_add(bytes)?)
+    }
+}

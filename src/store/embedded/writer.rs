@@ -1,0 +1,341 @@
+//! The writer: one thread that takes everything pending, writes it as one frame, syncs once, moves the
+//! watermark, and wakes who waited for it. What comes while it syncs is the next frame: that is all
+//! there is to group commit, no timer and no delay.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::core::log::store::Waiter;
+use crate::core::model::time::CoreTime;
+
+use crate::store::journal::Batch;
+
+use super::Shared;
+use super::frame::BLOCK_BYTES;
+use super::frame::FRAME_HEADER_BYTES;
+use super::frame::FrameHeader;
+use super::frame::SegmentHeader;
+use super::frame::padded;
+use super::recover::Tail;
+use super::segment::FilledFile;
+
+/// Zeros that are written before the first segment is used; the rest follows in the background.
+const FIRST_FILL_BYTES: u64 = 4 * 1024 * 1024;
+/// How soon a write that found the disk full is tried again.
+const FULL_RETRY: Duration = Duration::from_millis(50);
+
+/// The segment that is written.
+pub(super) struct Active {
+    header: SegmentHeader,
+    file: Arc<FilledFile>,
+    offset: u64,
+    /// CRC of the last frame.
+    crc: u32,
+    is_sealed: bool,
+}
+
+/// What the writer does next.
+enum Step {
+    /// The next frame, which starts with this record, needs another segment.
+    Roll(u64),
+    Write(Batch),
+    Recycle,
+    Stop,
+}
+
+impl Active {
+    /// Goes on where a replay ended. What was found may never have been synced, so it is now.
+    pub(super) fn resume(tail: Tail, segment_bytes: u64, next: u64) -> io::Result<Self> {
+        let len = tail.file.len()?;
+        let mut active = Self {
+            header: tail.header,
+            file: Arc::new(FilledFile::new(tail.file, segment_bytes, len)),
+            offset: tail.offset,
+            crc: tail.crc,
+            is_sealed: tail.is_sealed,
+        };
+        if tail.is_torn {
+            active.write_tombstone(next)?;
+        }
+        active.file.file.sync()?;
+        Ok(active)
+    }
+
+    /// Begins the first segment of a log.
+    pub(super) fn first(shared: &Shared) -> io::Result<Self> {
+        Self::begin(shared, 1, 1, 0, FIRST_FILL_BYTES)
+    }
+
+    /// Begins a segment: nothing is written to it before its name and header are on disk.
+    fn begin(shared: &Shared, id: u64, first: u64, previous: u32, filled: u64) -> io::Result<Self> {
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt).map_err(io::Error::other)?;
+        let header = SegmentHeader {
+            shard: shared.shard.0,
+            id,
+            first,
+            salt: u64::from_le_bytes(salt),
+            previous,
+        };
+        let spare = shared.spares.take(filled)?;
+        let name = shared.dir.segment(id);
+        shared
+            .dir
+            .disk
+            .rename(&shared.dir.spare(spare.number), &name)?;
+        spare.file.write_all_at(&header.encode(), 0)?;
+        spare.file.file.sync()?;
+        shared.dir.sync()?;
+        Ok(Self {
+            header,
+            file: spare.file,
+            offset: bytes_of(BLOCK_BYTES),
+            crc: previous,
+            is_sealed: false,
+        })
+    }
+
+    /// Bytes that can still be written without new blocks.
+    pub(super) fn left(&self) -> u64 {
+        let reserved = bytes_of(BLOCK_BYTES);
+        self.file.filled().saturating_sub(self.offset + reserved)
+    }
+
+    /// Whether a frame with so many bytes of header and records must go to another segment.
+    fn must_roll(&self, bytes: usize, segment_bytes: u64) -> bool {
+        let end = self.offset + bytes_of(padded(bytes)) + bytes_of(BLOCK_BYTES);
+        self.is_sealed || (end > segment_bytes && self.offset > bytes_of(BLOCK_BYTES))
+    }
+
+    /// Completes `frame`, whose records stand behind room for the header, and writes it.
+    fn write(
+        &mut self,
+        frame: &mut Vec<u8>,
+        first: u64,
+        count: usize,
+        latest: CoreTime,
+    ) -> io::Result<()> {
+        let header = self.frame_header(frame, first, count, latest);
+        let crc = header.encode_into(frame);
+        frame.resize(padded(frame.len()), 0);
+        self.file.write_all_at(frame, self.offset)?;
+        self.crc = crc;
+        self.is_sealed = header.is_seal;
+        self.offset += bytes_of(frame.len());
+        Ok(())
+    }
+
+    fn frame_header(
+        &self,
+        frame: &[u8],
+        first: u64,
+        count: usize,
+        latest: CoreTime,
+    ) -> FrameHeader {
+        let body = frame.get(FRAME_HEADER_BYTES..).unwrap_or_default();
+        FrameHeader {
+            is_seal: count == 0,
+            shard: self.header.shard,
+            segment: self.header.id,
+            first,
+            salt: self.header.salt,
+            latest,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            body: crc32c::crc32c(body),
+            previous: self.crc,
+        }
+    }
+
+    fn write_tombstone(&mut self, number: u64) -> io::Result<()> {
+        let mut frame = vec![0; FRAME_HEADER_BYTES];
+        frame.extend_from_slice(&crate::store::format::TOMBSTONE);
+        self.write(&mut frame, number, 1, CoreTime::default())
+    }
+
+    /// Seals this segment and begins the next one, with record `first`.
+    fn roll(&mut self, shared: &Shared, first: u64) -> io::Result<()> {
+        if !self.is_sealed {
+            let mut seal = vec![0; FRAME_HEADER_BYTES];
+            self.write(&mut seal, first, 0, CoreTime::default())?;
+            self.file.file.sync()?;
+        }
+        *self = Self::begin(shared, self.header.id + 1, first, self.crc, 0)?;
+        Ok(())
+    }
+}
+
+/// The writer's thread.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    active: Active,
+    /// Kept for its memory.
+    woken: Vec<Arc<dyn Waiter>>,
+}
+
+impl Writer {
+    /// A writer that goes on in `active`.
+    pub(super) fn new(shared: Arc<Shared>, active: Active) -> Self {
+        Self {
+            shared,
+            active,
+            woken: Vec::new(),
+        }
+    }
+
+    /// Writes until the log is closed or fails.
+    pub(super) fn run(mut self) {
+        self.show_space();
+        loop {
+            let done = match self.next_step() {
+                Step::Stop => return,
+                Step::Recycle => {
+                    self.recycle();
+                    self.show_space();
+                    Ok(())
+                }
+                Step::Roll(first) => self.roll(first).inspect(|()| self.show_space()),
+                Step::Write(batch) => self.write(batch),
+            };
+            if let Err(error) = done {
+                tracing::error!(%error, "the log has failed: nothing more is confirmed");
+                self.fail();
+                return;
+            }
+        }
+    }
+
+    /// Waits for something to do. Everything that gives it something to do happens under the lock that
+    /// it looks with, so it never sleeps over a kick.
+    fn next_step(&self) -> Step {
+        let shared = &self.shared;
+        let mut log = shared.log.lock();
+        loop {
+            log.active_left = self.active.left();
+            if let Some(bytes) = log.journal.next_batch_bytes() {
+                if self.active.must_roll(bytes, shared.segment_bytes) {
+                    return Step::Roll(log.journal.next_batch_first());
+                }
+                if let Some(batch) = log.journal.take(self.active.header.id) {
+                    return Step::Write(batch);
+                }
+            }
+            if log.journal.may_recycle() {
+                return Step::Recycle;
+            }
+            if log.is_stopping {
+                return Step::Stop;
+            }
+            log.is_idle = true;
+            shared.kick.wait(&mut log);
+            log.is_idle = false;
+        }
+    }
+
+    /// Hands segments that nothing holds to whoever makes spares of them.
+    fn recycle(&self) {
+        loop {
+            let Some(segment) = self.shared.log.lock().journal.recyclable() else {
+                return;
+            };
+            self.shared.spares.recycle(segment);
+        }
+    }
+
+    fn roll(&mut self, first: u64) -> io::Result<()> {
+        loop {
+            match self.active.roll(&self.shared, first) {
+                Err(error) if super::is_full(&error) && self.wait_for_room() => {}
+                done => return done,
+            }
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures the disk; no decision depends on it"
+    )]
+    fn write(&mut self, mut batch: Batch) -> io::Result<()> {
+        let start = Instant::now();
+        let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
+        let frame = batch.finish();
+        let unpadded = frame.len();
+        loop {
+            // Nothing was synced, so a write that found the disk full may be tried again as it is.
+            match self.active.write(frame, first, count, latest) {
+                Err(error) if super::is_full(&error) && self.wait_for_room() => {
+                    frame.truncate(unpadded);
+                }
+                done => break done?,
+            }
+        }
+        self.active.file.file.sync()?;
+        let metrics = &self.shared.metrics;
+        metrics.log_frames.inc();
+        metrics.log_records.inc_by(bytes_of(count));
+        metrics.log_bytes.inc_by(bytes_of(frame.len()));
+        let records = unpadded - FRAME_HEADER_BYTES;
+        metrics.log_record_bytes.inc_by(bytes_of(records));
+        metrics.log_syncs.inc();
+        metrics
+            .log_sync_seconds
+            .observe(start.elapsed().as_secs_f64());
+        self.written(batch);
+        Ok(())
+    }
+
+    fn written(&mut self, batch: Batch) {
+        let durable = batch.last();
+        {
+            let mut log = self.shared.log.lock();
+            log.journal.written(batch);
+            log.active_left = self.active.left();
+            self.shared.watermark.reach(durable);
+            log.waiters.take_upto(durable, &mut self.woken);
+        }
+        self.wake();
+    }
+
+    /// Shows how much room the log takes, when that has changed.
+    fn show_space(&self) {
+        let shared = &self.shared;
+        let segments = shared.log.lock().journal.space().segments;
+        let bytes = segments * shared.segment_bytes + shared.spares.ready_bytes();
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        shared.metrics.log_disk_bytes.set(gauge(bytes));
+        shared
+            .metrics
+            .log_segments
+            .set(gauge(bytes / shared.segment_bytes));
+    }
+
+    fn fail(&mut self) {
+        {
+            let mut log = self.shared.log.lock();
+            self.shared.watermark.fail();
+            log.waiters.take_upto(u64::MAX, &mut self.woken);
+        }
+        self.wake();
+    }
+
+    /// Calls waiters, without the lock.
+    fn wake(&mut self) {
+        for waiter in self.woken.drain(..) {
+            waiter.watermark_moved(self.shared.shard);
+        }
+    }
+
+    /// Waits a little for the disk to have room again; false when the log is being closed meanwhile.
+    fn wait_for_room(&self) -> bool {
+        self.shared.spares.starve();
+        let mut log = self.shared.log.lock();
+        self.shared.kick.wait_for(&mut log, FULL_RETRY);
+        !log.is_stopping
+    }
+}
+
+fn bytes_of(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
