@@ -38,7 +38,13 @@ struct Signals {
     term: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Never waited for: having a handler turns a file-size limit into an error of the write, which
+    /// ends the broker in words instead of by a signal.
+    _file_size: Signal,
 }
+
+/// SIGXFSZ, which tokio has no name for; 25 on Linux and macOS.
+const FILE_SIZE_EXCEEDED: i32 = 25;
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -46,6 +52,7 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED))?,
         })
     }
 }

@@ -170,6 +170,34 @@ fn a_wrong_command_line_ends_with_2_and_help_with_0() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_ends_the_broker_with_1() {
+    use rustix::process::Resource;
+    use rustix::process::Rlimit;
+    use rustix::process::prlimit;
+
+    let mut broker = Broker::start(&[]);
+    // No file may grow beyond 32 KiB any more: the log has room for a few frames, then a write fails.
+    let limit = Rlimit {
+        current: Some(32 << 10),
+        maximum: None,
+    };
+    prlimit(Some(broker.pid()), Resource::Fsize, limit).unwrap();
+    let add = |n: u32| {
+        outcome(&mut broker.command(&["user", "add", &format!("user-{n}"), "--no-password"])).0
+    };
+    assert!((0..30).any(|n| add(n) == 1), "30 users fit into 32 KiB");
+    assert_eq!(broker.wait().code(), Some(1), "{}", broker.log());
+    let log = broker.log();
+    assert!(
+        log.contains("nothing more is confirmed, the broker stops"),
+        "{log}"
+    );
+    let last = "viaduct: the log could not be written: what was confirmed is safe, nothing more can be taken";
+    assert_eq!(log.lines().last(), Some(last));
+}
+
 /// What a client of another protocol sends first.
 const STRANGERS: [(&[u8], &str); 4] = [
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS"),

@@ -6,4 +6,5 @@ mod core;
 mod errors;
 mod first_contact;
 mod layers;
+mod library;
 mod process;
