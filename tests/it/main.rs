@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aws;
 mod core;
 mod errors;
 mod first_contact;
