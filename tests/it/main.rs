@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod amqp_door;
 mod aws;
 mod core;
 mod errors;
