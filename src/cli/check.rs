@@ -1,11 +1,15 @@
 //! `viaduct config`.
 
+use hyper::Method;
+
 use crate::config;
 use crate::config::Sources;
 
 use super::Exit;
 use super::Outcome;
 use super::args::PrintArgs;
+use super::block_on;
+use super::control::ask_running;
 use super::load;
 use super::say::print_text;
 use super::say::say;
@@ -34,6 +38,12 @@ pub(super) fn print(sources: &Sources, what: &PrintArgs) -> Outcome {
         PrintArgs {
             reference: true, ..
         } => print_text(config::reference()),
+        PrintArgs { running: true, .. } => {
+            let data_dir = load(sources)?.config.data_dir;
+            let reply = block_on(ask_running(&data_dir, Method::GET, "/api/viaduct/config"))??;
+            reply.check()?;
+            print_text(String::from_utf8_lossy(&reply.body));
+        }
         PrintArgs { .. } => print_text(config::effective(&load(sources)?)),
     }
     Ok(Exit::Clean)

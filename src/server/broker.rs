@@ -32,7 +32,8 @@ use super::reload::Reloader;
 use super::watch::Watch;
 use super::watch::refresher;
 
-/// A broker that serves. Dropping it without [`Broker::stop`] is what a crash is.
+/// A broker that serves. Dropped without [`Broker::stop`] it ends like a crash: nobody waits for its
+/// clients, and the log has no mark of a clean end.
 pub struct Broker {
     foundation: Foundation,
     listening: Listening,
@@ -89,6 +90,14 @@ impl Tasks {
             sockets.amqp,
             sockets.aws,
         );
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for runtime in [&self.accepting, &self.connections, &self.background] {
+            runtime.stop_token().cancel();
+        }
     }
 }
 

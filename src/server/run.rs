@@ -8,6 +8,7 @@ use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::auth::DefaultUsers;
 use crate::config::Loaded;
 use crate::config::Sources;
 use crate::management::Reloaded;
@@ -72,7 +73,12 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
     raise_open_files(loaded.config.limits.connections_max);
     let config = loaded.config.clone();
     let broker = Broker::start_loaded(loaded, Some(Reloader::new(sources, log))).await?;
-    banner::print(&config, broker.listening());
+    banner::print(&config, broker.listening(), broker.auth());
+    if config.auth.default_users == DefaultUsers::Anywhere {
+        tracing::warn!(
+            "auth.default_users = \"anywhere\": whoever reaches the broker can log in as guest"
+        );
+    }
     tracing::info!(data_dir = %config.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     let name = loop {
         // All branches only wait; dropping them loses nothing.

@@ -13,6 +13,32 @@ use crate::process::Broker;
 use crate::process::outcome;
 use crate::process::viaduct;
 
+/// Where the tests of the table stand, besides here.
+const SOURCES: [&str; 3] = [
+    include_str!("errors.rs"),
+    include_str!("amqp_door.rs"),
+    include_str!("first_contact.rs"),
+];
+
+#[test]
+fn every_row_of_the_error_table_has_its_test() {
+    let page = include_str!("../../docs/errors.md");
+    let rows: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+        .skip(1)
+        .collect();
+    assert!(rows.len() > 10, "the table is gone");
+    for row in rows {
+        let test = row.rsplit('|').nth(1).unwrap().trim().trim_matches('`');
+        let function = format!("\nfn {test}() {{");
+        assert!(
+            SOURCES.iter().any(|source| source.contains(&function)),
+            "no test for: {row}"
+        );
+    }
+}
+
 /// A user that owns nothing here; `nobody` everywhere.
 const NOBODY: u32 = 65_534;
 
@@ -118,6 +144,24 @@ fn a_data_dir_of_a_newer_format_is_left_alone() {
     );
     assert_eq!((code, error.lines().last()), (3, Some(expected.as_str())));
     assert_eq!(std::fs::read_to_string(&meta).unwrap(), text);
+}
+
+#[test]
+fn a_damaged_data_dir_is_named_and_left_alone() {
+    let mut broker = Broker::start(&[]);
+    broker.stop(Signal::TERM);
+    let meta = broker.data_dir().join("meta");
+    let damaged = std::fs::read_to_string(&meta)
+        .unwrap()
+        .replace("uuid", "uuib");
+    std::fs::write(&meta, &damaged).unwrap();
+    let (code, error) = failed_start(&["--data-dir", broker.data_dir().to_str().unwrap()]);
+    assert_eq!(code, 3);
+    assert!(
+        error.contains(&format!("{} is damaged: ", meta.display())),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(&meta).unwrap(), damaged);
 }
 
 #[test]
