@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod amqp_door;
 mod aws;
 mod core;
 mod errors;
 mod first_contact;
 mod layers;
+mod library;
 mod process;
