@@ -12,7 +12,6 @@ use crate::core::model::time::CoreTime;
 
 use crate::store::journal::Batch;
 
-use super::Shared;
 use super::frame::BLOCK_BYTES;
 use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
@@ -20,6 +19,7 @@ use super::frame::SegmentHeader;
 use super::frame::padded;
 use super::recover::Tail;
 use super::segment::FilledFile;
+use super::shared::Shared;
 
 /// Zeros that are written before the first segment is used; the rest follows in the background.
 const FIRST_FILL_BYTES: u64 = 4 * 1024 * 1024;
