@@ -4,6 +4,14 @@
 //! `wire` (out of a neutral JSON value). An operation is written once and serves both AWS JSON 1.0 and
 //! AWS Query with XML.
 
+pub mod config;
+
+pub mod gateway;
+
+pub mod route;
+
+pub mod health;
+
 pub mod sigv4;
 
 pub mod sqs;

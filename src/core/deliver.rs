@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::core::Core;
 use crate::core::bury::Work;
 use crate::core::error::CoreError;
+use crate::core::events::CoreEvent;
 use crate::core::inbox::Inbox;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::GrantedEntry;
@@ -53,10 +54,15 @@ impl Core {
         key: u64,
         visible: bool,
     ) -> Result<Consumer, CoreError> {
-        Consumer::add(queue, inbox, key, visible).ok_or_else(|| CoreError::QueueNotFound {
-            vhost: queue.vhost().to_string(),
-            queue: queue.name().to_string(),
-        })
+        let consumer =
+            Consumer::add(queue, inbox, key, visible).ok_or_else(|| CoreError::QueueNotFound {
+                vhost: queue.vhost().to_string(),
+                queue: queue.name().to_string(),
+            })?;
+        if visible {
+            self.tell_consumers(queue);
+        }
+        Ok(consumer)
     }
 
     /// Removes a consumer. Its leases stay with its session.
@@ -73,6 +79,16 @@ impl Core {
         if let Some((inbox, event)) = wake {
             inbox.post(event);
         }
+        self.tell_consumers(&consumer.queue);
+    }
+
+    fn tell_consumers(&self, queue: &Queue) {
+        let count = queue.lock().consumer_count();
+        self.emit(&CoreEvent::Consumers(
+            queue.vhost().clone(),
+            queue.name().clone(),
+            count,
+        ));
     }
 
     /// Takes up to `terms` for a consumer. A consumer that was woken must take or [`Core::decline`].

@@ -29,13 +29,19 @@ pub mod topology;
 
 pub mod alarms;
 
+pub mod events;
+
 pub mod declare;
+
+mod exchanges;
 
 pub mod publish;
 
 pub mod deliver;
 
 mod bury;
+
+mod death;
 
 mod catalog;
 
@@ -62,6 +68,9 @@ use crate::core::alarms::Alarms;
 use crate::core::budget::Budget;
 use crate::core::catalog::Catalog;
 use crate::core::error::CoreError;
+use crate::core::events::CoreEvent;
+use crate::core::events::Events;
+use crate::core::events::Observer;
 use crate::core::formats::Formats;
 use crate::core::inbox::Inbox;
 use crate::core::log::store::Store;
@@ -74,6 +83,7 @@ use crate::core::model::time::CoreTime;
 use crate::core::queue::effects::Effects;
 use crate::core::timers::Timers;
 use crate::core::topology::Vhost;
+use crate::telemetry::AlarmKind;
 use crate::telemetry::Metrics;
 
 /// What core is told when it is opened.
@@ -98,6 +108,7 @@ struct Inner {
     vhosts: RwLock<BTreeMap<VhostName, Arc<Vhost>>>,
     timers: Timers,
     alarms: AlarmState,
+    events: Events,
     queue_serial: AtomicU64,
     transient_serial: AtomicU64,
 }
@@ -125,6 +136,7 @@ impl Core {
             vhosts: RwLock::default(),
             timers: Timers::default(),
             alarms: AlarmState::default(),
+            events: Events::default(),
             queue_serial: AtomicU64::new(1),
             transient_serial: AtomicU64::new(0),
         };
@@ -212,19 +224,41 @@ impl Core {
 
     /// Whoever watches the disk says whether its free space is below the floor. True: that is news.
     pub fn set_disk_alarm(&self, raised: bool) -> bool {
-        self.inner.alarms.set_disk(raised)
+        let changed = self.inner.alarms.set_disk(raised);
+        self.alarm_changed(changed, AlarmKind::Disk, raised);
+        changed
     }
 
     /// Compares memory in use with the budget; cleared below nine tenths of it. True: that is news.
     pub fn refresh_memory_alarm(&self) -> bool {
         let (used, limit) = (self.inner.budget.used(), self.inner.budget.limit());
-        if used >= limit {
-            self.inner.alarms.set_memory(true)
-        } else if used < limit / 10 * 9 {
-            self.inner.alarms.set_memory(false)
-        } else {
-            false
+        let raised = match used {
+            used if used >= limit => true,
+            used if used < limit / 10 * 9 => false,
+            _ => return false,
+        };
+        let changed = self.inner.alarms.set_memory(raised);
+        self.alarm_changed(changed, AlarmKind::Memory, raised);
+        changed
+    }
+
+    fn alarm_changed(&self, changed: bool, kind: AlarmKind, raised: bool) {
+        if changed {
+            self.inner.metrics.alarms.of(kind).set(i64::from(raised));
+            if raised {
+                self.inner.metrics.alarms_raised.of(kind).inc();
+            }
+            self.emit(&CoreEvent::Alarms(self.alarms()));
         }
+    }
+
+    /// Tells `observer` everything that happens from now on.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.inner.events.observe(observer);
+    }
+
+    fn emit(&self, event: &CoreEvent) {
+        self.inner.events.emit(event);
     }
 
     /// When something is due next: call [`Core::tick`] then.

@@ -151,7 +151,10 @@ where
                 self.write_last().await;
                 return End::Closed;
             }
-            self.session.pull(now, &mut self.out);
+            if self.pull(now) == Flow::Close {
+                self.write_last().await;
+                return End::Closed;
+            }
             self.start_login();
             if busy {
                 // Others have turns too, and what comes meanwhile makes the next batch larger.
@@ -173,6 +176,21 @@ where
             next = self.session.inbox().try_next();
         }
         self.more_bytes(Flow::Continue, now)
+    }
+
+    /// Takes, and goes on with what was left in the input if that let the session read again: no later
+    /// read would bring it back.
+    fn pull(&mut self, now: CoreTime) -> Flow {
+        loop {
+            let held = !self.session.wants_bytes();
+            self.session.pull(now, &mut self.out);
+            if !held || self.input.is_empty() || !self.session.wants_bytes() {
+                return Flow::Continue;
+            }
+            if self.session.on_bytes(&mut self.input, now, &mut self.out) == Flow::Close {
+                return Flow::Close;
+            }
+        }
     }
 
     /// What was left in the input while the session had to wait.
@@ -297,10 +315,10 @@ where
     async fn write_last(&mut self) {
         let last = async {
             while !self.out.is_empty() {
-                match poll_fn(|cx| self.poll_write(cx)).await {
-                    Step::Wrote(n) => self.wrote(n),
-                    _ => return,
-                }
+                let Step::Wrote(n) = poll_fn(|cx| self.poll_write(cx)).await else {
+                    return;
+                };
+                self.wrote(n);
             }
             let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
         };

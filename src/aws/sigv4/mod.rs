@@ -25,6 +25,7 @@ pub use claim::Policy;
 pub use claim::Scope;
 pub use error::SignatureError;
 pub use parse::access_key_of;
+pub use parse::region_of;
 pub use parse::scope_service_of;
 
 /// The parts of a request that a signature covers, as they came over the wire.

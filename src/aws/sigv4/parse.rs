@@ -54,6 +54,12 @@ pub fn scope_service_of(request: &SignedRequest<'_>) -> Option<String> {
     credential_of(request)?.split('/').nth(3).map(str::to_owned)
 }
 
+/// The region that a request's credential scope names, well signed or not.
+#[must_use]
+pub fn region_of(request: &SignedRequest<'_>) -> Option<String> {
+    credential_of(request)?.split('/').nth(2).map(str::to_owned)
+}
+
 fn credential_of(request: &SignedRequest<'_>) -> Option<String> {
     if let Some(header) = header(request.headers, AUTHORIZATION.as_str()) {
         let start = header.find("Credential=")?;

@@ -67,6 +67,12 @@ static NUMBERS: [&NumberRule; 6] = [
     &KMS_REUSE,
 ];
 
+/// The rule of a number by its name.
+#[must_use]
+pub fn number_rule(name: &str) -> Option<&'static NumberRule> {
+    NUMBERS.into_iter().find(|rule| rule.name == name)
+}
+
 /// Attributes that can be asked for but not set.
 pub static READ_ONLY: [&str; 6] = [
     "ApproximateNumberOfMessages",

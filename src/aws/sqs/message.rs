@@ -105,7 +105,7 @@ fn check_attributes(attributes: &AttributeValues) -> Result<usize, AwsError> {
     Ok(size)
 }
 
-fn check_attribute_name(name: &str) -> Result<(), AwsError> {
+pub(in crate::aws::sqs) fn check_attribute_name(name: &str) -> Result<(), AwsError> {
     let fail = |reason: &str| {
         Err(invalid_parameter(format!(
             "The message attribute name '{name}' is invalid. Attribute name {reason}"

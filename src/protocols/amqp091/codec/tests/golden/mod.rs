@@ -150,7 +150,7 @@ fn what_is_decoded_owns_no_memory() {
         size_of::<T>()
     }
     // A method is moved on the hot path, so the widest of the cold ones counts, too.
-    assert!(is_copy::<Method<'_>>() <= 80);
+    assert!(is_copy::<Method<'_>>() <= 96);
     is_copy::<ContentHeader<'_>>();
     is_copy::<RawFrame<'_>>();
     is_copy::<CodecError>();

@@ -1,0 +1,387 @@
+//! The core over the memory store: what a session may rely on.
+
+use std::sync::Arc;
+
+use viaduct::core::Core;
+use viaduct::core::Settings;
+use viaduct::core::declare::Declared;
+use viaduct::core::formats::Formats;
+use viaduct::core::inbox::Event;
+use viaduct::core::inbox::Inbox;
+use viaduct::core::model::batch::BatchBuilder;
+use viaduct::core::model::batch::Draft;
+use viaduct::core::model::batch::DraftBody;
+use viaduct::core::model::batch::MessageBatch;
+use viaduct::core::model::message::FormatId;
+use viaduct::core::model::names::QueueName;
+use viaduct::core::model::overlay::Cause;
+use viaduct::core::model::time::CoreTime;
+use viaduct::core::queue::Queue;
+use viaduct::core::queue::entry::Delivery;
+use viaduct::core::queue::settings::DeadLetterTarget;
+use viaduct::core::queue::settings::QueueSettings;
+use viaduct::core::queue::settle::LeaseRef;
+use viaduct::core::queue::settle::Outcome;
+use viaduct::core::queue::take::Lease;
+use viaduct::core::queue::take::Terms;
+use viaduct::core::queue::take::Took;
+use viaduct::core::topology::Vhost;
+use viaduct::store::memory::MemoryStore;
+use viaduct::telemetry::Metrics;
+
+const T0: CoreTime = CoreTime::from_ms(1_000_000);
+
+struct Broker {
+    store: Arc<MemoryStore>,
+    core: Core,
+    vhost: Arc<Vhost>,
+}
+
+impl Broker {
+    fn on(store: Arc<MemoryStore>) -> Self {
+        let settings = Settings {
+            memory_budget_bytes: 1 << 30,
+        };
+        let metrics = Arc::new(Metrics::new());
+        let (core, _) = Core::open(store.clone(), Formats::new(), metrics, &settings, T0).unwrap();
+        let vhost = core.vhost("/").unwrap();
+        Self { store, core, vhost }
+    }
+
+    fn new() -> Self {
+        Self::on(MemoryStore::new(1))
+    }
+
+    fn restart(self) -> Self {
+        Self::on(self.store.reopened())
+    }
+
+    fn queue(&self, name: &str, settings: QueueSettings) -> Arc<Queue> {
+        let name = QueueName::parse(name).unwrap();
+        match self
+            .core
+            .declare_queue(&self.vhost, &name, || settings, T0)
+            .unwrap()
+            .value
+        {
+            Declared::Created(queue) | Declared::Existing(queue) => queue,
+        }
+    }
+
+    fn batch(&self, key: &str, bodies: &[&[u8]], durable: bool) -> Arc<MessageBatch> {
+        let mut builder = BatchBuilder::new();
+        for body in bodies {
+            let mut draft = Draft::new(FormatId(1), b"head", "", key.as_bytes());
+            draft.body = DraftBody::Copied(body);
+            draft.durable = durable;
+            builder.push(draft);
+        }
+        builder.finish(&Arc::default(), T0, self.core.budget())
+    }
+
+    fn publish(&self, key: &str, bodies: &[&[u8]], now: CoreTime) {
+        let batch = self.batch(key, bodies, true);
+        let route = self
+            .vhost
+            .route("", key.as_bytes(), &mut || unreachable!())
+            .unwrap();
+        self.core
+            .publish(&batch, 0..bodies.len(), &route, now)
+            .unwrap();
+    }
+
+    fn take(&self, queue: &Arc<Queue>, n: usize, lease: Lease, now: CoreTime) -> Vec<Delivery> {
+        let mut out = Vec::new();
+        let terms = Terms {
+            lease,
+            entries: n,
+            bytes: usize::MAX,
+            wait: false,
+        };
+        self.core.take_once(queue, terms, now, &mut out).unwrap();
+        out
+    }
+
+    fn bodies(&self, queue: &Arc<Queue>) -> Vec<String> {
+        let taken = self.take(queue, 100, Lease::Settled, T0 + 1_000_000);
+        taken
+            .iter()
+            .map(|d| String::from_utf8(d.message.body_bytes().to_vec()).unwrap())
+            .collect()
+    }
+}
+
+fn lease(delivery: &Delivery) -> LeaseRef {
+    LeaseRef {
+        seq: delivery.seq,
+        attempt: delivery.attempt,
+    }
+}
+
+#[test]
+fn a_released_entry_returns_to_its_old_place() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    broker.publish("q", &[b"a", b"b", b"c"], T0);
+    let taken = broker.take(&queue, 2, Lease::Link, T0);
+    assert!(!taken[0].is_redelivered());
+    broker
+        .core
+        .settle(&queue, &[lease(&taken[1])], Outcome::Accept, T0)
+        .unwrap();
+    broker
+        .core
+        .settle(
+            &queue,
+            &[lease(&taken[0])],
+            Outcome::Release { counted: true },
+            T0,
+        )
+        .unwrap();
+    let again = broker.take(&queue, 10, Lease::Link, T0);
+    assert_eq!(
+        again
+            .iter()
+            .map(|d| d.message.body_bytes())
+            .collect::<Vec<_>>(),
+        ["a", "c"]
+    );
+    assert!(again[0].is_redelivered() && again[0].failed == 1 && !again[1].is_redelivered());
+}
+
+#[test]
+fn a_restart_keeps_what_was_durable_and_not_accepted() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    broker.publish("q", &[b"a", b"b", b"c"], T0);
+    broker
+        .core
+        .publish(
+            &broker.batch("q", &[b"transient"], false),
+            0..1,
+            &broker
+                .vhost
+                .route("", b"q", &mut || unreachable!())
+                .unwrap(),
+            T0,
+        )
+        .unwrap();
+    let big = vec![b'x'; 3 * 1024 * 1024];
+    broker.publish("q", &[&big], T0);
+    let taken = broker.take(&queue, 2, Lease::Link, T0);
+    broker
+        .core
+        .settle(&queue, &[lease(&taken[0])], Outcome::Accept, T0)
+        .unwrap();
+    let broker = broker.restart();
+    let queue = broker.vhost.queue("q").unwrap();
+    let taken = broker.take(&queue, 10, Lease::Link, T0);
+    let bodies: Vec<_> = taken.iter().map(|d| d.message.body_bytes()).collect();
+    assert_eq!(bodies, [&b"b"[..], b"c", &big]);
+    assert!(
+        taken[0].is_redelivered(),
+        "after an unclean stop everything may have been seen"
+    );
+}
+
+#[test]
+fn a_lapsed_deadline_counts_and_a_late_delete_still_deletes() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    broker.publish("q", &[b"a"], T0);
+    let first = broker.take(&queue, 1, Lease::Deadline(T0 + 30_000), T0);
+    assert!(broker.take(&queue, 1, Lease::Link, T0 + 29_999).is_empty());
+    assert_eq!(broker.core.next_due(), Some(T0 + 30_000));
+    broker.core.tick(T0 + 30_000).unwrap();
+    let second = broker.take(&queue, 1, Lease::Deadline(T0 + 60_000), T0 + 30_000);
+    assert_eq!(
+        (
+            second[0].failed,
+            second[0].attempt,
+            second[0].first_received
+        ),
+        (1, 2, Some(T0))
+    );
+    let late = broker
+        .core
+        .settle(&queue, &[lease(&first[0])], Outcome::Accept, T0 + 31_000)
+        .unwrap();
+    assert_eq!(late.settled, 1);
+    assert_eq!(queue.counts().leased, 0);
+}
+
+#[test]
+fn a_lease_with_a_deadline_survives_a_restart() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    broker.publish("q", &[b"a", b"b"], T0);
+    let taken = broker.take(&queue, 1, Lease::Deadline(T0 + 30_000), T0);
+    let lsn = taken[0].lsn.unwrap();
+    let broker = broker.restart();
+    let queue = broker.vhost.queue("q").unwrap();
+    assert_eq!(broker.bodies(&queue), ["b"]);
+    let seq = broker.core.restored(&queue, lsn).unwrap();
+    let named = LeaseRef {
+        seq,
+        attempt: taken[0].attempt,
+    };
+    assert_eq!(
+        broker
+            .core
+            .settle(&queue, &[named], Outcome::Accept, T0)
+            .unwrap()
+            .settled,
+        1
+    );
+    assert_eq!(queue.counts().leased, 0);
+}
+
+#[test]
+fn a_dead_letter_moves_and_remembers_where_it_died() {
+    let broker = Broker::new();
+    let dead = broker.queue("dead", QueueSettings::new(true));
+    let mut settings = QueueSettings::new(true);
+    settings.dead_letter.insert(
+        Cause::Rejected,
+        DeadLetterTarget::Exchange {
+            exchange: viaduct::core::model::names::ExchangeName::default_exchange(),
+            routing_key: Some(b"dead".to_vec()),
+        },
+    );
+    let queue = broker.queue("q", settings);
+    broker.publish("q", &[b"a"], T0);
+    let id = broker.take(&queue, 1, Lease::Link, T0);
+    broker
+        .core
+        .settle(&queue, &[lease(&id[0])], Outcome::Reject, T0)
+        .unwrap();
+    assert_eq!(queue.counts().leased + queue.counts().ready, 0);
+    let broker = broker.restart();
+    let dead = broker.vhost.queue(dead.name().as_str()).unwrap();
+    let letter = broker.take(&dead, 1, Lease::Link, T0).remove(0);
+    let overlay = letter.overlay.unwrap();
+    assert_eq!(overlay.deaths[0].queue.as_str(), "q");
+    assert_eq!(
+        (overlay.deaths[0].cause, overlay.deaths[0].count),
+        (Cause::Rejected, 1)
+    );
+    assert_eq!(
+        letter.message.id(broker.core.identity()),
+        id[0].message.id(broker.core.identity())
+    );
+    assert_eq!(broker.vhost.queue("q").unwrap().counts().ready, 0);
+}
+
+#[test]
+fn a_long_chain_of_full_queues_moves_without_recursion() {
+    let broker = Broker::new();
+    let n = 3000;
+    for i in (0..n).rev() {
+        let mut settings = QueueSettings::new(false);
+        settings.max_length = Some(1);
+        settings.dead_letter.insert(
+            Cause::MaxLength,
+            DeadLetterTarget::Queue(format!("q{}", i + 1)),
+        );
+        broker.queue(&format!("q{i}"), settings);
+        broker.publish(&format!("q{i}"), &[b"x"], T0);
+    }
+    broker.publish("q0", &[b"y"], T0);
+    let q0 = broker.vhost.queue("q0").unwrap();
+    assert_eq!(broker.bodies(&q0), ["y"]);
+    assert_eq!(
+        broker
+            .vhost
+            .queue(&format!("q{}", n - 1))
+            .unwrap()
+            .counts()
+            .ready,
+        1
+    );
+}
+
+#[test]
+fn a_push_wakes_the_longest_waiting_consumer_once() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    let (a, b) = (Inbox::new(), Inbox::new());
+    let (ca, cb) = (
+        broker.core.subscribe(&queue, &a, 7, true).unwrap(),
+        broker.core.subscribe(&queue, &b, 8, true).unwrap(),
+    );
+    let terms = Terms {
+        lease: Lease::Link,
+        entries: 10,
+        bytes: 1000,
+        wait: true,
+    };
+    let mut out = Vec::new();
+    assert_eq!(
+        broker.core.take(&ca, terms, T0, &mut out).unwrap(),
+        Took::Nothing
+    );
+    assert_eq!(
+        broker.core.take(&cb, terms, T0, &mut out).unwrap(),
+        Took::Nothing
+    );
+    broker.publish("q", &[b"1", b"2", b"3", b"4"], T0);
+    assert_eq!((a.try_next(), b.try_next()), (Some(Event::Ready(7)), None));
+    assert_eq!(
+        broker.core.take(&ca, terms, T0, &mut out).unwrap(),
+        Took::Entries { more: true }
+    );
+    assert_eq!(out.len(), 2, "the other one gets its part");
+    assert_eq!(b.try_next(), Some(Event::Ready(8)));
+    broker.core.unsubscribe(cb);
+    assert_eq!(
+        broker.core.take(&ca, terms, T0, &mut out).unwrap(),
+        Took::Entries { more: false }
+    );
+}
+
+#[test]
+fn expired_entries_go_by_themselves() {
+    let broker = Broker::new();
+    let mut settings = QueueSettings::new(true);
+    settings.message_ttl_ms = Some(500);
+    let queue = broker.queue("q", settings);
+    broker.publish("q", &[b"a"], T0);
+    assert_eq!(broker.core.next_due(), Some(T0 + 500));
+    broker.core.tick(T0 + 499).unwrap();
+    assert_eq!(queue.counts().ready, 1);
+    broker.core.tick(T0 + 500).unwrap();
+    assert_eq!(queue.counts().ready, 0);
+}
+
+#[test]
+fn the_memory_alarm_follows_the_budget() {
+    let store = MemoryStore::new(1);
+    let settings = Settings {
+        memory_budget_bytes: 10_000,
+    };
+    let (core, _) = Core::open(
+        store.clone(),
+        Formats::new(),
+        Arc::new(Metrics::new()),
+        &settings,
+        T0,
+    )
+    .unwrap();
+    let vhost = core.vhost("/").unwrap();
+    let broker = Broker { store, core, vhost };
+    let queue = broker.queue("q", QueueSettings::new(true));
+    let inbox = Inbox::new();
+    broker.core.watch_alarms(&inbox);
+    broker.publish("q", &[&[b'x'; 20_000]], T0);
+    assert!(broker.core.alarms().memory());
+    assert_eq!(inbox.try_next(), Some(Event::AlarmsChanged));
+    let taken = broker.take(&queue, 1, Lease::Link, T0);
+    let leases: Vec<_> = taken.iter().map(lease).collect();
+    drop(taken);
+    broker
+        .core
+        .settle(&queue, &leases, Outcome::Accept, T0)
+        .unwrap();
+    assert!(!broker.core.alarms().any());
+    assert_eq!(inbox.try_next(), Some(Event::AlarmsChanged));
+}
