@@ -94,7 +94,7 @@ impl EmbeddedLog {
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Self>, StoreError> {
         let log_path = dir.join("log");
-        std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
+        make_dirs(dir, &log_path).map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(dir)?;
         let log_dir = Arc::new(LogDir::new(log_path, disk));
         let listing = log_dir.list()?;
@@ -171,6 +171,17 @@ impl EmbeddedLog {
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Makes the data dir, so that it survives a power cut as its files do.
+fn make_dirs(dir: &Path, log: &Path) -> io::Result<()> {
+    let is_new = !dir.exists();
+    std::fs::create_dir_all(log)?;
+    match dir.parent() {
+        Some(parent) if is_new && parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(parent) if is_new => File::open(parent)?.sync_all(),
+        _ => Ok(()),
     }
 }
 

@@ -116,6 +116,19 @@ impl Shared {
         (ready + log.active_left).saturating_sub(pending) > reserve
     }
 
+    /// Gives the log up: nothing more will be durable, and whoever waits is told so.
+    pub(super) fn fail(&self) {
+        let mut woken = Vec::new();
+        {
+            let mut log = self.log.lock();
+            self.watermark.fail();
+            log.waiters.take_upto(u64::MAX, &mut woken);
+        }
+        for waiter in woken {
+            waiter.watermark_moved(self.shard);
+        }
+    }
+
     /// What the checkpoint has absorbed of a log that ends with `last`.
     pub(super) fn applied(&self, last: Option<Lsn>) -> Result<Option<Lsn>, StoreError> {
         let applied = self.catalog.applied(self.shard)?;

@@ -97,7 +97,15 @@ impl Store for EmbeddedLog {
         if !shared.has_room(&log, urgent) {
             return Err(AppendError::Full);
         }
-        let first = log.journal.append(now, urgent, records)?;
+        let first = match log.journal.append(now, urgent, records) {
+            Ok(first) => first,
+            Err(AppendError::Failed) => {
+                drop(log);
+                shared.fail();
+                return Err(AppendError::Failed);
+            }
+            Err(refused) => return Err(refused),
+        };
         let was_idle = std::mem::take(&mut log.is_idle);
         drop(log);
         if was_idle {
@@ -139,8 +147,9 @@ impl Store for EmbeddedLog {
     ) -> Result<(), StoreError> {
         let shared = &self.shared;
         // A checkpoint ahead of its log would take records for absorbed that are yet to come.
-        if !shared.wait_durable(upto) {
-            let error = io::Error::other("the log has failed");
+        let is_there = shared.log.lock().journal.last() >= upto.number();
+        if !is_there || !shared.wait_durable(upto) {
+            let error = io::Error::other("the log does not have what it would absorb");
             return Err(io_error("checkpoint", &shared.path, error));
         }
         shared.catalog.checkpoint(shard, upto, changes)?;
@@ -169,16 +178,15 @@ impl Store for EmbeddedLog {
             epoch: self.shared.identity.incarnation,
             clean_stop: true,
         };
-        // Refused when it was closed before, was never scanned, or has failed.
-        let stopped = self.append(self.shared.shard, now, true, &mut std::iter::once(stop));
+        // Refused when it was closed before, was never scanned, has failed, or finds the disk full: then
+        // the next start only takes it for a crash.
+        let _ = self.append(self.shared.shard, now, true, &mut std::iter::once(stop));
         self.stop();
-        match stopped {
-            Err(AppendError::Failed) if !self.shared.watermark.has_failed() => Ok(()),
-            Ok(lsn) if self.shared.watermark.get().covers(lsn) => Ok(()),
-            _ => {
-                let error = io::Error::other("what was appended last is not on disk");
-                Err(io_error("close", self.shared.dir.path(), error))
-            }
+        let log = self.shared.log.lock();
+        if !self.shared.watermark.has_failed() && log.journal.durable() == log.journal.last() {
+            return Ok(());
         }
+        let error = io::Error::other("what was appended last is not on disk");
+        Err(io_error("close", self.shared.dir.path(), error))
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use ledger::Ledger;
 pub(crate) use waiters::Waiters;
 
 /// Buffers that are kept for the next batch.
-const SPARE_BATCHES: usize = 3;
+const SPARE_BATCHES: usize = 2;
 
 /// How a journal cuts batches.
 #[derive(Clone, Copy, Debug)]
@@ -124,8 +124,8 @@ impl Journal {
     /// Appends records and returns the number of the first.
     ///
     /// # Errors
-    /// [`AppendError::Busy`] as the limits say; [`AppendError::Failed`] for a record of 4 GiB or more,
-    /// which no caller may build: the log must then be given up.
+    /// [`AppendError::Busy`] as the limits say. [`AppendError::Failed`] for a record of 4 GiB or more, which
+    /// nobody builds: some records before it may have been taken, so the log must then be given up.
     pub(crate) fn append(
         &mut self,
         now: CoreTime,
