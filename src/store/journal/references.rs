@@ -73,14 +73,14 @@ impl Journal {
     /// Whether the records are there that a replayed one needs. They are as long as it has a reference, so
     /// without them each of its entries ended, with or without a record that says so.
     fn is_whole(&mut self, this: u64, record: &Record<'_>) -> bool {
-        match record {
-            Record::Publish(publish) => {
-                let chunks = u64::from(chunks_of(publish));
-                (this.saturating_sub(chunks)..this).all(|chunk| self.ledger.has(chunk))
-            }
-            Record::Move(moved) => self.is_there(self.number(moved.entry.message)),
-            _ => true,
+        if let Record::Publish(publish) = record {
+            let chunks = u64::from(chunks_of(publish));
+            return (this.saturating_sub(chunks)..this).all(|chunk| self.ledger.has(chunk));
         }
+        if let Record::Move(moved) = record {
+            return self.is_there(self.number(moved.entry.message));
+        }
+        true
     }
 
     fn count(&mut self, this: u64, record: &Record<'_>) {

@@ -38,7 +38,7 @@ const SETTINGS: Settings = Settings {
 /// A log and what its scan found.
 struct Opened {
     log: Arc<EmbeddedLog>,
-    /// Number and, for catalog records, key.
+    /// Numbers and keys of catalog records, which stand for any.
     records: Vec<(u64, String)>,
 }
 
@@ -47,11 +47,9 @@ fn open(dir: &Path) -> Result<Opened, StoreError> {
     let log = EmbeddedLog::open(dir, SETTINGS, Arc::new(Metrics::new()))?;
     let mut records = Vec::new();
     log.scan(SHARD, &mut |lsn, record| {
-        let text = match record {
-            Record::Catalog { key, .. } => key.to_owned(),
-            other => format!("{other:?}"),
-        };
-        records.push((lsn.number(), text));
+        if let Record::Catalog { key, .. } = record {
+            records.push((lsn.number(), key.to_owned()));
+        }
     })?;
     Ok(Opened { log, records })
 }
