@@ -94,13 +94,16 @@ impl EmbeddedLog {
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Self>, StoreError> {
         let log_path = dir.join("log");
-        make_dirs(dir, &log_path).map_err(|e| io_error("make", &log_path, e))?;
+        std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(dir)?;
         let log_dir = Arc::new(LogDir::new(log_path, disk));
         let listing = log_dir.list()?;
         let catalog = Catalog::new(dir.join("catalog.redb"));
         let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
         meta::write(dir, &meta)?;
+        if meta.identity.incarnation == 1 {
+            sync_parent(dir).map_err(|e| io_error("sync the folder of", dir, e))?;
+        }
         let shared = Arc::new(Shared::new(dir, settings, metrics, log_dir, catalog, meta));
         shared
             .spares
@@ -174,15 +177,14 @@ impl Drop for EmbeddedLog {
     }
 }
 
-/// Makes the data dir, so that it survives a power cut as its files do.
-fn make_dirs(dir: &Path, log: &Path) -> io::Result<()> {
-    let is_new = !dir.exists();
-    std::fs::create_dir_all(log)?;
-    match dir.parent() {
-        Some(parent) if is_new && parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(parent) if is_new => File::open(parent)?.sync_all(),
-        _ => Ok(()),
-    }
+/// Makes the name of a new data dir survive a power cut, as its files do.
+fn sync_parent(dir: &Path) -> io::Result<()> {
+    let parent = match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    File::open(parent)?.sync_all()
 }
 
 /// What `meta` shall say of this start.

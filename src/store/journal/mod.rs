@@ -281,4 +281,14 @@ impl Journal {
             0
         }
     }
+
+    /// References to records that are not placed yet.
+    #[cfg(test)]
+    fn pending_references(&self) -> u64 {
+        let batches = self.sealed.iter().chain([&self.open]);
+        batches.map(Batch::references).sum()
+    }
 }
+
+#[cfg(test)]
+mod tests;
