@@ -36,6 +36,10 @@ impl QueueState {
                 self.remove_for(seq, SettleKind::Purged, effects);
                 gone += 1;
             }
+            for (seq, _) in std::mem::take(&mut self.stranded) {
+                self.remove_for(seq, SettleKind::Purged, effects);
+                gone += 1;
+            }
             for (_, delayed) in std::mem::take(&mut self.delayed) {
                 effects.settled.extend(
                     delayed
@@ -71,11 +75,15 @@ impl QueueState {
         for (_, delayed) in std::mem::take(&mut self.delayed) {
             bury(delayed.entry.reference(), delayed.entry.message().as_ref());
         }
+        for (_, entry) in std::mem::take(&mut self.unlogged) {
+            bury(Some(entry), None);
+        }
         self.returned.clear();
         self.extras.clear();
         self.deadlines.clear();
         self.deadline_of.clear();
         self.stranded.clear();
+        self.restored.clear();
         (self.ready, self.ready_bytes, self.leased) = (0, 0, 0);
         (dead, self.consumers.cancel_all())
     }

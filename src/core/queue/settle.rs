@@ -74,7 +74,13 @@ impl QueueState {
                     self.remove_for(seq, SettleKind::Accepted, effects);
                     Hit::Settled
                 }
-                EntryState::Moving => Hit::Lapsed,
+                EntryState::Moving => match self.stranded.remove(&seq) {
+                    Some(_) => {
+                        self.remove_for(seq, SettleKind::Accepted, effects);
+                        Hit::Settled
+                    }
+                    None => Hit::Lapsed,
+                },
                 EntryState::Gone => Hit::Gone,
             },
             _ if !holds => Hit::Lapsed,
