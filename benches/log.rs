@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -40,6 +41,8 @@ const BODY_BYTES: usize = 1024;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 const RAW_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Messages that a start finds in the log.
+const REPLAYED: u64 = 500_000;
 const SHARD: Shard = Shard(0);
 const QUEUE: QueueId = QueueId(1);
 
@@ -47,12 +50,8 @@ fn main() {
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let raw = raw_file(&dir);
     let metrics = Arc::new(Metrics::new());
-    let log = EmbeddedLog::open(
-        &dir.path().join("data"),
-        Settings::default(),
-        Arc::clone(&metrics),
-    )
-    .unwrap();
+    let data = dir.path().join("data");
+    let log = EmbeddedLog::open(&data, Settings::default(), Arc::clone(&metrics)).unwrap();
     println!("records of {BODY_BYTES} bytes a second, median of {ROUNDS} rounds");
     for batch in [1, 10, 100, 1_000] {
         let mut rates = [const { Vec::new() }; 3];
@@ -73,6 +72,7 @@ fn main() {
             records / syncs.max(1),
         );
     }
+    replay(&data, log);
 }
 
 fn raw_file(dir: &TempDir) -> File {
@@ -121,6 +121,32 @@ fn log_rate(log: &EmbeddedLog, batch: u64, in_flight: usize) -> f64 {
     let rate = rate(records, start);
     append(log, 0, unsettled);
     rate
+}
+
+/// Bytes of records that a start replays in a second.
+fn replay(dir: &Path, log: Arc<EmbeddedLog>) {
+    for _ in 0..REPLAYED / 1_000 {
+        let first = append(&log, 1_000, Vec::new());
+        Durable::of(&log, first.plus(999)).wait();
+    }
+    drop(log);
+    let start = Instant::now();
+    let log = EmbeddedLog::open(dir, Settings::default(), Arc::default()).unwrap();
+    let (mut records, mut bytes) = (0, 0);
+    log.scan(SHARD, &mut |_, record| {
+        if let Record::Publish(publish) = record
+            && let BodyFields::Inline(parts) = &publish.message.body
+        {
+            records += 1;
+            bytes += parts.iter().map(|part| part.len()).sum::<usize>();
+        }
+    })
+    .unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "replay: {records} records, {} MiB in {seconds:.2} s",
+        bytes >> 20
+    );
 }
 
 /// Appends `batch` messages and settles others, and returns the first message's LSN.
