@@ -197,9 +197,10 @@ where
     let request_id = request_id();
     let result = async {
         let base_url = base_url(gateway, &parts.headers, is_tls);
-        let (caller, body) = authenticate(gateway, peer, service, &parts, base_url, body).await?;
-        let (operation, input) = parse(wire, service, &parts, &body)?;
-        drop(body);
+        let (caller, request) =
+            authenticate(gateway, peer, service, &parts, base_url, body).await?;
+        let (operation, input) = parse(wire, service, &parts, &request.body)?;
+        drop(request);
         *named = operation.name;
         let output = sqs::call(gateway, &caller, operation.name, input).await?;
         Ok((operation, output))
