@@ -4,4 +4,7 @@
 
 mod aws;
 mod core;
+mod errors;
+mod first_contact;
 mod layers;
+mod process;
