@@ -33,6 +33,7 @@ use tokio::io::AsyncWrite;
 use crate::aws::gateway::Gateway;
 use crate::aws::health;
 use crate::aws::sqs;
+use crate::aws::wire::AwsError;
 use crate::aws::wire::Wire;
 use crate::telemetry::HttpRequest;
 use crate::telemetry::Metrics;
@@ -205,7 +206,13 @@ where
         let output = sqs::call(gateway, &caller, operation.name, input).await?;
         Ok((operation, output))
     };
-    match result.await {
+    let result: Result<_, AwsError> = result.await;
+    if let Err(error) = &result
+        && !error.kind.sender_fault
+    {
+        tracing::warn!(%peer, operation = *named, %error, "request failed");
+    }
+    match result {
         Ok((operation, output)) => answered(wire, service, operation, &output, &request_id),
         Err(error) => failed(wire, service, &error, &request_id),
     }

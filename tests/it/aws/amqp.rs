@@ -172,11 +172,14 @@ impl Client {
         );
         self.send(out).await;
         let (_, payload) = self.frame().await;
-        match Method::decode(&payload).unwrap() {
-            Method::Basic(BasicMethod::GetOk(_)) => {}
-            Method::Basic(BasicMethod::GetEmpty(_)) => return None,
-            other => panic!("{other:?}"),
+        let method = Method::decode(&payload).unwrap();
+        if matches!(method, Method::Basic(BasicMethod::GetEmpty(_))) {
+            return None;
         }
+        assert!(
+            matches!(method, Method::Basic(BasicMethod::GetOk(_))),
+            "{method:?}"
+        );
         let (_, header) = self.frame().await;
         let size = usize::try_from(ContentHeader::decode(&header).unwrap().body_size).unwrap();
         let mut body = Vec::new();
