@@ -17,7 +17,7 @@ use super::mapping;
 use super::mapping::SQS_FORMAT;
 use super::mapping::SqsHead;
 use super::message;
-use super::settings::Told;
+use super::settings;
 use super::types::Batch;
 use super::types::BatchAnswer;
 use super::types::Failed;
@@ -105,10 +105,7 @@ fn target(context: Context<'_>, url: Option<String>) -> Result<Found, AwsError> 
 
 fn check(found: &Found, message: SendMessage) -> Result<Checked, AwsError> {
     message::check(&message)?;
-    let maximum = Told::number(
-        Told::of(&found.queue.settings()).as_ref(),
-        &MAXIMUM_MESSAGE_SIZE,
-    );
+    let maximum = settings::number(&found.queue.settings(), &MAXIMUM_MESSAGE_SIZE);
     message::check_size(
         message::size(&message),
         usize::try_from(maximum).unwrap_or(usize::MAX),
