@@ -64,7 +64,7 @@ enum Step {
 
 type Login = Pin<Box<dyn Future<Output = Result<Identity, LoginError>> + Send>>;
 
-struct Connection<S, IO> {
+struct Connection<S: Session, IO> {
     io: IO,
     session: S,
     shared: Shared,
@@ -75,6 +75,8 @@ struct Connection<S, IO> {
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
     /// None once the session was told.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// How it ends: lost, unless it turns out otherwise.
+    end: End,
 }
 
 /// Drives a session over a connection until either ends.
@@ -88,8 +90,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let protocol = session.protocol();
-    let open = shared.metrics.connections.of(protocol).clone();
-    open.inc();
+    shared.metrics.connections.of(protocol).inc();
     shared.metrics.connections_opened.of(protocol).inc();
     let stop = Some(Box::pin(shared.stop.clone().cancelled_owned()));
     let mut connection = Connection {
@@ -102,12 +103,20 @@ where
         login: None,
         timer: None,
         stop,
+        end: End::Lost,
     };
-    let end = connection.run().await;
-    let now = connection.now();
-    connection.session.on_end(end, now);
-    give_read_buffer(std::mem::take(&mut connection.input));
-    open.dec();
+    connection.end = connection.run().await;
+}
+
+impl<S: Session, IO> Drop for Connection<S, IO> {
+    /// However the task ends, a panic included, its leases go back and its consumers leave.
+    fn drop(&mut self) {
+        let now = CoreTime::from_ms(self.shared.clock.now_ms());
+        self.session.on_end(self.end, now);
+        give_read_buffer(std::mem::take(&mut self.input));
+        let protocol = self.session.protocol();
+        self.shared.metrics.connections.of(protocol).dec();
+    }
 }
 
 impl<S, IO> Connection<S, IO>
