@@ -1,3 +1,7 @@
 //! The command line of Viaduct; everything else is the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    viaduct::cli::run(std::env::args_os())
+}

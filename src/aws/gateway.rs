@@ -19,6 +19,7 @@ use crate::aws::sqs::recent::Recent;
 use crate::aws::wire::AwsError;
 use crate::aws::wire::error::ACCESS_DENIED;
 use crate::core::Core;
+use crate::telemetry::Protocol;
 use crate::transport::Clock;
 use crate::transport::Runtime;
 
@@ -171,7 +172,8 @@ impl Gateway {
             return Ok(());
         };
         self.auth.permit(&identity.user, vhost, action, name).map_err(|denied| {
-            tracing::debug!(%denied, operation, "permission refused");
+            self.core.metrics().permissions_denied.of(Protocol::Sqs).inc();
+                tracing::debug!(%denied, operation, "permission refused");
             AwsError::new(
                 &ACCESS_DENIED,
                 format!(

@@ -11,22 +11,24 @@ use super::rule::Raw;
 use super::source::Entry;
 use super::source::Origin;
 
-/// Reads the text of a file into entries, in the order of their keys.
+/// Reads the text of a file into entries, in the order of its lines.
 pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Entry>, Problem> {
     let table = DeTable::parse(text).map_err(|error| Problem::Syntax {
         origin: origin(path, text, error.span().map_or(0, |span| span.start)),
         message: error.message().to_owned(),
     })?;
-    let mut entries = Vec::new();
+    let mut found = Vec::new();
     let mut place = Vec::new();
     flatten(table.get_ref(), &mut place, &mut |segments, offset, raw| {
-        entries.push(Entry {
-            path: segments.to_vec(),
-            raw,
-            origin: origin(path, text, offset),
-        });
+        found.push((offset, segments.to_vec(), raw));
     });
-    Ok(entries)
+    found.sort_by_key(|(offset, ..)| *offset);
+    let entries = found.into_iter().map(|(offset, segments, raw)| Entry {
+        path: segments,
+        raw,
+        origin: origin(path, text, offset),
+    });
+    Ok(entries.collect())
 }
 
 /// Calls `found` for every value that is no table, and for every table without any.

@@ -9,10 +9,10 @@ use crate::auth::DeclaredUser;
 use crate::auth::DefaultUsers;
 use crate::auth::Secret;
 use crate::auth::UserName;
+use crate::aws::config::CredentialsMode;
 use crate::telemetry::LogConfig;
 use crate::telemetry::LogFormat;
 
-use super::AwsCredentials;
 use super::Config;
 use super::rule::Addresses;
 use super::rule::AutoBytes;
@@ -28,6 +28,7 @@ use super::rule::Switch;
 use super::rule::Tags;
 use super::rule::Text;
 use super::rule::Time;
+use super::rule::Words;
 
 /// A key that the configuration knows.
 pub struct Key {
@@ -103,7 +104,7 @@ pub(super) const DOORS_TO_COME: [&str; 13] = [
 
 const ACCOUNT: OptionalText = OptionalText(Text {
     check: is_account,
-    allowed: "an AWS account of 12 digits",
+    allowed: "an AWS account of 12 digits, or with one region: 111111111111/eu-west-1",
 });
 
 const URL: OptionalText = OptionalText(Text {
@@ -232,8 +233,8 @@ pub const KEYS: &[Key] = &[
         "aws.credentials",
         aws.credentials,
         Choice(&[
-            ("verify", AwsCredentials::Verify),
-            ("any", AwsCredentials::Any)
+            ("verify", CredentialsMode::Verify),
+            ("any", CredentialsMode::Any)
         ]),
         "Whether signatures are verified, or any key will do as with an emulator; then a key of 12 digits selects the account. Never use \"any\" on a network that others can reach."
     ),
@@ -242,6 +243,34 @@ pub const KEYS: &[Key] = &[
         aws.public_url,
         URL,
         "Base of the queue URLs that clients are given. Empty takes the Host of the request, which is right unless something on the way rewrites it."
+    ),
+    key!(
+        "aws.max_request_bytes",
+        aws.max_request_bytes,
+        Bytes::<u64> {
+            range: 64 << 10..=64 << 20
+        },
+        "Largest body of a request: a form writes a byte of a message as up to three characters, JSON as up to six."
+    ),
+    key!(
+        "aws.queue_deleted_recently",
+        aws.queue_deleted_recently,
+        Switch,
+        "Refuses to create a queue for 60 seconds after one of its name was deleted, as AWS does."
+    ),
+    key!(
+        "aws.purge_in_progress",
+        aws.purge_in_progress,
+        Switch,
+        "Refuses a second PurgeQueue within 60 seconds, as AWS does."
+    ),
+    named!(
+        "aws.scopes.*",
+        false,
+        Words,
+        put_scopes,
+        scopes,
+        "Other service names that the signatures for this service may carry."
     ),
     key!(
         "limits.frame_max_bytes",
@@ -330,7 +359,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+    let (account, region) = text.split_once('/').unwrap_or((text, "any"));
+    account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()) && !region.is_empty()
 }
 
 fn is_base_url(text: &str) -> bool {
@@ -469,5 +499,19 @@ fn accounts(config: &Config) -> Vec<(String, Option<String>)> {
         .vhosts
         .iter()
         .map(|(name, vhost)| (name.clone(), vhost.account.clone()))
+        .collect()
+}
+
+fn put_scopes(config: &mut Config, service: &str, names: Vec<String>) -> Option<()> {
+    config.aws.scopes.insert(service.to_owned(), names);
+    Some(())
+}
+
+fn scopes(config: &Config) -> Vec<(String, Vec<String>)> {
+    config
+        .aws
+        .scopes
+        .iter()
+        .map(|(service, names)| (service.clone(), names.clone()))
         .collect()
 }

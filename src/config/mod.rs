@@ -17,12 +17,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::auth::AuthConfig;
+use crate::aws::config::AwsConfig;
 use crate::telemetry::LogConfig;
 use crate::transport::Limits;
 use crate::transport::ListenAddress;
 
 pub use error::ConfigError;
 pub use error::Problem;
+pub use print::changed_keys;
 pub use print::effective;
 pub use print::reference;
 pub use print::sample;
@@ -65,28 +67,9 @@ pub struct Listeners {
 /// A virtual host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vhost {
-    /// The AWS account that its queues belong to: 12 digits. Without one, AWS clients cannot
-    /// reach it.
+    /// The AWS account that its queues belong to: 12 digits, or `account/region` for one region
+    /// only. Without one, AWS clients cannot reach it.
     pub account: Option<String>,
-}
-
-/// How AWS requests are judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AwsCredentials {
-    /// The signature must be right for a known key.
-    #[default]
-    Verify,
-    /// Any key and signature will do, as an emulator has it; a 12-digit key selects the account.
-    Any,
-}
-
-/// The section `aws` of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AwsConfig {
-    /// How requests are judged.
-    pub credentials: AwsCredentials,
-    /// Base of queue URLs; `None` takes the request's own Host.
-    pub public_url: Option<String>,
 }
 
 /// The data dir when nobody says otherwise: beside where the broker was started.
@@ -141,11 +124,13 @@ impl Config {
         self.vhosts.keys().cloned().collect()
     }
 
-    /// The virtual host of an AWS account.
-    pub fn vhost_of(&self, account: &str) -> Option<&str> {
-        let mut vhosts = self.vhosts.iter();
-        vhosts
-            .find(|(_, vhost)| vhost.account.as_deref() == Some(account))
-            .map(|(name, _)| name.as_str())
+    /// The section `aws` with the accounts of all virtual hosts.
+    pub fn aws_gateway(&self) -> AwsConfig {
+        let of = |(name, vhost): (&String, &Vhost)| Some((vhost.account.clone()?, name.clone()));
+        let accounts = self.vhosts.iter().filter_map(of);
+        AwsConfig {
+            accounts: accounts.collect(),
+            ..self.aws.clone()
+        }
     }
 }

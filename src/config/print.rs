@@ -1,5 +1,6 @@
 //! The configuration as text: what is in effect, the sample file, and the reference page.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Config;
@@ -11,14 +12,16 @@ use super::source::Origin;
 use super::source::join;
 
 /// A name to show in the place of a `*`, by section.
-const EXAMPLE_NAMES: [(&str, &str); 3] = [
+const EXAMPLE_NAMES: [(&str, &str); 4] = [
+    ("aws.scopes", "sqs"),
     ("auth.users", "alice"),
     ("auth.keys", "AKIAEXAMPLE"),
     ("vhosts", "tenant"),
 ];
 
 /// A value to show for a key that has none by default.
-const EXAMPLE_VALUES: [(&str, &str); 6] = [
+const EXAMPLE_VALUES: [(&str, &str); 7] = [
+    ("aws.scopes.*", "[]"),
     ("auth.users.*.password", "\"change-me\""),
     ("auth.users.*.tags", "[\"administrator\"]"),
     ("auth.keys.*.secret", "\"change-me\""),
@@ -44,6 +47,31 @@ pub fn effective(loaded: &Loaded) -> String {
     text
 }
 
+/// Keys whose values differ between two configurations, secrets included.
+pub fn changed_keys(before: &Loaded, after: &Loaded) -> Vec<String> {
+    let mut changed = Vec::new();
+    for key in KEYS {
+        let (old, new) = ((key.get)(&before.config), (key.get)(&after.config));
+        let names: BTreeSet<_> = old.iter().chain(&new).map(|(name, _)| name).collect();
+        for name in names {
+            let value = |values: &[(String, String)]| {
+                values.iter().find(|(known, _)| known == name).cloned()
+            };
+            if value(&old) != value(&new) {
+                changed.push(join(&segments(key, name)));
+            }
+        }
+    }
+    // A secret prints the same whatever it is.
+    let (old, new) = (&before.config.auth, &after.config.auth);
+    let differs = |key: &str| key.starts_with("auth.users") || key.starts_with("auth.keys");
+    if (&old.users, &old.keys) != (&new.users, &new.keys) && !changed.iter().any(|key| differs(key))
+    {
+        changed.push("auth.users and auth.keys (secrets)".to_owned());
+    }
+    changed
+}
+
 /// The documented sample, with every key at its default and commented out.
 pub fn sample() -> String {
     let mut text = String::from(
@@ -55,6 +83,11 @@ pub fn sample() -> String {
     let mut section = "";
     for key in KEYS {
         let (parent, leaf) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        let leaf = if leaf == "*" {
+            example_name(parent)
+        } else {
+            leaf
+        };
         if parent != section {
             section = parent;
             let (open, header) = header(parent);
@@ -117,6 +150,13 @@ fn header(parent: &str) -> (&'static str, String) {
         Some((section, name)) => ("#", format!("{section}.{name}")),
         None => ("", parent.to_owned()),
     }
+}
+
+fn example_name(section: &str) -> &'static str {
+    EXAMPLE_NAMES
+        .iter()
+        .find(|(known, _)| *known == section)
+        .map_or("name", |(_, name)| name)
 }
 
 fn default_of(key: &Key) -> String {
@@ -222,6 +262,7 @@ mod tests {
         let mut config = loaded.config;
         config.auth.users.clear();
         config.auth.keys.clear();
+        config.aws.scopes.clear();
         config.vhosts.remove("tenant");
         assert_eq!(config, Config::default());
     }

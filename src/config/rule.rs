@@ -263,6 +263,33 @@ impl Rule for Tags {
     }
 }
 
+/// Words.
+pub(super) struct Words;
+
+impl Rule for Words {
+    type Value = Vec<String>;
+
+    fn read(&self, raw: &Raw) -> Option<Vec<String>> {
+        let words = raw.texts()?.into_iter().filter(|word| !word.is_empty());
+        Some(words.map(str::to_owned).collect())
+    }
+
+    fn print(&self, value: &Vec<String>) -> String {
+        format!(
+            "[{}]",
+            value
+                .iter()
+                .map(|word| quoted(word))
+                .collect::<Vec<_>>()
+                .join(", ")
+        )
+    }
+
+    fn allowed(&self) -> String {
+        "a list of words".to_owned()
+    }
+}
+
 /// A secret: read, and never printed.
 pub(super) struct Hidden;
 

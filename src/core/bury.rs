@@ -12,6 +12,9 @@ use smallvec::SmallVec;
 
 use crate::core::Core;
 use crate::core::catalog;
+use crate::core::death::closes_a_cycle;
+use crate::core::death::current_key;
+use crate::core::death::died;
 use crate::core::error::CoreError;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
@@ -22,10 +25,7 @@ use crate::core::log::record::Record;
 use crate::core::log::record::SettleKind;
 use crate::core::model::ids::Lsn;
 use crate::core::model::message::Message;
-use crate::core::model::names::ExchangeName;
 use crate::core::model::overlay::Cause;
-use crate::core::model::overlay::Death;
-use crate::core::model::overlay::FirstDeath;
 use crate::core::model::overlay::Overlay;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
@@ -113,7 +113,12 @@ impl Core {
                     route,
                     source: Some((queue, &doomed)),
                 };
-                if let Buried::Refused = self.inter(&burial, now, work)? {
+                let buried = match self.inter(&burial, now, work) {
+                    // The disk is full: the mover waits, as it does for a full queue.
+                    Err(CoreError::Full | CoreError::Busy) => Buried::Refused,
+                    buried => buried?,
+                };
+                if let Buried::Refused = buried {
                     queue
                         .lock()
                         .strand(vec![doomed], now + RETRY_MS, &mut effects);
@@ -384,75 +389,4 @@ impl QueueState {
         effects.settled.extend(reference.map(|entry| (kind, entry)));
         self.moved(seq);
     }
-}
-
-/// The routing key that the entry shows now.
-fn current_key(doomed: &Doomed) -> &[u8] {
-    match doomed
-        .overlay
-        .as_ref()
-        .and_then(|overlay| overlay.routed.as_ref())
-    {
-        Some((_, key)) => key,
-        None => doomed.message.routing_key(),
-    }
-}
-
-/// The overlay after one more death, the latest first.
-fn died(queue: &Queue, doomed: &Doomed, now: CoreTime) -> Overlay {
-    let mut overlay = doomed.overlay.as_deref().cloned().unwrap_or_default();
-    let exchange = match &overlay.routed {
-        Some((exchange, _)) => exchange.clone(),
-        None => ExchangeName::parse(doomed.message.exchange())
-            .unwrap_or_else(|_| ExchangeName::default_exchange()),
-    };
-    let first = FirstDeath {
-        queue: queue.name().clone(),
-        cause: doomed.cause,
-        exchange: exchange.clone(),
-    };
-    overlay.first_death.get_or_insert(first);
-    let known = overlay
-        .deaths
-        .iter()
-        .position(|death| death.queue == *queue.name() && death.cause == doomed.cause);
-    let death = match known {
-        Some(at) => {
-            let mut death = overlay.deaths.remove(at);
-            death.count += 1;
-            death
-        }
-        None => Death {
-            queue: queue.name().clone(),
-            cause: doomed.cause,
-            count: 1,
-            time: now,
-            exchange,
-            routing_keys: vec![current_key(doomed).to_vec()],
-            original_expiration_ms: doomed
-                .message
-                .expiration_ms()
-                .filter(|_| !overlay.without_expiration),
-        },
-    };
-    overlay.deaths.insert(0, death);
-    overlay.without_expiration = true;
-    overlay
-}
-
-/// Whether a dead letter comes back to a queue that it died in, with no rejection since: RabbitMQ drops
-/// it, for nobody will ever take it out of the circle.
-fn closes_a_cycle(target: &Queue, overlay: &Overlay) -> bool {
-    let Some(at) = overlay
-        .deaths
-        .iter()
-        .position(|death| death.queue == *target.name())
-    else {
-        return false;
-    };
-    overlay
-        .deaths
-        .iter()
-        .take(at + 1)
-        .all(|death| death.cause != Cause::Rejected)
 }

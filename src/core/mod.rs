@@ -33,11 +33,15 @@ pub mod events;
 
 pub mod declare;
 
+mod exchanges;
+
 pub mod publish;
 
 pub mod deliver;
 
 mod bury;
+
+mod death;
 
 mod catalog;
 

@@ -151,7 +151,10 @@ where
                 self.write_last().await;
                 return End::Closed;
             }
-            self.session.pull(now, &mut self.out);
+            if self.pull(now) == Flow::Close {
+                self.write_last().await;
+                return End::Closed;
+            }
             self.start_login();
             if busy {
                 // Others have turns too, and what comes meanwhile makes the next batch larger.
@@ -173,6 +176,21 @@ where
             next = self.session.inbox().try_next();
         }
         self.more_bytes(Flow::Continue, now)
+    }
+
+    /// Takes, and goes on with what was left in the input if that let the session read again: no later
+    /// read would bring it back.
+    fn pull(&mut self, now: CoreTime) -> Flow {
+        loop {
+            let held = !self.session.wants_bytes();
+            self.session.pull(now, &mut self.out);
+            if !held || self.input.is_empty() || !self.session.wants_bytes() {
+                return Flow::Continue;
+            }
+            if self.session.on_bytes(&mut self.input, now, &mut self.out) == Flow::Close {
+                return Flow::Close;
+            }
+        }
     }
 
     /// What was left in the input while the session had to wait.

@@ -9,3 +9,6 @@ mod watermark;
 pub mod memory;
 
 pub mod embedded;
+
+#[cfg(test)]
+mod contract;

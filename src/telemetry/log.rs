@@ -8,6 +8,11 @@ use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Level of the log unless somebody says otherwise: the life of the process, not of a connection.
 const DEFAULT_LEVEL: &str = "info";
@@ -69,16 +74,20 @@ impl LogConfig {
     ///
     /// # Errors
     /// [`LogError`] if the level is none, or the process has a log.
-    pub fn install(&self) -> Result<(), LogError> {
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(self.filter()?)
+    pub fn install(&self) -> Result<LogHandle, LogError> {
+        let (filter, handle) = reload::Layer::new(self.filter()?);
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal());
         let installed = match self.format {
-            LogFormat::Text => log.try_init(),
-            LogFormat::Json => log.json().flatten_event(true).try_init(),
+            LogFormat::Text => registry().with(filter).with(lines).try_init(),
+            LogFormat::Json => registry()
+                .with(filter)
+                .with(lines.json().flatten_event(true))
+                .try_init(),
         };
-        installed.map_err(|_| LogError::InstalledBefore)
+        installed.map_err(|_| LogError::InstalledBefore)?;
+        Ok(LogHandle(handle))
     }
 
     fn filter(&self) -> Result<EnvFilter, LogError> {
@@ -94,6 +103,25 @@ impl LogConfig {
             ));
         }
         EnvFilter::try_new(&self.level).map_err(|error| bad(error.to_string()))
+    }
+}
+
+/// The installed log.
+#[derive(Clone, Debug)]
+pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
+
+impl LogHandle {
+    /// Takes over another level.
+    ///
+    /// # Errors
+    /// [`LogError::Level`] if it is none; the old one then stays.
+    pub fn set_level(&self, config: &LogConfig) -> Result<(), LogError> {
+        let filter = config.filter()?;
+        let gone = |error: reload::Error| LogError::Level {
+            level: config.level.clone(),
+            reason: error.to_string(),
+        };
+        self.0.reload(filter).map_err(gone)
     }
 }
 

@@ -17,6 +17,7 @@ pub use label::Protocol;
 pub use log::LogConfig;
 pub use log::LogError;
 pub use log::LogFormat;
+pub use log::LogHandle;
 pub use metrics::Kind;
 pub use metrics::METRICS;
 pub use metrics::MetricRow;

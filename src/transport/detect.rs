@@ -5,9 +5,6 @@
 
 use std::fmt;
 
-/// Most bytes that a guess needs: the HTTP/2 preface has 24.
-const NEEDED_BYTES: usize = 24;
-
 /// Methods that start an HTTP/1 request.
 const HTTP_METHODS: [&[u8]; 9] = [
     b"GET ",
@@ -52,10 +49,18 @@ pub enum FirstBytes {
 }
 
 impl FirstBytes {
+    /// Most bytes that a guess needs: the HTTP/2 preface has 24.
+    pub const NEEDED_BYTES: usize = 24;
+
+    /// Whether these are bytes of HTTP, or could still become so.
+    pub fn may_be_http(self) -> bool {
+        matches!(self, Self::Http1 | Self::Http2 | Self::Unknown)
+    }
+
     /// Looks at what a client sent first. `None`: these bytes could still become several things.
     pub fn look(bytes: &[u8]) -> Option<Self> {
         let guess = Self::guess(bytes);
-        (guess != Self::Unknown || bytes.len() >= NEEDED_BYTES).then_some(guess)
+        (guess != Self::Unknown || bytes.len() >= Self::NEEDED_BYTES).then_some(guess)
     }
 
     /// The best guess at what will not grow any more.

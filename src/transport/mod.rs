@@ -17,6 +17,7 @@ pub use listener::ListenError;
 pub use listener::Listener;
 pub use listener::bind;
 pub use runtime::Runtime;
+pub use tcp::first_bytes;
 pub use tcp::tune;
 
 pub mod buffer;

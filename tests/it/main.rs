@@ -2,5 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aws;
 mod core;
+mod errors;
+mod first_contact;
 mod layers;
+mod process;

@@ -19,6 +19,7 @@ use crate::core::error::CoreError;
 use crate::core::inbox::Inbox;
 use crate::core::log::store::Watermark;
 use crate::core::model::ids::Lsn;
+use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
 use crate::core::topology::Vhost;
@@ -128,6 +129,14 @@ impl<'a> Context<'a> {
                     inbox.next().await;
                 }
             }
+        }
+    }
+
+    /// Waits until the log of a shard has written something more.
+    pub(super) async fn progress(&self, shard: Shard) -> Result<(), AwsError> {
+        match self.core().watermark(shard) {
+            Watermark::Failed => Err(refusal(&CoreError::LogFailed)),
+            Watermark::Durable(upto) => self.written(Lsn::new(shard, upto.saturating_add(1))).await,
         }
     }
 

@@ -18,7 +18,10 @@ use super::types::HandleRequest;
 use super::types::required;
 use crate::auth::Action;
 use crate::aws::wire::AwsError;
+use crate::core::deliver::Settlement;
+use crate::core::error::CoreError;
 use crate::core::queue::settle::Outcome;
+use crate::telemetry::Protocol;
 
 /// Deletes one message.
 pub(super) async fn one(context: Context<'_>, request: HandleRequest) -> Result<Value, AwsError> {
@@ -28,9 +31,7 @@ pub(super) async fn one(context: Context<'_>, request: HandleRequest) -> Result<
         let settled = context
             .core()
             .settle(&found.queue, &[lease], Outcome::Accept, context.now());
-        context
-            .written(settled.map_err(|error| refusal(&error))?.lsn)
-            .await?;
+        accepted(context, settled).await?;
     }
     Ok(Value::Null)
 }
@@ -62,8 +63,18 @@ pub(super) async fn batch(
     let settled = context
         .core()
         .settle(&found.queue, &leases, Outcome::Accept, context.now());
-    context
-        .written(settled.map_err(|error| refusal(&error))?.lsn)
-        .await?;
+    accepted(context, settled).await?;
     answer(BatchAnswer { successful, failed })
+}
+
+/// Counts a settlement and waits until it is on disk.
+async fn accepted(
+    context: Context<'_>,
+    settled: Result<Settlement, CoreError>,
+) -> Result<(), AwsError> {
+    let settled = settled.map_err(|error| refusal(&error))?;
+    context.written(settled.lsn).await?;
+    let acknowledged = context.core().metrics().acknowledged.of(Protocol::Sqs);
+    acknowledged.inc_by(settled.settled as u64);
+    Ok(())
 }

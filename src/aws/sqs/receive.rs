@@ -15,6 +15,7 @@ use super::context::answer;
 use super::context::refusal;
 use super::digest;
 use super::errors;
+use super::mapping;
 use super::mapping::Rendered;
 use super::mapping::Renderer;
 use super::receipt::Receipt;
@@ -35,6 +36,8 @@ use crate::core::queue::entry::Delivery;
 use crate::core::queue::take::Lease;
 use crate::core::queue::take::Terms;
 use crate::core::queue::take::Took;
+use crate::telemetry::Conversion;
+use crate::telemetry::Protocol;
 
 const MAX_MESSAGES: i64 = 10;
 const MAX_WAIT_SECONDS: i64 = 20;
@@ -73,6 +76,7 @@ pub(super) async fn receive(
     let found = context.queue(request.queue_url.clone(), Action::Read)?;
     let wanted = check(&found, request)?;
     let deliveries = take(context, &found.queue, &wanted).await?;
+    count(context, &deliveries);
     let messages = deliveries
         .iter()
         .map(|delivery| render(context, &found, &wanted, delivery))
@@ -147,6 +151,7 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(consumer) = self.consumer.take() {
+            self.core.metrics().consumers.of(Protocol::Sqs).dec();
             self.core.unsubscribe(consumer);
         }
     }
@@ -178,6 +183,7 @@ async fn take(
     let consumer = core
         .subscribe(queue, &inbox, 0, false)
         .map_err(|error| refusal(&error))?;
+    core.metrics().consumers.of(Protocol::Sqs).inc();
     let place = Place {
         core,
         consumer: Some(consumer),
@@ -228,6 +234,26 @@ fn terms(
     )
 }
 
+fn count(context: Context<'_>, deliveries: &[Delivery]) {
+    let metrics = context.core().metrics();
+    let bytes = deliveries
+        .iter()
+        .map(|delivery| delivery.message.body_len() as u64);
+    let again = deliveries
+        .iter()
+        .filter(|delivery| delivery.is_redelivered())
+        .count();
+    metrics
+        .delivered
+        .of(Protocol::Sqs)
+        .inc_by(deliveries.len() as u64);
+    metrics
+        .delivered_bytes
+        .of(Protocol::Sqs)
+        .inc_by(bytes.sum());
+    metrics.redelivered.of(Protocol::Sqs).inc_by(again as u64);
+}
+
 fn render(context: Context<'_>, found: &Found, wanted: &Wanted, delivery: &Delivery) -> Received {
     let core = context.core();
     let identity = core.identity();
@@ -243,6 +269,14 @@ fn render(context: Context<'_>, found: &Found, wanted: &Wanted, delivery: &Deliv
         url: &url,
     };
     let rendered = renderer.render(&delivery.message, delivery.overlay.as_deref());
+    for field in &rendered.lost {
+        let loss = Conversion {
+            from: mapping::door_of(delivery.message.format()),
+            to: Protocol::Sqs,
+            field,
+        };
+        core.metrics().conversion_loss.get_or_create(&loss).inc();
+    }
     let receipt = Receipt {
         queue: found.queue.id().0,
         sequence: delivery.seq,

@@ -1,6 +1,7 @@
 //! SendMessage and SendMessageBatch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -25,12 +26,20 @@ use super::types::Sent;
 use super::types::required;
 use crate::auth::Action;
 use crate::aws::wire::AwsError;
-use crate::core::model::message::BatchBuilder;
-use crate::core::model::message::COPY_MAX_BYTES;
-use crate::core::model::message::Draft;
-use crate::core::model::message::DraftBody;
+use crate::core::error::CoreError;
+use crate::core::model::batch::BatchBuilder;
+use crate::core::model::batch::COPY_MAX_BYTES;
+use crate::core::model::batch::Draft;
+use crate::core::model::batch::DraftBody;
+use crate::core::model::batch::MessageBatch;
 use crate::core::model::message::Producer;
 use crate::core::model::value::Properties;
+use crate::core::publish::Published;
+use crate::core::topology::Route;
+use crate::telemetry::Protocol;
+
+/// How long a sender waits for a busy log before it is told to try again.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
 
 /// A message that passed every check, and its share of the answer but for the message's id.
 struct Checked {
@@ -150,10 +159,32 @@ async fn push(
     if route.queues().is_empty() {
         return Err(errors::no_such_queue());
     }
-    let published = core
-        .publish(&batch, 0..sent.len(), &route, now)
-        .map_err(|error| refusal(&error))?;
+    let metrics = core.metrics();
+    metrics
+        .published
+        .of(Protocol::Sqs)
+        .inc_by(sent.len() as u64);
+    let bytes = (0..sent.len())
+        .filter_map(|index| batch.message(index))
+        .map(|message| message.body_len() as u64);
+    metrics
+        .published_bytes
+        .of(Protocol::Sqs)
+        .inc_by(bytes.sum());
+    let published = publish(context, &batch, &route).await?;
+    if published.lsn.is_none() && published.refused.is_empty() {
+        // The queue was deleted between the look-up and the push: nothing was kept, so nothing is promised.
+        return Err(errors::no_such_queue());
+    }
     context.written(published.lsn).await?;
+    metrics
+        .refused
+        .of(Protocol::Sqs)
+        .inc_by(published.refused.len() as u64);
+    metrics
+        .confirmed
+        .of(Protocol::Sqs)
+        .inc_by(sent.len().saturating_sub(published.refused.len()) as u64);
     let identity = core.identity();
     let results = sent.into_iter().enumerate().map(|(index, mut sent)| {
         if published.refused.contains(&index) {
@@ -171,6 +202,33 @@ async fn push(
     Ok(results.collect())
 }
 
+/// Pushes a batch; where the log has too much to write, waits for it as a connection of another door
+/// would, and gives up after [`BUSY_WAIT`].
+async fn publish(
+    context: Context<'_>,
+    batch: &Arc<MessageBatch>,
+    route: &Route,
+) -> Result<Published, AwsError> {
+    let patience = tokio::time::sleep(BUSY_WAIT);
+    tokio::pin!(patience);
+    loop {
+        let busy = match context
+            .core()
+            .publish(batch, 0..batch.len(), route, context.now())
+        {
+            Ok(published) => return Ok(published),
+            Err(error @ CoreError::Busy) => refusal(&error),
+            Err(error) => return Err(refusal(&error)),
+        };
+        let shard = route.queues().first().map(|queue| queue.shard());
+        tokio::select! {
+            biased;
+            () = &mut patience => return Err(busy),
+            result = context.progress(shard.unwrap_or_default()) => result?,
+        }
+    }
+}
+
 fn draft(builder: &mut BatchBuilder, queue: &str, message: SendMessage) {
     let body = message.message_body.unwrap_or_default();
     let trace = message
@@ -180,6 +238,7 @@ fn draft(builder: &mut BatchBuilder, queue: &str, message: SendMessage) {
     let mut head = SqsHead {
         was_base64: false,
         trace: trace.and_then(|value| value.string_value),
+        group: message.message_group_id.filter(|group| !group.is_empty()),
         attributes: message.message_attributes.unwrap_or_default(),
     };
     let (kind, decoded) = mapping::body(&body, &head);
@@ -194,8 +253,7 @@ fn draft(builder: &mut BatchBuilder, queue: &str, message: SendMessage) {
         .delay_seconds
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map(|s| s * 1_000);
-    let group = message.message_group_id.unwrap_or_default();
-    draft.group = (!group.is_empty()).then_some(group.as_bytes());
+    draft.group = head.group.as_deref().map(str::as_bytes);
     if bytes.len() <= COPY_MAX_BYTES {
         draft.body = DraftBody::Copied(&bytes);
         builder.push(draft);

@@ -19,6 +19,7 @@ use crate::auth::Action;
 use crate::aws::wire::AwsError;
 use crate::core::model::ids::Lsn;
 use crate::core::queue::settle::Outcome;
+use crate::telemetry::Protocol;
 
 const MAX_SECONDS: i64 = 43_200;
 
@@ -91,6 +92,9 @@ fn change(
     if settled.lapsed > 0 {
         let text = format!("The message referred to by {handle} isn't in flight.");
         return Err(AwsError::new(&errors::MESSAGE_NOT_INFLIGHT, text));
+    }
+    if valid == 0 {
+        context.core().metrics().released.of(Protocol::Sqs).inc();
     }
     Ok(settled.lsn)
 }

@@ -49,7 +49,10 @@ fn wrong(sources: &Sources) -> String {
 fn nothing_needs_to_be_configured() {
     let loaded = Sources::default().load().unwrap();
     assert_eq!(loaded.config, Config::default());
-    assert_eq!(loaded.config.vhost_of("000000000000"), Some("/"));
+    assert_eq!(
+        loaded.config.aws_gateway().vhost_of("000000000000", "x"),
+        Some("/")
+    );
 }
 
 #[test]
@@ -187,13 +190,19 @@ fn names_with_dots_and_slashes_are_quoted() {
     let text = "[vhosts.\"a.b/c\"]\naccount = \"111111111111\"\n[vhosts.bare]\n";
     let (sources, _folder) = with_file(text);
     let config = sources.load().unwrap().config;
-    assert_eq!(config.vhost_of("111111111111"), Some("a.b/c"));
+    assert_eq!(
+        config.aws_gateway().vhost_of("111111111111", "x"),
+        Some("a.b/c")
+    );
     assert_eq!(config.vhost_names(), ["/", "a.b/c", "bare"]);
     let config = with_set(&["vhosts.\"a.b\".account=222222222222"])
         .load()
         .unwrap()
         .config;
-    assert_eq!(config.vhost_of("222222222222"), Some("a.b"));
+    assert_eq!(
+        config.aws_gateway().vhost_of("222222222222", "x"),
+        Some("a.b")
+    );
 }
 
 #[test]

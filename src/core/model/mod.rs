@@ -10,4 +10,6 @@ pub mod value;
 
 pub mod message;
 
+pub mod batch;
+
 pub mod overlay;

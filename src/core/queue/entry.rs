@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::core::log::record::EntryRef;
+use crate::core::model::batch::MessageBatch;
 use crate::core::model::ids::Lsn;
 use crate::core::model::message::Message;
-use crate::core::model::message::MessageBatch;
 use crate::core::model::overlay::Overlay;
 use crate::core::model::time::CoreTime;
 

@@ -61,6 +61,8 @@ impl QueueState {
         effects: &mut Effects,
     ) {
         for restored in entries {
+            // When it was first leased is not logged; it was not before this.
+            let entry_time = restored.message.enqueued_at();
             let mut entry = Entry::new(
                 restored.message,
                 Some(restored.lsn),
@@ -72,9 +74,10 @@ impl QueueState {
                 restored.acquired.max(1)
             };
             entry.failed = restored.failed;
+            let seen = restored.until.map(|_| entry_time);
             let extra = Extra {
                 overlay: restored.overlay,
-                first_received: restored.first_received,
+                first_received: restored.first_received.or(seen),
             };
             match (restored.until, restored.not_before) {
                 (Some(until), _) => {

@@ -109,12 +109,13 @@ impl Ring {
         let message = entry.take_message()?;
         chunk.live -= 1;
         // The last chunk stays open for pushes unless it is full.
-        if chunk.live == 0 && (chunk.entries.len() >= CHUNK_ENTRIES || chunk.end() < next_seq) {
-            if let Some(chunk) = self.chunks.remove(at) {
-                let mut entries = chunk.entries;
-                entries.clear();
-                self.spare = Some(entries);
-            }
+        let is_closed = chunk.entries.len() >= CHUNK_ENTRIES || chunk.end() < next_seq;
+        if chunk.live == 0
+            && is_closed
+            && let Some(mut chunk) = self.chunks.remove(at)
+        {
+            chunk.entries.clear();
+            self.spare = Some(chunk.entries);
         }
         Some(message)
     }
@@ -230,8 +231,8 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::core::budget::Budget;
-    use crate::core::model::message::BatchBuilder;
-    use crate::core::model::message::Draft;
+    use crate::core::model::batch::BatchBuilder;
+    use crate::core::model::batch::Draft;
     use crate::core::model::message::FormatId;
 
     fn message() -> Message {

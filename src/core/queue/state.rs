@@ -21,6 +21,7 @@ use crate::core::queue::entry::Entry;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::entry::Extra;
 use crate::core::queue::ring::Ring;
+use crate::core::queue::settings::Overflow;
 use crate::core::queue::settings::QueueSettings;
 
 /// An entry that nobody may take yet. It gets its sequence when its time has come.
@@ -29,6 +30,10 @@ pub(in crate::core) struct Delayed {
     pub(in crate::core) entry: Entry,
     pub(in crate::core) extra: Extra,
 }
+
+/// How long an entry with a time to live of 0 stays when a consumer is waiting (RabbitMQ hands it over
+/// without queueing; here the consumer comes for it).
+const NOW_OR_NEVER_MS: u64 = 1000;
 
 #[derive(Debug)]
 pub(in crate::core) struct QueueState {
@@ -143,7 +148,11 @@ impl QueueState {
         } else {
             message.expiration_ms()
         };
-        let ttl = self.settings.ttl_ms(own).map(|ttl| (now + ttl).as_ms());
+        let ttl = match self.settings.ttl_ms(own) {
+            // "Now or never": whoever waits is being woken for it and gets the moment that this takes.
+            Some(0) if self.consumers.others(None) > 0 => Some((now + NOW_OR_NEVER_MS).as_ms()),
+            ttl => ttl.map(|ttl| (now + ttl).as_ms()),
+        };
         let retention = self.retention_end(message);
         ttl.into_iter()
             .chain(retention)
@@ -202,6 +211,9 @@ impl QueueState {
 
     /// x-max-length: stranded dead letters, then the oldest ready entries make room.
     fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
+        if self.settings.overflow != Overflow::DropOldest {
+            return;
+        }
         let over = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used > limit);
         while over(self.settings.max_length, self.length())
             || over(self.settings.max_length_bytes, self.ready_bytes)
@@ -316,6 +328,9 @@ impl QueueState {
         }
         if entry.has_extra {
             self.extras.remove(&seq);
+        }
+        if let (false, Some(lsn)) = (self.restored.is_empty(), entry.lsn) {
+            self.restored.remove(&lsn);
         }
         self.ring.remove(seq);
         if kind != SettleKind::Accepted {

@@ -31,13 +31,14 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
+use crate::telemetry::Metrics;
+
 use crate::store::journal::Journal;
 use crate::store::journal::Limits;
 use crate::store::journal::Waiters;
 use crate::store::watermark::AtomicWatermark;
 
 mod catalog;
-mod counters;
 mod disk;
 mod frame;
 mod meta;
@@ -47,10 +48,7 @@ mod spares;
 mod window;
 mod writer;
 
-pub use counters::Stats;
-
 use catalog::Catalog;
-use counters::Counters;
 use disk::Disk;
 use disk::RealDisk;
 use meta::Meta;
@@ -92,9 +90,15 @@ impl Default for Settings {
 /// It must be scanned before the first append, unless it is empty.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Option<Threads>>,
     /// Holds the data dir's lock.
     _lock: File,
+}
+
+/// The threads of an open log.
+struct Threads {
+    writer: JoinHandle<()>,
+    spares: JoinHandle<()>,
 }
 
 /// What the threads share.
@@ -108,7 +112,7 @@ struct Shared {
     meta: Mutex<Meta>,
     identity: Identity,
     watermark: AtomicWatermark,
-    counters: Counters,
+    metrics: Arc<Metrics>,
     log: Mutex<Log>,
     /// Tells the writer that there is something to do, when it is idle.
     kick: Condvar,
@@ -133,14 +137,19 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// [`StoreError::Locked`], [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Io`].
-    pub fn open(dir: &Path, settings: Settings) -> Result<Arc<Self>, StoreError> {
-        Self::open_on(dir, settings, Arc::new(RealDisk))
+    pub fn open(
+        dir: &Path,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, StoreError> {
+        Self::open_on(dir, settings, metrics, Arc::new(RealDisk))
     }
 
     /// Opens the log with its segments on a given disk.
     pub(crate) fn open_on(
         dir: &Path,
         settings: Settings,
+        metrics: Arc<Metrics>,
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Self>, StoreError> {
         let log_path = dir.join("log");
@@ -151,7 +160,7 @@ impl EmbeddedLog {
         let catalog = Catalog::new(dir.join("catalog.redb"));
         let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
         meta::write(dir, &meta)?;
-        let shared = Arc::new(Shared::new(dir, settings, log_dir, catalog, meta));
+        let shared = Arc::new(Shared::new(dir, settings, metrics, log_dir, catalog, meta));
         shared
             .spares
             .adopt(&listing.spares)
@@ -168,11 +177,6 @@ impl EmbeddedLog {
         Ok(Arc::new(log))
     }
 
-    /// What the log did since it was opened.
-    pub fn stats(&self) -> Stats {
-        self.shared.counters.read()
-    }
-
     /// Starts the threads: from now on records can be appended.
     fn start(&self, active: io::Result<Active>, last: u64) -> Result<(), StoreError> {
         let shared = &self.shared;
@@ -185,18 +189,23 @@ impl EmbeddedLog {
             shared.watermark.reach(last);
         }
         let writer = Writer::new(Arc::clone(shared), active);
-        self.spawn("viaduct-log", move || writer.run())?;
-        let shared = Arc::clone(shared);
-        self.spawn("viaduct-spares", move || shared.spares.run())
+        let makes_spares = Arc::clone(shared);
+        *self.threads.lock() = Some(Threads {
+            writer: self.spawn("viaduct-log", move || writer.run())?,
+            spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
+        });
+        Ok(())
     }
 
-    fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
-        let thread = std::thread::Builder::new()
+    fn spawn(
+        &self,
+        name: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<()>, StoreError> {
+        std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(body)
-            .map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))?;
-        self.threads.lock().push(thread);
-        Ok(())
+            .map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
     }
 
     /// Lets the writer write what is pending, and waits for both threads to end.
@@ -207,11 +216,13 @@ impl EmbeddedLog {
             log.is_stopping = true;
         }
         self.shared.kick.notify_one();
+        let Some(threads) = self.threads.lock().take() else {
+            return;
+        };
+        // A thread that panicked has said so; what it left undone is not durable.
+        let _ = threads.writer.join();
         self.shared.spares.stop();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
-            // A thread that panicked has said so; what it left undone is not durable.
-            let _ = thread.join();
-        }
+        let _ = threads.spares.join();
     }
 }
 
@@ -259,10 +270,14 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
+#[cfg(test)]
+pub(crate) mod test_disk;
+
 impl Shared {
     fn new(
         path: &Path,
         settings: Settings,
+        metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
         catalog: Catalog,
         meta: Meta,
@@ -278,7 +293,7 @@ impl Shared {
             meta: Mutex::new(meta),
             identity: meta.identity,
             watermark: AtomicWatermark::default(),
-            counters: Counters::default(),
+            metrics,
             log: Mutex::new(Log {
                 journal: Journal::new(limits(segment_bytes)),
                 waiters: Waiters::default(),

@@ -147,7 +147,7 @@ impl Spares {
         self.changed.notify_one();
     }
 
-    /// Ends [`Self::run`].
+    /// Ends [`Self::run`], after what was recycled.
     pub(super) fn stop(&self) {
         self.state.lock().stopping = true;
         self.changed.notify_one();
@@ -170,9 +170,10 @@ impl Spares {
                     tracing::warn!(%error, "the log cannot make room ahead");
                 }
                 let mut state = self.state.lock();
-                if !state.stopping {
-                    self.changed.wait_for(&mut state, RETRY);
+                if state.stopping {
+                    return;
                 }
+                self.changed.wait_for(&mut state, RETRY);
             }
         }
     }
@@ -180,11 +181,11 @@ impl Spares {
     fn next_work(&self) -> Work {
         let mut state = self.state.lock();
         loop {
-            if state.stopping {
-                return Work::Stop;
-            }
             if let Some(segment) = state.recycled.pop_front() {
                 return Work::Recycle(segment);
+            }
+            if state.stopping {
+                return Work::Stop;
             }
             if state.filling.as_ref().is_some_and(|file| file.is_full()) {
                 state.filling = None;

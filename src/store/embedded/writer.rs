@@ -4,8 +4,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::core::log::store::Waiter;
 use crate::core::model::time::CoreTime;
@@ -187,14 +187,16 @@ impl Writer {
 
     /// Writes until the log is closed or fails.
     pub(super) fn run(mut self) {
+        self.show_space();
         loop {
             let done = match self.next_step() {
                 Step::Stop => return,
                 Step::Recycle => {
                     self.recycle();
+                    self.show_space();
                     Ok(())
                 }
-                Step::Roll(first) => self.roll(first),
+                Step::Roll(first) => self.roll(first).inspect(|()| self.show_space()),
                 Step::Write(batch) => self.write(batch),
             };
             if let Err(error) = done {
@@ -238,16 +240,11 @@ impl Writer {
             let Some(segment) = self.shared.log.lock().journal.recyclable() else {
                 return;
             };
-            self.shared
-                .counters
-                .recycled
-                .fetch_add(1, Ordering::Relaxed);
             self.shared.spares.recycle(segment);
         }
     }
 
     fn roll(&mut self, first: u64) -> io::Result<()> {
-        self.shared.counters.rolls.fetch_add(1, Ordering::Relaxed);
         loop {
             match self.active.roll(&self.shared, first) {
                 Err(error) if super::is_full(&error) && self.wait_for_room() => {}
@@ -256,23 +253,35 @@ impl Writer {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures the disk; no decision depends on it"
+    )]
     fn write(&mut self, mut batch: Batch) -> io::Result<()> {
+        let start = Instant::now();
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
         let frame = batch.finish();
-        let records = frame.len();
+        let unpadded = frame.len();
         loop {
             // Nothing was synced, so a write that found the disk full may be tried again as it is.
             match self.active.write(frame, first, count, latest) {
                 Err(error) if super::is_full(&error) && self.wait_for_room() => {
-                    frame.truncate(records);
+                    frame.truncate(unpadded);
                 }
                 done => break done?,
             }
         }
-        self.shared.counters.count_frame(count, frame.len());
-        self.shared
-            .counters
-            .time_sync(|| self.active.file.file.sync())?;
+        self.active.file.file.sync()?;
+        let metrics = &self.shared.metrics;
+        metrics.log_frames.inc();
+        metrics.log_records.inc_by(bytes_of(count));
+        metrics.log_bytes.inc_by(bytes_of(frame.len()));
+        let records = unpadded - FRAME_HEADER_BYTES;
+        metrics.log_record_bytes.inc_by(bytes_of(records));
+        metrics.log_syncs.inc();
+        metrics
+            .log_sync_seconds
+            .observe(start.elapsed().as_secs_f64());
         self.written(batch);
         Ok(())
     }
@@ -287,6 +296,19 @@ impl Writer {
             log.waiters.take_upto(durable, &mut self.woken);
         }
         self.wake();
+    }
+
+    /// Shows how much room the log takes, when that has changed.
+    fn show_space(&self) {
+        let shared = &self.shared;
+        let segments = shared.log.lock().journal.space().segments;
+        let bytes = segments * shared.segment_bytes + shared.spares.ready_bytes();
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        shared.metrics.log_disk_bytes.set(gauge(bytes));
+        shared
+            .metrics
+            .log_segments
+            .set(gauge(bytes / shared.segment_bytes));
     }
 
     fn fail(&mut self) {

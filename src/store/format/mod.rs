@@ -9,3 +9,9 @@ pub(crate) use decode::decode;
 pub(crate) use decode::split;
 pub(crate) use encode::TOMBSTONE;
 pub(crate) use encode::encode;
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
+
+#[cfg(test)]
+mod tests;

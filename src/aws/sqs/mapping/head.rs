@@ -18,6 +18,8 @@ pub struct SqsHead {
     pub was_base64: bool,
     /// `AWSTraceHeader`.
     pub trace: Option<String>,
+    /// `MessageGroupId`; the message itself carries it too, but a decoder sees only the head.
+    pub group: Option<String>,
     /// The message attributes.
     pub attributes: AttributeValues,
 }
@@ -27,10 +29,9 @@ impl SqsHead {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION, if self.was_base64 { WAS_BASE64 } else { 0 }];
-        put_short(
-            &mut out,
-            self.trace.as_deref().unwrap_or_default().as_bytes(),
-        );
+        for text in [&self.trace, &self.group] {
+            put_short(&mut out, text.as_deref().unwrap_or_default().as_bytes());
+        }
         // The rules of a message allow ten attributes, names and types of 256 characters, 1 MiB in all.
         out.push(u8::try_from(self.attributes.len()).unwrap_or(u8::MAX));
         for (name, value) in &self.attributes {
@@ -67,8 +68,10 @@ impl SqsHead {
             return None;
         }
         self.was_base64 = reader.byte()? & WAS_BASE64 != 0;
-        let trace = reader.short_text()?;
-        self.trace = (!trace.is_empty()).then(|| trace.to_owned());
+        for slot in [&mut self.trace, &mut self.group] {
+            let text = reader.short_text()?;
+            *slot = (!text.is_empty()).then(|| text.to_owned());
+        }
         for _ in 0..reader.byte()? {
             let kind = reader.byte()?;
             let name = reader.short_text()?.to_owned();
@@ -157,9 +160,10 @@ mod tests {
         fn a_head_reads_back(
             was_base64: bool,
             trace in proptest::option::of("[ -~]{1,50}"),
+            group in proptest::option::of("[!-~]{1,50}"),
             attributes in proptest::collection::btree_map("[a-zA-Z0-9_.-]{1,20}", attribute(), 0..10),
         ) {
-            let head = SqsHead { was_base64, trace, attributes };
+            let head = SqsHead { was_base64, trace, group, attributes };
             prop_assert_eq!(SqsHead::decode(&head.encode()), head);
         }
 

@@ -36,7 +36,10 @@ impl Decode for SqsDecode {
 }
 
 fn properties(head: &SqsHead) -> Properties {
-    let mut properties = Properties::default();
+    let mut properties = Properties {
+        group_id: head.group.as_deref().map(Into::into),
+        ..Properties::default()
+    };
     let has_reply_name = head.attributes.contains_key(REPLY_TO_NAME);
     for (name, value) in &head.attributes {
         let text = value.string_value.as_deref();

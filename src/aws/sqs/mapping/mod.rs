@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! u8 version 1 | u8 flags (bit 0: the body was base64 and is stored decoded)
-//! u16 length, trace header (0 = none)
+//! u16 length, trace header (0 = none) | u16 length, group id (0 = none)
 //! u8 number of attributes, then for each:
 //!     u8 1 text, 2 bytes | u16 length, name | u16 length, type | u32 length, value
 //! ```
@@ -26,9 +26,19 @@ pub use outward::Rendered;
 pub use outward::Renderer;
 
 use crate::core::model::message::FormatId;
+use crate::telemetry::Protocol;
 
 /// Form of the heads that this file describes.
 pub const SQS_FORMAT: FormatId = FormatId(2);
+/// The door that wrote a head, by the table of format ids in `ARCHITECTURE.md`.
+pub(in crate::aws::sqs) fn door_of(format: FormatId) -> Protocol {
+    match format {
+        FormatId(1) => Protocol::Amqp091,
+        SQS_FORMAT => Protocol::Sqs,
+        FormatId(_) => Protocol::Internal,
+    }
+}
+
 /// Says what a body is (amazon-sqs-java-messaging-lib): `text`, `byte` or `object`; the latter two are
 /// base64.
 pub const MESSAGE_TYPE: &str = "JMS_SQSMessageType";

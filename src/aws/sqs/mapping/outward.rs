@@ -40,6 +40,8 @@ pub struct Rendered {
     pub attributes: AttributeValues,
     /// `AWSTraceHeader`.
     pub trace: Option<String>,
+    /// Fields that an SQS receiver cannot be shown.
+    pub lost: Vec<&'static str>,
 }
 
 /// Renders messages for one receiver.
@@ -89,10 +91,16 @@ impl Renderer<'_> {
         for (name, value) in kept.chain(changed) {
             attributes.value(name, value);
         }
+        if message.expiration_ms().is_some() {
+            // It holds in the queue, but no receiver is told.
+            attributes.lost.push("expiration");
+        }
+        let (attributes, lost) = attributes.finish();
         Rendered {
             body,
-            attributes: attributes.finish(),
+            attributes,
             trace: None,
+            lost,
         }
     }
 }
@@ -115,10 +123,12 @@ fn native(message: &Message, changed: &[(Box<str>, Value)]) -> Rendered {
     for (name, value) in changed {
         attributes.value(name, value);
     }
+    let (attributes, lost) = attributes.finish();
     Rendered {
         body,
-        attributes: attributes.finish(),
+        attributes,
         trace: head.trace,
+        lost,
     }
 }
 
@@ -139,12 +149,15 @@ fn body_of(message: &Message) -> (String, Option<&'static str>) {
 struct Collector {
     attributes: Vec<(String, AttributeValue)>,
     overflow: Map<String, Json>,
+    lost: Vec<&'static str>,
 }
 
 impl Collector {
     fn add(&mut self, name: String, value: AttributeValue) {
         // Names may repeat in other protocols; SQS takes the first.
-        if !self.attributes.iter().any(|(n, _)| *n == name) {
+        if self.attributes.iter().any(|(n, _)| *n == name) {
+            self.lost.push("headers");
+        } else {
             self.attributes.push((name, value));
         }
     }
@@ -229,7 +242,7 @@ impl Collector {
         }
     }
 
-    fn finish(mut self) -> AttributeValues {
+    fn finish(mut self) -> (AttributeValues, Vec<&'static str>) {
         let overflows = !self.overflow.is_empty() || self.attributes.len() > MAX_ATTRIBUTES;
         if overflows {
             let room = MAX_ATTRIBUTES - 1;
@@ -241,7 +254,7 @@ impl Collector {
             let text = Json::Object(std::mem::take(&mut self.overflow)).to_string();
             self.string(OVERFLOW, "String", text);
         }
-        self.attributes.into_iter().collect()
+        (self.attributes.into_iter().collect(), self.lost)
     }
 }
 

@@ -1,0 +1,152 @@
+//! `viaduct user`.
+
+use bytes::Bytes;
+use hyper::Method;
+use hyper::header::HeaderValue;
+use hyper::header::IF_NONE_MATCH;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::auth::PermissionTexts;
+use crate::auth::UserView;
+use crate::config::Loaded;
+
+use super::Exit;
+use super::Failure;
+use super::Outcome;
+use super::args::UserCommand;
+use super::block_on;
+use super::control::Reply;
+use super::control::ask;
+use super::control::request;
+use super::password;
+
+/// Carries out a command on users.
+pub(super) fn user(loaded: &Loaded, command: UserCommand) -> Outcome {
+    match command {
+        UserCommand::Add {
+            name,
+            tags,
+            no_password,
+            password_file,
+        } => {
+            let password = match (password_file, no_password) {
+                (Some(path), _) => Some(password::from_file(&path)),
+                (None, true) => None,
+                (None, false) => Some(password::ask(&name)),
+            };
+            let password = password
+                .transpose()
+                .map_err(|error| Failure::new(Exit::Usage, error))?;
+            add(
+                loaded,
+                &name,
+                password.as_ref().map(crate::auth::Secret::expose),
+                &tags,
+            )
+        }
+        UserCommand::List { json } => list(loaded, json),
+        UserCommand::Delete { name } => {
+            call(loaded, Method::DELETE, &user_path(&name), Bytes::new())?.check()?;
+            Ok(Exit::Clean)
+        }
+        UserCommand::SetPermissions {
+            name,
+            configure,
+            write,
+            read,
+            vhost,
+        } => {
+            let texts = PermissionTexts {
+                configure,
+                write,
+                read,
+            };
+            set_permissions(loaded, &name, &vhost, &texts)
+        }
+    }
+}
+
+fn add(loaded: &Loaded, name: &str, password: Option<&[u8]>, tags: &[String]) -> Outcome {
+    let password = password.map(String::from_utf8_lossy);
+    let body = match &password {
+        Some(password) => json!({"password": password, "tags": tags}),
+        None => json!({"tags": tags}),
+    };
+    let mut request = request(Method::PUT, &user_path(name), encoded(&body))?;
+    request
+        .headers_mut()
+        .insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+    block_on(ask(&loaded.config, request))??.check()?;
+    println!(
+        "user '{name}' added; let it do something: viaduct user set-permissions '{name}' '.*' '.*' '.*'"
+    );
+    Ok(Exit::Clean)
+}
+
+fn list(loaded: &Loaded, as_json: bool) -> Outcome {
+    let reply = call(loaded, Method::GET, "/api/users", Bytes::new())?;
+    if as_json {
+        reply.check()?;
+        println!("{}", String::from_utf8_lossy(&reply.body));
+        return Ok(Exit::Clean);
+    }
+    let users: Vec<UserView> = reply.parse()?;
+    println!(
+        "{:<24} {:<24} {:<12} permissions in",
+        "user", "tags", "password"
+    );
+    for user in users {
+        let tags: Vec<_> = user
+            .tags
+            .iter()
+            .map(|tag| format!("{tag:?}").to_lowercase())
+            .collect();
+        let password = match (user.is_default, user.has_password) {
+            (true, _) => "default",
+            (false, true) => "set",
+            (false, false) => "none",
+        };
+        let vhosts: Vec<_> = user.permissions.keys().map(String::as_str).collect();
+        println!(
+            "{:<24} {:<24} {password:<12} {}",
+            user.name.as_str(),
+            tags.join(","),
+            vhosts.join(" ")
+        );
+    }
+    Ok(Exit::Clean)
+}
+
+fn set_permissions(loaded: &Loaded, name: &str, vhost: &str, texts: &PermissionTexts) -> Outcome {
+    let path = format!("/api/permissions/{}/{}", segment(vhost), segment(name));
+    let reply = call(loaded, Method::PUT, &path, encoded(texts))?;
+    if reply.status == hyper::StatusCode::NOT_FOUND {
+        let what = anyhow::anyhow!("there is no user '{name}', or no vhost '{vhost}'");
+        return Err(Failure::new(Exit::Failed, what));
+    }
+    reply.check()?;
+    Ok(Exit::Clean)
+}
+
+fn call(loaded: &Loaded, method: Method, path: &str, body: Bytes) -> Result<Reply, Failure> {
+    block_on(ask(&loaded.config, request(method, path, body)?))?
+}
+
+fn user_path(name: &str) -> String {
+    format!("/api/users/{}", segment(name))
+}
+
+fn segment(name: &str) -> String {
+    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
+}
+
+fn encoded(value: &impl serde::Serialize) -> Bytes {
+    serde_json::to_value(value)
+        .as_ref()
+        .map(Value::to_string)
+        .unwrap_or_default()
+        .into()
+}

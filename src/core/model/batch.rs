@@ -1,0 +1,297 @@
+//! Batches: what one connection published between two reads shares one allocation for heads and small
+//! bodies, so a message costs none of its own.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use crate::core::budget::Budget;
+use crate::core::budget::Charge;
+use crate::core::model::ids::Lsn;
+use crate::core::model::message::BodyKind;
+use crate::core::model::message::FormatId;
+use crate::core::model::message::Message;
+use crate::core::model::message::Producer;
+use crate::core::model::time::CoreTime;
+use crate::core::model::value::Properties;
+
+/// A body at most this long is copied into its batch; a longer one keeps the buffers that it came in.
+pub const COPY_MAX_BYTES: usize = 8 * 1024;
+
+/// The body of a message to be published.
+#[derive(Clone, Debug)]
+pub enum DraftBody<'a> {
+    /// Copied into the batch.
+    Copied(&'a [u8]),
+    /// Kept as it is, in parts.
+    Shared(Vec<Bytes>),
+}
+
+impl Default for DraftBody<'_> {
+    fn default() -> Self {
+        Self::Copied(&[])
+    }
+}
+
+/// A message to be published, as a door describes it.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    /// The form that `head` is in.
+    pub format: FormatId,
+    /// The head in its origin's canonical form.
+    pub head: &'a [u8],
+    /// Exchange that it is published to.
+    pub exchange: &'a str,
+    /// Routing key that it is published with, at most 255 bytes.
+    pub routing_key: &'a [u8],
+    /// What the body is.
+    pub body_kind: BodyKind,
+    /// The body.
+    pub body: DraftBody<'a>,
+    /// Whether it must survive a restart.
+    pub durable: bool,
+    /// The sender's priority.
+    pub priority: u8,
+    /// The sender's time to live, in milliseconds.
+    pub expiration_ms: Option<u64>,
+    /// The sender's delay, in milliseconds.
+    pub delay_ms: Option<u64>,
+    /// The sender's group.
+    pub group: Option<&'a [u8]>,
+}
+
+impl<'a> Draft<'a> {
+    /// A transient message with an empty body and nothing special about it.
+    pub fn new(format: FormatId, head: &'a [u8], exchange: &'a str, routing_key: &'a [u8]) -> Self {
+        Self {
+            format,
+            head,
+            exchange,
+            routing_key,
+            body_kind: BodyKind::Bytes,
+            body: DraftBody::default(),
+            durable: false,
+            priority: 0,
+            expiration_ms: None,
+            delay_ms: None,
+            group: None,
+        }
+    }
+}
+
+/// Start and end in the batch's bytes. A batch stays below 4 GiB: the builder starts a new one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    pub(super) fn range(self) -> Range<usize> {
+        let start = usize::try_from(self.start).unwrap_or(usize::MAX);
+        start..start.saturating_add(usize::try_from(self.len).unwrap_or(usize::MAX))
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum StoredBody {
+    Copied(Span),
+    Shared(Box<[Bytes]>),
+}
+
+/// What a batch knows of each of its messages.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) head: Span,
+    pub(super) exchange: Span,
+    pub(super) routing_key: Span,
+    pub(super) group: Span,
+    pub(super) body: StoredBody,
+    /// LSN of the publish, or a number of this start with [`TRANSIENT`] set; 0 = not published yet.
+    pub(super) id: AtomicU64,
+    pub(super) expiration_ms: Option<u64>,
+    pub(super) delay_ms: Option<u64>,
+    pub(super) properties: OnceLock<Box<Properties>>,
+    pub(super) format: FormatId,
+    pub(super) body_kind: BodyKind,
+    pub(super) durable: bool,
+    pub(super) priority: u8,
+}
+
+impl Slot {
+    pub(super) fn lsn(&self) -> Option<Lsn> {
+        let id = self.id.load(Ordering::Relaxed);
+        if id & TRANSIENT == TRANSIENT {
+            None
+        } else {
+            Lsn::from_raw(id)
+        }
+    }
+
+    pub(super) fn body_len(&self) -> usize {
+        match &self.body {
+            StoredBody::Copied(span) => span.range().len(),
+            StoredBody::Shared(parts) => parts.iter().map(Bytes::len).sum(),
+        }
+    }
+}
+
+/// Marks an id that is no LSN. Shard 255 exists nowhere, so it cannot be mistaken for one.
+pub(super) const TRANSIENT: u64 = 0xFF << 56;
+
+/// Messages that were published together.
+#[derive(Debug)]
+pub struct MessageBatch {
+    pub(super) slots: Box<[Slot]>,
+    pub(super) bytes: Bytes,
+    pub(super) producer: Arc<Producer>,
+    pub(super) enqueued_at: CoreTime,
+    _charge: Charge,
+}
+
+impl MessageBatch {
+    /// Number of messages.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// LSN of the publish at `index`.
+    pub(in crate::core) fn lsn_of(&self, index: u16) -> Option<Lsn> {
+        self.slots.get(usize::from(index))?.lsn()
+    }
+
+    /// Length of the body at `index`.
+    pub(in crate::core) fn body_len_of(&self, index: u16) -> usize {
+        self.slots.get(usize::from(index)).map_or(0, Slot::body_len)
+    }
+
+    /// A handle on the message at `index`; none beyond the end.
+    pub fn message(self: &Arc<Self>, index: usize) -> Option<Message> {
+        if index >= self.slots.len() {
+            return None;
+        }
+        Some(Message::from_parts(
+            Arc::clone(self),
+            u16::try_from(index).ok()?,
+        ))
+    }
+}
+
+/// Collects drafts into a batch. Reused from batch to batch, so that it keeps its capacity.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+    shared_bytes: u64,
+}
+
+/// Most messages of a batch: an index takes 16 bits in an entry.
+pub const BATCH_MAX_MESSAGES: usize = 16 * 1024;
+
+/// A batch is closed before its own bytes exceed this, so that spans fit 32 bits with room to spare.
+const BATCH_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+impl BatchBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of drafts in hand.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether the batch must be finished before another draft is pushed.
+    pub fn is_full(&self) -> bool {
+        self.slots.len() >= BATCH_MAX_MESSAGES || self.bytes.len() >= BATCH_MAX_BYTES
+    }
+
+    /// Adds a message. Exchange and key equal to the previous message's are stored once.
+    pub fn push(&mut self, draft: Draft<'_>) {
+        let previous = self
+            .slots
+            .last()
+            .map(|slot| (slot.exchange, slot.routing_key));
+        let exchange = self.keep_again(previous.map(|p| p.0), draft.exchange.as_bytes());
+        let routing_key = self.keep_again(previous.map(|p| p.1), draft.routing_key);
+        let head = self.keep(draft.head);
+        let group = draft
+            .group
+            .map(|group| self.keep(group))
+            .unwrap_or_default();
+        let body = match draft.body {
+            DraftBody::Copied(bytes) => StoredBody::Copied(self.keep(bytes)),
+            DraftBody::Shared(parts) => {
+                self.shared_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+                StoredBody::Shared(parts.into_boxed_slice())
+            }
+        };
+        self.slots.push(Slot {
+            head,
+            exchange,
+            routing_key,
+            group,
+            body,
+            id: AtomicU64::new(0),
+            expiration_ms: draft.expiration_ms,
+            delay_ms: draft.delay_ms,
+            properties: OnceLock::new(),
+            format: draft.format,
+            body_kind: draft.body_kind,
+            durable: draft.durable,
+            priority: draft.priority,
+        });
+    }
+
+    /// Closes the batch; the builder is empty again.
+    pub fn finish(
+        &mut self,
+        producer: &Arc<Producer>,
+        now: CoreTime,
+        budget: &Arc<Budget>,
+    ) -> Arc<MessageBatch> {
+        let slots: Box<[Slot]> = self.slots.drain(..).collect();
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        self.bytes.clear();
+        let own = size_of_val(&*slots) + bytes.len() + size_of::<MessageBatch>();
+        let charge = budget.charge(own as u64 + std::mem::take(&mut self.shared_bytes));
+        Arc::new(MessageBatch {
+            slots,
+            bytes,
+            producer: Arc::clone(producer),
+            enqueued_at: now,
+            _charge: charge,
+        })
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Span {
+        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(bytes);
+        Span {
+            start,
+            len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn keep_again(&mut self, previous: Option<Span>, bytes: &[u8]) -> Span {
+        match previous {
+            Some(span) if self.bytes.get(span.range()) == Some(bytes) => span,
+            _ => self.keep(bytes),
+        }
+    }
+}

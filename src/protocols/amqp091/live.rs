@@ -1,0 +1,521 @@
+//! An open connection: frames to channels, one batch of publishes a read, takes by turns.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Buf;
+use bytes::BytesMut;
+
+use crate::auth::Identity;
+use crate::core::inbox::Event;
+use crate::core::log::store::Watermark;
+use crate::core::model::ids::Lsn;
+use crate::core::model::message::Producer;
+use crate::core::model::time::CoreTime;
+use crate::core::queue::entry::Delivery;
+use crate::core::topology::Vhost;
+use crate::protocols::amqp091::channel::Channel;
+use crate::protocols::amqp091::channel::State;
+use crate::protocols::amqp091::codec::FrameKind;
+use crate::protocols::amqp091::codec::Method;
+use crate::protocols::amqp091::codec::RawFrame;
+use crate::protocols::amqp091::codec::ReplyCode;
+use crate::protocols::amqp091::codec::ShortStr;
+use crate::protocols::amqp091::codec::frame::FRAME_HEAD_BYTES;
+use crate::protocols::amqp091::codec::method::MethodFrame;
+use crate::protocols::amqp091::codec::method::basic;
+use crate::protocols::amqp091::codec::method::basic::BasicMethod;
+use crate::protocols::amqp091::codec::method::channel::ChannelMethod;
+use crate::protocols::amqp091::codec::method::connection as wire;
+use crate::protocols::amqp091::codec::method::connection::ConnectionMethod;
+use crate::protocols::amqp091::codec::next_frame;
+use crate::protocols::amqp091::codec::write_method;
+use crate::protocols::amqp091::connection::Fault;
+use crate::protocols::amqp091::connection::Step;
+use crate::protocols::amqp091::consumers::Consumers;
+use crate::protocols::amqp091::delivery::Outgoing;
+use crate::protocols::amqp091::errors;
+use crate::protocols::amqp091::errors::Refusal;
+use crate::protocols::amqp091::link::DOOR;
+use crate::protocols::amqp091::link::Turn;
+use crate::protocols::amqp091::publisher::Publisher;
+use crate::protocols::amqp091::settles::Settles;
+
+/// A delivery that was taken and has not been written for lack of room.
+pub(super) struct Taken {
+    pub(super) consumer: u64,
+    pub(super) delivery: Delivery,
+}
+
+/// What became of a frame.
+pub(super) enum Used {
+    /// So many bytes were used.
+    Bytes(usize),
+    /// It must wait where it is.
+    Held,
+    /// The client has closed the connection.
+    Closed,
+}
+
+/// An open connection.
+pub(super) struct Live {
+    pub(super) vhost: Arc<Vhost>,
+    pub(super) user: Identity,
+    pub(super) channels: BTreeMap<u16, Channel>,
+    pub(super) publisher: Publisher,
+    pub(super) settles: Settles,
+    pub(super) consumers: Consumers,
+    /// A body that is not written whole.
+    pub(super) outgoing: Option<Outgoing>,
+    /// Taken and not written.
+    pub(super) taken: VecDeque<Taken>,
+    /// Channels with answers or confirms to come.
+    pub(super) waiting: BTreeSet<u16>,
+    /// What the log was asked to tell about.
+    waited: Option<Lsn>,
+    /// A publish stands in the input while an alarm is raised.
+    pub(super) blocked: bool,
+    pub(super) has_published: bool,
+    /// connection.blocked was sent, and connection.unblocked was not.
+    pub(super) announced: bool,
+    /// A method of this channel waits for the answers before it.
+    pub(super) behind: Option<u16>,
+}
+
+impl Live {
+    pub(super) fn new(vhost: Arc<Vhost>, user: Identity) -> Self {
+        let producer = Producer {
+            user: user.user.as_str().into(),
+            client_id: "".into(),
+        };
+        Self {
+            vhost,
+            user,
+            channels: BTreeMap::new(),
+            publisher: Publisher::new(Arc::new(producer)),
+            settles: Settles::default(),
+            consumers: Consumers::default(),
+            outgoing: None,
+            taken: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            waited: None,
+            blocked: false,
+            has_published: false,
+            announced: false,
+            behind: None,
+        }
+    }
+
+    /// Whether nothing may be read: an alarm or the log holds a publish back, or a content is half out.
+    pub(super) fn is_held(&self) -> bool {
+        self.blocked
+            || self.publisher.is_stalled()
+            || self.outgoing.is_some()
+            || !self.taken.is_empty()
+            || self.behind.is_some()
+    }
+
+    pub(super) fn deadline(&self) -> Option<CoreTime> {
+        self.publisher.deadline()
+    }
+
+    /// Handles every whole frame.
+    pub(super) fn on_bytes(
+        &mut self,
+        turn: &mut Turn<'_>,
+        input: &mut BytesMut,
+    ) -> Result<Step, Fault> {
+        let mut at = 0;
+        let mut step = Step::Stay;
+        while !self.is_held() {
+            let rest = input.get(at..).unwrap_or_default();
+            let Some(frame) = next_frame(rest, turn.link.frame_max)? else {
+                break;
+            };
+            if frame.kind == FrameKind::Body && self.shares_body(frame.channel) {
+                let (channel, len) = (frame.channel, frame.wire_len());
+                input.advance(at);
+                at = 0;
+                let frame = input.split_to(len).freeze();
+                let payload = frame.slice(FRAME_HEAD_BYTES..len - 1);
+                self.on_shared_body(turn, channel, payload)?;
+                continue;
+            }
+            match self.on_frame(turn, frame, rest)? {
+                Used::Bytes(used) => at += used,
+                Used::Held => break,
+                Used::Closed => {
+                    step = Step::Close;
+                    break;
+                }
+            }
+        }
+        input.advance(at);
+        self.flush(turn)?;
+        Ok(step)
+    }
+
+    fn on_frame(
+        &mut self,
+        turn: &mut Turn<'_>,
+        frame: RawFrame<'_>,
+        rest: &[u8],
+    ) -> Result<Used, Fault> {
+        let len = frame.wire_len();
+        match frame.kind {
+            FrameKind::Heartbeat => Ok(Used::Bytes(len)),
+            FrameKind::Method => self.on_method(turn, frame, rest.get(len..).unwrap_or_default()),
+            FrameKind::Header => {
+                self.on_header(turn, frame.channel, frame.payload)?;
+                Ok(Used::Bytes(len))
+            }
+            FrameKind::Body => {
+                self.on_body(turn, frame.channel, frame.payload)?;
+                Ok(Used::Bytes(len))
+            }
+        }
+    }
+
+    fn on_method(
+        &mut self,
+        turn: &mut Turn<'_>,
+        frame: RawFrame<'_>,
+        behind: &[u8],
+    ) -> Result<Used, Fault> {
+        let ids = crate::protocols::amqp091::codec::method::ids(frame.payload).unwrap_or_default();
+        let method = Method::decode_from_client(frame.payload)
+            .map_err(|error| Fault::new(error.into(), ids))?;
+        let (number, len) = (frame.channel, frame.wire_len());
+        let used = if number == 0 {
+            self.on_connection_method(turn, &method)
+        } else if let Method::Basic(BasicMethod::Publish(publish)) = &method {
+            self.on_publish(turn, number, publish, behind)
+        } else {
+            self.on_channel_method(turn, number, &method)
+        };
+        match used {
+            Ok(Used::Bytes(used)) => Ok(Used::Bytes(len + used)),
+            Ok(other) => Ok(other),
+            Err(refusal) => {
+                self.refuse(turn, number, refusal, ids)?;
+                Ok(Used::Bytes(len))
+            }
+        }
+    }
+
+    /// Ends the channel, or the connection if the code says so.
+    pub(super) fn refuse(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        refusal: Refusal,
+        ids: (u16, u16),
+    ) -> Result<(), Fault> {
+        if number == 0 || refusal.code.is_hard() {
+            return Err(Fault::new(refusal, ids));
+        }
+        self.close_channel(turn, number, &refusal, ids)?;
+        Ok(())
+    }
+
+    fn on_connection_method(
+        &mut self,
+        turn: &mut Turn<'_>,
+        method: &Method<'_>,
+    ) -> Result<Used, Refusal> {
+        match method {
+            Method::Connection(ConnectionMethod::Close(_)) => {
+                self.flush(turn)?;
+                if self.publisher.is_stalled() {
+                    return Ok(Used::Held);
+                }
+                write_method(turn.out.buf(), 0, &wire::CloseOk {});
+                Ok(Used::Closed)
+            }
+            Method::Connection(ConnectionMethod::CloseOk(_)) => Ok(Used::Bytes(0)),
+            // The credentials were checked when the connection was opened, and passwords do not expire.
+            Method::Connection(ConnectionMethod::UpdateSecret(_)) => {
+                write_method(turn.out.buf(), 0, &wire::UpdateSecretOk {});
+                Ok(Used::Bytes(0))
+            }
+            other => {
+                let text = format!("'{}' cannot come now", other.name());
+                Err(Refusal::new(ReplyCode::CommandInvalid, text))
+            }
+        }
+    }
+
+    fn on_channel_method(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        method: &Method<'_>,
+    ) -> Result<Used, Refusal> {
+        let state = self.channels.get(&number).map(|channel| channel.state);
+        match (state, method) {
+            (None, Method::Channel(ChannelMethod::Open(_))) => self.open_channel(turn, number)?,
+            (None, Method::Channel(ChannelMethod::CloseOk(_))) => {}
+            (None, _) => {
+                let text = "expected 'channel.open'";
+                return Err(Refusal::new(ReplyCode::ChannelError, text));
+            }
+            (Some(State::Open), method) => return self.on_open_channel(turn, number, method),
+            (Some(State::Closing), Method::Channel(ChannelMethod::CloseOk(_))) => {
+                self.forget_channel(turn, number);
+            }
+            (Some(State::Closing), Method::Channel(ChannelMethod::Close(_))) => {
+                self.reply(
+                    turn,
+                    number,
+                    &crate::protocols::amqp091::codec::method::channel::CloseOk {},
+                    None,
+                );
+            }
+            (Some(State::Closing | State::Leaving), _) => {}
+        }
+        Ok(Used::Bytes(0))
+    }
+
+    /// A method on an open channel: what it must see is done before it.
+    fn on_open_channel(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        method: &Method<'_>,
+    ) -> Result<Used, Refusal> {
+        let is_idle = self.channels.get(&number).is_some_and(Channel::is_idle);
+        if !is_idle {
+            let text = "expected content header for class 60, got non content header frame instead";
+            return Err(Refusal::new(ReplyCode::UnexpectedFrame, text));
+        }
+        let settles = matches!(
+            method,
+            Method::Basic(BasicMethod::Ack(_) | BasicMethod::Nack(_) | BasicMethod::Reject(_))
+        );
+        if settles {
+            // Records keep the order of the connection's methods.
+            self.publisher
+                .flush(turn.core(), &mut self.channels, turn.now)?;
+        } else {
+            self.flush(turn)?;
+        }
+        if self.publisher.is_stalled() {
+            return Ok(Used::Held);
+        }
+        if let Method::Basic(BasicMethod::Get(_)) = method
+            && self.channel(number)?.replies.is_waiting()
+        {
+            // Its content cannot stand in the list of answers; nothing is read until they are out.
+            self.behind = Some(number);
+            return Ok(Used::Held);
+        }
+        self.dispatch(turn, number, method)?;
+        Ok(Used::Bytes(0))
+    }
+
+    /// The channel, which was found open.
+    pub(super) fn channel(&mut self, number: u16) -> Result<&mut Channel, Refusal> {
+        self.channels
+            .get_mut(&number)
+            .ok_or_else(|| Refusal::new(ReplyCode::ChannelError, "expected 'channel.open'"))
+    }
+
+    /// Answers on a channel, in order.
+    pub(super) fn reply(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        method: &impl MethodFrame,
+        lsn: Option<Lsn>,
+    ) {
+        if let Some(channel) = self.channels.get_mut(&number)
+            && channel
+                .replies
+                .send(turn.core(), number, method, lsn, turn.out.buf())
+        {
+            self.waiting.insert(number);
+        }
+    }
+
+    /// Settles and pushes what is in hand.
+    pub(super) fn flush(&mut self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        self.settles
+            .flush(turn.core(), turn.now)
+            .map_err(|error| errors::refusal(&error, ""))?;
+        self.publisher
+            .flush(turn.core(), &mut self.channels, turn.now)
+    }
+
+    /// The log may have room again.
+    pub(super) fn retry(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.publisher
+            .retry(turn.core(), &mut self.channels, turn.now)?;
+        Ok(())
+    }
+
+    pub(super) fn on_event(&mut self, turn: &mut Turn<'_>, event: Event) -> Result<(), Fault> {
+        match event {
+            Event::Ready(key) => self.consumers.ready(key),
+            Event::Cancelled(key) => self.cancelled(turn, key),
+            Event::WatermarkMoved => {
+                self.waited = None;
+                if turn.core().watermark(self.vhost.shard()) == Watermark::Failed {
+                    let text = "the log has failed";
+                    return Err(Refusal::new(ReplyCode::InternalError, text).into());
+                }
+                self.retry(turn)?;
+            }
+            Event::AlarmsChanged => {
+                self.alarms_changed(turn);
+                self.retry(turn)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// connection.blocked and connection.unblocked, to a publisher that knows them.
+    pub(super) fn alarms_changed(&mut self, turn: &mut Turn<'_>) {
+        let alarms = turn.core().alarms();
+        if !alarms.any() {
+            self.blocked = false;
+            if std::mem::take(&mut self.announced) {
+                write_method(turn.out.buf(), 0, &wire::Unblocked {});
+            }
+            return;
+        }
+        if self.has_published && !self.announced && turn.link.client.connection_blocked {
+            let reason = match (alarms.memory(), alarms.disk()) {
+                (true, true) => "low on memory & disk",
+                (true, false) => "low on memory",
+                (false, _) => "low on disk",
+            };
+            let blocked = wire::Blocked {
+                reason: ShortStr::clipped(reason),
+            };
+            write_method(turn.out.buf(), 0, &blocked);
+            self.announced = true;
+        }
+    }
+
+    /// Writes what became possible: the rest of a body, answers, confirms, then deliveries.
+    pub(super) fn pull(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if let Some(outgoing) = &mut self.outgoing {
+            if !outgoing.write(turn.link.frame_max, turn.out) {
+                return Ok(());
+            }
+            self.outgoing = None;
+        }
+        self.flush_waiting(turn);
+        self.deliver(turn)
+            .map_err(|error| errors::refusal(&error, ""))?;
+        self.watch(turn);
+        Ok(())
+    }
+
+    fn flush_waiting(&mut self, turn: &mut Turn<'_>) {
+        // Publishes add confirms without a word: they are few channels that have any.
+        self.publisher.take_confirming(&mut self.waiting);
+        if self.waiting.is_empty() {
+            return;
+        }
+        let core = turn.core();
+        let durable = match core.watermark(self.vhost.shard()) {
+            Watermark::Durable(upto) => upto,
+            Watermark::Failed => return,
+        };
+        let is_durable = |lsn: Lsn| lsn.number() <= durable;
+        let (channels, behind) = (&mut self.channels, &mut self.behind);
+        self.waiting.retain(|&number| {
+            let Some(channel) = channels.get_mut(&number) else {
+                return false;
+            };
+            channel.replies.flush(is_durable, turn.out.buf());
+            if let Some(confirms) = &mut channel.confirms {
+                let answered = confirms.flush(number, is_durable, turn.out.buf());
+                core.metrics().confirmed.of(DOOR).inc_by(answered.accepted);
+                core.metrics().refused.of(DOOR).inc_by(answered.refused);
+            }
+            if channel.replies.is_waiting() {
+                return true;
+            }
+            if *behind == Some(number) {
+                *behind = None;
+            }
+            if channel.state == State::Leaving {
+                channels.remove(&number);
+                core.metrics().channels.dec();
+                return false;
+            }
+            channel
+                .confirms
+                .as_ref()
+                .is_some_and(|confirms| confirms.waits_for().is_some())
+        });
+    }
+
+    /// Asks the log to tell when the next of the answers can go out.
+    fn watch(&mut self, turn: &mut Turn<'_>) {
+        let channels = &self.channels;
+        let answers = self.waiting.iter().filter_map(|number| {
+            let channel = channels.get(number)?;
+            let confirm = channel.confirms.as_ref().and_then(|c| c.waits_for());
+            [channel.replies.waits_for(), confirm]
+                .into_iter()
+                .flatten()
+                .min()
+        });
+        let next = answers.chain(self.publisher.waits_for(turn.core())).min();
+        if let Some(lsn) = next
+            && self.waited.is_none_or(|waited| lsn < waited)
+        {
+            self.waited = Some(lsn);
+            turn.core().wait(lsn, &turn.link.inbox);
+        }
+    }
+
+    /// Sends a message back to its publisher (0-9-1 §1.8.3.8).
+    pub(super) fn give_back(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        target: &crate::protocols::amqp091::publisher::Target<'_>,
+        body: crate::core::model::message::DraftBody<'_>,
+    ) {
+        use crate::core::model::message::DraftBody;
+        use crate::protocols::amqp091::delivery::write_header;
+        let returned = basic::Return {
+            reply_code: ReplyCode::NoRoute.code(),
+            reply_text: ShortStr::clipped(ReplyCode::NoRoute.name()),
+            exchange: ShortStr::new(target.exchange).unwrap_or_default(),
+            routing_key: ShortStr::new(target.key).unwrap_or_default(),
+        };
+        write_method(turn.out.buf(), number, &returned);
+        turn.core().metrics().returned.of(DOOR).inc();
+        let parts = match body {
+            DraftBody::Copied(bytes) => {
+                write_header(
+                    turn.out.buf(),
+                    number,
+                    bytes.len(),
+                    target.properties.as_bytes(),
+                );
+                crate::protocols::amqp091::codec::write_body_frames(
+                    turn.out.buf(),
+                    number,
+                    [bytes],
+                    turn.link.frame_max,
+                );
+                return;
+            }
+            DraftBody::Shared(parts) => parts,
+        };
+        let len = parts.iter().map(bytes::Bytes::len).sum();
+        write_header(turn.out.buf(), number, len, target.properties.as_bytes());
+        let mut outgoing = Outgoing::of_parts(number, parts);
+        if !outgoing.write(turn.link.frame_max, turn.out) {
+            self.outgoing = Some(outgoing);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! basic.qos and basic.get.
+
+use crate::auth::Action;
+use crate::core::queue::entry::Delivery;
+use crate::core::queue::settle::LeaseRef;
+use crate::core::queue::take::Lease as TakeLease;
+use crate::core::queue::take::Terms;
+use crate::protocols::amqp091::channel::Lease;
+use crate::protocols::amqp091::codec::ReplyCode;
+use crate::protocols::amqp091::codec::ShortStr;
+use crate::protocols::amqp091::codec::method::basic as wire;
+use crate::protocols::amqp091::codec::write_method;
+use crate::protocols::amqp091::delivery;
+use crate::protocols::amqp091::errors;
+use crate::protocols::amqp091::errors::Refusal;
+use crate::protocols::amqp091::link::DOOR;
+use crate::protocols::amqp091::link::Turn;
+use crate::protocols::amqp091::live::Live;
+use crate::protocols::amqp091::mapping;
+
+impl Live {
+    pub(super) fn basic_qos(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        method: &wire::Qos,
+    ) -> Result<(), Refusal> {
+        if method.prefetch_size != 0 {
+            let text = format!("prefetch_size!=0 ({})", method.prefetch_size);
+            return Err(Refusal::new(ReplyCode::NotImplemented, text));
+        }
+        let channel = self.channel(number)?;
+        // RabbitMQ's reading: global is the channel, else each consumer that comes after.
+        if method.global {
+            channel.channel_prefetch = method.prefetch_count;
+            self.unpark_channel(number);
+        } else {
+            channel.consumer_prefetch = method.prefetch_count;
+        }
+        self.reply(turn, number, &wire::QosOk {}, None);
+        Ok(())
+    }
+
+    pub(super) fn basic_get(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        method: &wire::Get<'_>,
+    ) -> Result<(), Refusal> {
+        let name = self.queue_name(number, method.queue)?;
+        self.permit_queue(turn, Action::Read, &name)?;
+        let queue = self
+            .vhost
+            .queue(&name)
+            .map_err(|error| errors::refusal(&error, ""))?;
+        let terms = Terms {
+            lease: if method.no_ack {
+                TakeLease::Settled
+            } else {
+                TakeLease::Link
+            },
+            entries: 1,
+            bytes: usize::MAX,
+            wait: false,
+        };
+        let mut taken = Vec::new();
+        turn.core()
+            .take_once(&queue, terms, turn.now, &mut taken)
+            .map_err(|error| errors::refusal(&error, ""))?;
+        let Some(delivery) = taken.pop() else {
+            self.reply(turn, number, &wire::GetEmpty::default(), None);
+            return Ok(());
+        };
+        let channel = self.channel(number)?;
+        let source = channel.source(&queue);
+        let tag = channel.next_tag();
+        let shows_count = channel.shows_count(source);
+        if !method.no_ack {
+            let lease = LeaseRef {
+                seq: delivery.seq,
+                attempt: delivery.attempt,
+            };
+            channel.unacked.push(
+                tag,
+                Lease {
+                    source,
+                    consumer: None,
+                    lease,
+                },
+            );
+        }
+        let left = u32::try_from(queue.counts().ready).unwrap_or(u32::MAX);
+        self.write_get_ok(turn, number, tag, left, &delivery, shows_count);
+        Ok(())
+    }
+
+    fn write_get_ok(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        tag: u64,
+        left: u32,
+        delivery: &Delivery,
+        shows_count: bool,
+    ) {
+        let (exchange, key) = delivery::routed(delivery);
+        let ok = wire::GetOk {
+            delivery_tag: tag,
+            redelivered: delivery.is_redelivered(),
+            exchange: ShortStr::clipped(exchange),
+            routing_key: ShortStr::new(key).unwrap_or_default(),
+            message_count: left,
+        };
+        write_method(turn.out.buf(), number, &ok);
+        let head = mapping::head_for(
+            turn.core().formats(),
+            &delivery.message,
+            delivery.overlay.as_deref(),
+            delivery::shown_count(delivery, shows_count),
+        );
+        self.outgoing = delivery::write_content(
+            number,
+            &delivery.message,
+            &head,
+            turn.link.frame_max,
+            turn.out,
+        );
+        let metrics = turn.core().metrics();
+        metrics.delivered.of(DOOR).inc();
+        metrics.write_messages.inc();
+        let bytes = delivery.message.body_len() as u64;
+        metrics.delivered_bytes.of(DOOR).inc_by(bytes);
+        let again = u64::from(delivery.is_redelivered());
+        metrics.redelivered.of(DOOR).inc_by(again);
+    }
+}

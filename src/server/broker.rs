@@ -1,0 +1,230 @@
+//! A running broker: started, watched, stopped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::config::Loaded;
+use crate::core::Core;
+use crate::management::ControlSocket;
+use crate::management::Management;
+use crate::management::Operator;
+use crate::telemetry::Metrics;
+use crate::transport::Listener;
+use crate::transport::Runtime;
+
+use super::doors::Doors;
+use super::error::StartError;
+use super::error::StopError;
+use super::foundation::Foundation;
+use super::listening::Listening;
+use super::listening::Sockets;
+use super::metrics;
+use super::operator::BrokerOperator;
+use super::reload::Reloader;
+use super::watch::Watch;
+use super::watch::refresher;
+
+/// A broker that serves. Dropping it without [`Broker::stop`] is what a crash is.
+pub struct Broker {
+    foundation: Foundation,
+    listening: Listening,
+    data_dir: PathBuf,
+    shutdown_timeout: Duration,
+    tasks: Tasks,
+    operator: Arc<BrokerOperator>,
+    is_stopping: Arc<AtomicBool>,
+    failed: CancellationToken,
+}
+
+/// Tasks by when they end.
+struct Tasks {
+    /// Accept loops: first, so that nobody comes any more.
+    accepting: Runtime,
+    /// Client connections: told in their protocol.
+    connections: Runtime,
+    /// Timers, alarms, checkpoints, metrics, the control socket: needed until the clients are gone.
+    background: Runtime,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// Clients that were told.
+    pub told: usize,
+    /// Clients that did not leave in time and were cut off.
+    pub cut_off: usize,
+}
+
+impl Broker {
+    /// Starts a broker: opens the data dir, replays the log, and listens on every door. Port 0 is
+    /// allowed; [`Self::listening`] tells the real ones.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let origins = std::collections::BTreeMap::new();
+        Self::start_loaded(
+            Loaded {
+                config,
+                origins,
+                file: None,
+            },
+            None,
+        )
+        .await
+    }
+
+    pub(super) async fn start_loaded(
+        loaded: Loaded,
+        reloader: Option<Reloader>,
+    ) -> Result<Self, StartError> {
+        let config = loaded.config.clone();
+        // Replay, syncs and hashing block; the data dir is whole before anybody can connect.
+        let opening = tokio::task::spawn_blocking(move || Foundation::open(&config));
+        let foundation = opening.await.map_err(|_| StartError::Interrupted)??;
+        let config = &loaded.config;
+        foundation
+            .metrics
+            .start_time_seconds
+            .set(seconds(foundation.clock.started_ms()));
+
+        Listening::withdraw(&config.data_dir);
+        let sockets = Sockets::bind(&config.listeners)?;
+        let listening = sockets.addresses();
+        let tasks = Tasks {
+            accepting: Runtime::new(),
+            connections: Runtime::new(),
+            background: Runtime::new(),
+        };
+        let failed = CancellationToken::new();
+        let floor = config.limits.disk_free_floor_bytes;
+        let watch = Watch::new(
+            foundation.clone(),
+            config.data_dir.clone(),
+            floor,
+            failed.clone(),
+        );
+        watch.start(&tasks.background);
+
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let operator = BrokerOperator::new(
+            foundation.clone(),
+            loaded.clone(),
+            reloader,
+            Arc::clone(&is_stopping),
+        );
+        let operator = Arc::new(operator);
+        let vhosts = config.vhost_names();
+        let management = Management::new(
+            Arc::clone(&foundation.auth),
+            &vhosts,
+            Some(Arc::clone(&operator) as _),
+        );
+        let unusable = |source| StartError::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        };
+        ControlSocket::bind(&config.data_dir)
+            .map_err(unusable)?
+            .serve(&tasks.background, management);
+
+        metrics::serve(
+            &tasks.background,
+            sockets.metrics,
+            &foundation.metrics,
+            &refresher(watch),
+        );
+        let places =
+            usize::try_from(config.limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        let listener = Listener::new(tasks.accepting.clone(), places);
+        Doors::new(&foundation, config, &tasks.connections).open(
+            &listener,
+            sockets.amqp,
+            sockets.aws,
+        );
+        listening.publish(&config.data_dir).map_err(unusable)?;
+        Ok(Self {
+            foundation,
+            listening,
+            data_dir: config.data_dir.clone(),
+            shutdown_timeout: config.limits.shutdown_timeout,
+            tasks,
+            operator,
+            is_stopping,
+            failed,
+        })
+    }
+
+    /// The real addresses of every door.
+    pub fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// The core, for whoever embeds the broker.
+    pub fn core(&self) -> &Core {
+        &self.foundation.core
+    }
+
+    /// The directory of users.
+    pub fn auth(&self) -> &Arc<Auth> {
+        &self.foundation.auth
+    }
+
+    /// The numbers.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.foundation.metrics
+    }
+
+    /// How it is, for whoever operates it.
+    pub fn operator(&self) -> &dyn Operator {
+        self.operator.as_ref()
+    }
+
+    /// Returns when the log has failed: nothing is confirmed any more, and the process must end.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Stops: accepts nobody, tells clients in their protocol, waits for them within the time-out,
+    /// syncs and closes the log.
+    ///
+    /// # Errors
+    /// [`StopError`] if the log could not be closed.
+    pub async fn stop(self) -> Result<Goodbye, StopError> {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        Listening::withdraw(&self.data_dir);
+        self.tasks.accepting.shutdown(self.shutdown_timeout).await;
+        let told = self.tasks.connections.tasks();
+        let cut_off = self.tasks.connections.shutdown(self.shutdown_timeout).await;
+        self.tasks.background.shutdown(self.shutdown_timeout).await;
+        let foundation = self.foundation;
+        let closing = tokio::task::spawn_blocking(move || foundation.close());
+        closing
+            .await
+            .map_err(|_| StopError::Interrupted)?
+            .map_err(StopError::Close)?;
+        Ok(Goodbye { told, cut_off })
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("listening", &self.listening)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Milliseconds as the fraction of seconds that metrics show.
+fn seconds(ms: u64) -> f64 {
+    std::time::Duration::from_millis(ms).as_secs_f64()
+}

@@ -1,0 +1,213 @@
+//! What happens without a client: timers, alarms, checkpoints, and the eye on the log.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::log::store::Watermark;
+use crate::core::model::ids::Shard;
+use crate::telemetry::AlarmKind;
+use crate::transport::Runtime;
+
+use super::foundation::Foundation;
+
+/// How often memory and the log are looked at: an alarm that comes later lets too much in.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Free disk space is looked at once a second: a disk writes less than the floor of 1 GiB meanwhile.
+const LOOKS_PER_DISK_LOOK: u32 = 10;
+
+/// How often the catalog is checkpointed, when it changed.
+const CHECKPOINT: Duration = Duration::from_secs(30);
+
+/// The eyes of a broker.
+#[derive(Clone)]
+pub(super) struct Watch {
+    foundation: Foundation,
+    data_dir: PathBuf,
+    disk_floor_bytes: u64,
+    /// Cancelled when the log has failed and the process must end.
+    failed: CancellationToken,
+}
+
+impl Watch {
+    pub(super) fn new(
+        foundation: Foundation,
+        data_dir: PathBuf,
+        disk_floor_bytes: u64,
+        failed: CancellationToken,
+    ) -> Self {
+        let metrics = &foundation.metrics;
+        metrics
+            .memory_limit_bytes
+            .set(signed(foundation.core.budget().limit()));
+        metrics.disk_floor_bytes.set(signed(disk_floor_bytes));
+        Self {
+            foundation,
+            data_dir,
+            disk_floor_bytes,
+            failed,
+        }
+    }
+
+    /// Starts the tasks.
+    pub(super) fn start(&self, runtime: &Runtime) {
+        self.check_disk();
+        let (watch, stop) = (self.clone(), runtime.stop_token().clone());
+        runtime.spawn(async move { until(stop, watch.timers()).await });
+        let (watch, stop) = (self.clone(), runtime.stop_token().clone());
+        runtime.spawn(async move { until(stop, watch.look()).await });
+        let (watch, stop, blocking) = (self.clone(), runtime.stop_token().clone(), runtime.clone());
+        runtime.spawn(async move { until(stop, watch.checkpoints(&blocking)).await });
+    }
+
+    /// Calls core when something is due.
+    async fn timers(&self) {
+        let Foundation { core, clock, .. } = &self.foundation;
+        loop {
+            let due = core.next_due();
+            // Both branches only wait: dropping them loses nothing.
+            tokio::select! {
+                () = std::future::poll_fn(|cx| core.poll_due_changed(due, cx)) => continue,
+                () = sleep_until(due.map(|due| clock.instant_of(due.as_ms()))) => {}
+            }
+            if let Err(error) = core.tick(self.foundation.now()) {
+                tracing::error!(%error, "timers cannot be carried out");
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+
+    async fn look(&self) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            for _ in 0..LOOKS_PER_DISK_LOOK {
+                ticks.tick().await;
+                self.check_log();
+                self.check_memory();
+            }
+            self.check_disk();
+        }
+    }
+
+    /// After a failed sync nothing is confirmed any more: the process must end, loudly.
+    fn check_log(&self) {
+        let core = &self.foundation.core;
+        let shards = core.store().capabilities().shards;
+        let has_failed = (0..shards).any(|shard| core.watermark(Shard(shard)) == Watermark::Failed);
+        if has_failed && !self.failed.is_cancelled() {
+            tracing::error!(data_dir = %self.data_dir.display(), "the log cannot be written: nothing more is confirmed, the broker stops");
+            self.failed.cancel();
+        }
+    }
+
+    fn check_memory(&self) {
+        let core = &self.foundation.core;
+        if core.refresh_memory_alarm() {
+            let (used, limit) = (core.budget().used(), core.budget().limit());
+            let is_raised = core.alarms().memory();
+            self.tell(AlarmKind::Memory, is_raised);
+            if is_raised {
+                tracing::warn!(
+                    used,
+                    limit,
+                    "memory budget used up (limits.memory_budget): publishers wait"
+                );
+            } else {
+                tracing::info!(
+                    used,
+                    limit,
+                    "memory is below the budget again: publishers go on"
+                );
+            }
+        }
+    }
+
+    fn check_disk(&self) {
+        let free = match rustix::fs::statvfs(&self.data_dir) {
+            Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+            Err(error) => {
+                tracing::warn!(%error, data_dir = %self.data_dir.display(), "free disk space cannot be read");
+                return;
+            }
+        };
+        let (core, floor) = (&self.foundation.core, self.disk_floor_bytes);
+        self.foundation.metrics.disk_free_bytes.set(signed(free));
+        let is_raised = free < floor;
+        if core.set_disk_alarm(is_raised) {
+            self.tell(AlarmKind::Disk, is_raised);
+            if is_raised {
+                tracing::warn!(
+                    free,
+                    floor,
+                    "free disk space is below the floor (limits.disk_free_floor): publishers wait"
+                );
+            } else {
+                tracing::info!(
+                    free,
+                    floor,
+                    "free disk space is above the floor again: publishers go on"
+                );
+            }
+        }
+    }
+
+    fn tell(&self, alarm: AlarmKind, is_raised: bool) {
+        let metrics = &self.foundation.metrics;
+        metrics.alarms.of(alarm).set(i64::from(is_raised));
+        if is_raised {
+            metrics.alarms_raised.of(alarm).inc();
+        }
+    }
+
+    async fn checkpoints(&self, runtime: &Runtime) {
+        let mut ticks = tokio::time::interval(CHECKPOINT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let core = self.foundation.core.clone();
+            let written = runtime.spawn_blocking(move || core.checkpoint()).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(%error, "the catalog could not be checkpointed; the log still has it");
+            }
+        }
+    }
+
+    /// Brings the gauges up to date that nobody counts.
+    pub(super) fn refresh(&self) {
+        let Foundation { core, metrics, .. } = &self.foundation;
+        let space = core.store().space();
+        metrics.memory_used_bytes.set(signed(core.budget().used()));
+        metrics.log_segments.set(signed(space.segments));
+        metrics.log_disk_bytes.set(signed(space.log_bytes));
+    }
+}
+
+/// Runs until stopped. What is dropped then is only waiting.
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}
+
+async fn sleep_until(due: Option<std::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// What brings the gauges up to date, for whoever scrapes.
+pub(super) fn refresher(watch: Watch) -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(move || watch.refresh())
+}

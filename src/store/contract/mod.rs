@@ -1,0 +1,78 @@
+//! The contract suite: what every store must do, whatever it is made of.
+//!
+//! Each test is a function over a [`Bench`]; `contract!` runs all of them for the memory store with one
+//! and with 16 shards, and for the embedded log.
+
+mod bench;
+mod elision;
+mod order;
+mod references;
+mod restart;
+mod watermark;
+
+use bench::Bench;
+
+macro_rules! contract {
+    ($($module:ident: $($name:ident),+;)+) => {
+        mod memory_1_shard {
+            $($(
+                #[test]
+                fn $name() {
+                    super::$module::$name(&mut super::Bench::memory(1));
+                }
+            )+)+
+        }
+
+        mod memory_16_shards {
+            $($(
+                #[test]
+                fn $name() {
+                    super::$module::$name(&mut super::Bench::memory(16));
+                }
+            )+)+
+        }
+
+        mod embedded {
+            $($(
+                #[test]
+                fn $name() {
+                    super::$module::$name(&mut super::Bench::embedded());
+                }
+            )+)+
+        }
+    };
+}
+
+contract! {
+    order:
+        records_of_an_append_have_consecutive_numbers,
+        what_was_appended_is_replayed_in_order,
+        parallel_appends_stay_whole,
+        an_append_longer_than_a_frame_is_replayed_whole,
+        shards_are_independent;
+    watermark:
+        a_waiter_is_called_at_once_for_what_is_durable,
+        nothing_is_durable_before_it_is,
+        after_a_failure_nothing_is_confirmed,
+        a_store_that_is_behind_refuses_what_can_wait;
+    references:
+        a_settled_log_gives_its_room_back,
+        one_entry_holds_its_segment,
+        a_moved_entry_holds_its_message,
+        chunks_live_as_long_as_their_publish,
+        dead_entries_release_what_they_held,
+        catalog_records_hold_their_segment_until_a_checkpoint,
+        any_history_leaves_exactly_what_is_live;
+    elision:
+        settled_before_it_is_written_leaves_no_trace,
+        every_queue_must_settle_first,
+        a_settle_keeps_what_was_not_elided,
+        chunks_are_elided_with_their_publish,
+        what_something_else_refers_to_is_written,
+        a_moved_message_is_written;
+    restart:
+        a_checkpoint_is_loaded_again,
+        a_clean_stop_is_told_from_a_crash,
+        core_time_does_not_go_back,
+        an_incarnation_is_never_repeated;
+}

@@ -1,0 +1,137 @@
+//! A disk for tests: it can hold the log's syncs back, and refuse to write or sync.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+
+use super::disk::Disk;
+use super::disk::RealDisk;
+use super::disk::SegmentFile;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The file system, with a test between it and the log.
+#[derive(Default)]
+pub(crate) struct TestDisk {
+    control: Arc<Control>,
+}
+
+/// What the test wants.
+#[derive(Default)]
+struct Control {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    is_held: bool,
+    /// A sync of the log waits.
+    has_waiting: bool,
+    fails_sync: bool,
+    /// Bytes of a file above which writes find the disk full.
+    full_above: Option<u64>,
+}
+
+struct TestFile {
+    file: Arc<dyn SegmentFile>,
+    control: Arc<Control>,
+}
+
+impl TestDisk {
+    /// Holds the syncs of the log's writer back.
+    pub(crate) fn hold(&self) {
+        self.control.state.lock().is_held = true;
+    }
+
+    /// Waits until a sync is held back: what is appended from now on stays pending.
+    pub(crate) fn wait_for_held_sync(&self) {
+        let mut state = self.control.state.lock();
+        while !state.has_waiting {
+            let waited = self.control.changed.wait_for(&mut state, PATIENCE);
+            assert!(!waited.timed_out(), "no sync came");
+        }
+    }
+
+    /// Lets syncs go on.
+    pub(crate) fn release(&self) {
+        self.control.state.lock().is_held = false;
+        self.control.changed.notify_all();
+    }
+
+    /// Makes the syncs of the writer fail.
+    pub(crate) fn fail_syncs(&self) {
+        self.control.state.lock().fails_sync = true;
+    }
+
+    /// Lets no file grow above `bytes`, or again.
+    pub(crate) fn full_above(&self, bytes: Option<u64>) {
+        self.control.state.lock().full_above = bytes;
+    }
+}
+
+impl Disk for TestDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(TestFile {
+            file: RealDisk.open(path)?,
+            control: Arc::clone(&self.control),
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        RealDisk.names(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(dir)
+    }
+}
+
+impl SegmentFile for TestFile {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset + u64::try_from(bytes.len()).expect("a small write");
+        let full_above = self.control.state.lock().full_above;
+        if full_above.is_some_and(|full| end > full && end > self.len().unwrap_or(0)) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Only the log's own syncs: those of spares say nothing to anyone.
+        if std::thread::current().name() == Some("viaduct-log") {
+            let mut state = self.control.state.lock();
+            state.has_waiting = true;
+            self.control.changed.notify_all();
+            while state.is_held {
+                self.control.changed.wait(&mut state);
+            }
+            state.has_waiting = false;
+            if state.fails_sync {
+                return Err(io::Error::other("injected"));
+            }
+        }
+        self.file.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}

@@ -1,0 +1,13 @@
+//! The AWS gateway over the memory store, by real HTTP on port 0.
+
+mod harness;
+
+mod mapping;
+
+mod messages;
+
+mod queues;
+
+mod signatures;
+
+mod wires;

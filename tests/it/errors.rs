@@ -1,0 +1,193 @@
+//! The table of `docs/errors.md`, row by row: what went wrong, in words that help, with the exit code
+//! that scripts rely on.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use rustix::process::Signal;
+
+use crate::process::Broker;
+use crate::process::outcome;
+use crate::process::viaduct;
+
+/// A user that owns nothing here; `nobody` everywhere.
+const NOBODY: u32 = 65_534;
+
+/// Exit code and standard error of a start that fails.
+fn failed_start(arguments: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = viaduct();
+    for door in ["AMQP", "AWS", "METRICS"] {
+        command.env(format!("VIADUCT__LISTENERS__{door}"), "127.0.0.1:0");
+    }
+    let (code, _, error) = outcome(command.current_dir(folder.path()).args(arguments));
+    (code, error)
+}
+
+#[test]
+fn a_port_in_use_names_address_protocol_and_key() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (key, protocol) in [
+        ("amqp", "AMQP 0-9-1"),
+        ("aws", "AWS"),
+        ("metrics", "metrics"),
+    ] {
+        let (code, error) = failed_start(&["--set", &format!("listeners.{key}={address}")]);
+        let expected = format!(
+            "viaduct: cannot listen on {address} for {protocol}: another process uses the port; \
+             the key listeners.{key} sets the address"
+        );
+        assert_eq!((code, error.lines().last()), (4, Some(expected.as_str())));
+    }
+}
+
+#[test]
+fn an_address_of_another_machine_is_named() {
+    let (code, error) = failed_start(&["--set", "listeners.amqp=192.0.2.1:5672"]);
+    assert_eq!(code, 4);
+    assert!(
+        error.contains("192.0.2.1:5672 for AMQP 0-9-1: this machine has no such address"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_second_process_on_the_data_dir_is_refused() {
+    let broker = Broker::start(&[]);
+    let (code, error) = failed_start(&["--data-dir", broker.data_dir().to_str().unwrap()]);
+    let expected = format!(
+        "viaduct: data dir {} is in use by another process",
+        broker.data_dir().display()
+    );
+    assert_eq!((code, error.lines().last()), (3, Some(expected.as_str())));
+    assert_eq!(outcome(&mut broker.command(&["health"])).0, 0);
+}
+
+#[test]
+fn an_unwritable_data_dir_names_uid_path_and_chown_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    std::fs::create_dir(&path).unwrap();
+    // Root can write anywhere, so root takes the part of somebody else; anybody else locks itself out.
+    let is_root = rustix::process::geteuid().is_root();
+    let mode = if is_root { 0o755 } else { 0o555 };
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let mut command = viaduct();
+    command.arg("--data-dir").arg(&path).current_dir("/");
+    if is_root {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let uid = if is_root {
+        NOBODY
+    } else {
+        rustix::process::getuid().as_raw()
+    };
+    let gid = if is_root {
+        NOBODY
+    } else {
+        rustix::process::getgid().as_raw()
+    };
+    let (code, _, error) = outcome(&mut command);
+    let path = path.display();
+    let expected = format!(
+        "viaduct: data dir {path} is not writable by uid {uid}: give it to that user with \
+         `chown -R {uid}:{gid} {path}`, or choose another one with --data-dir\n"
+    );
+    assert_eq!((code, error), (3, expected));
+}
+
+#[test]
+fn a_data_dir_of_a_newer_format_is_left_alone() {
+    let mut broker = Broker::start(&[]);
+    broker.stop(Signal::TERM);
+    let meta = broker.data_dir().join("meta");
+    let text = std::fs::read_to_string(&meta)
+        .unwrap()
+        .replacen("format 1", "format 99", 1);
+    std::fs::write(&meta, &text).unwrap();
+    let (code, error) = failed_start(&["--data-dir", broker.data_dir().to_str().unwrap()]);
+    let path = broker.data_dir();
+    let expected = format!(
+        "viaduct: data dir {} has format 99, this version reads up to 1",
+        path.display()
+    );
+    assert_eq!((code, error.lines().last()), (3, Some(expected.as_str())));
+    assert_eq!(std::fs::read_to_string(&meta).unwrap(), text);
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_names_every_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("viaduct.toml");
+    std::fs::write(
+        &file,
+        "[listeners]\nampq = \"localhost:5672\"\n\n[limits]\nchannels_max = 70000\n",
+    )
+    .unwrap();
+    for command in [
+        &["serve"][..],
+        &["config", "check"],
+        &["health"],
+        &["user", "list"],
+    ] {
+        let (code, _, error) = outcome(viaduct().arg("--config").arg(&file).args(command));
+        let path = file.display();
+        let expected = format!(
+            "viaduct: {path}:2:1: unknown key 'listeners.ampq'; did you mean 'listeners.amqp'?\n\
+             viaduct: {path}:5:1: bad value 70000 for 'limits.channels_max': allowed is 1 to 65535\n"
+        );
+        assert_eq!((code, error), (2, expected), "{command:?}");
+    }
+}
+
+#[test]
+fn a_door_that_does_not_exist_yet_is_refused_plainly() {
+    let (code, error) = failed_start(&["--set", "listeners.mqtt=*:1883"]);
+    let expected = "viaduct: --set: 'listeners.mqtt' cannot be served: there is no such door yet in this version\n";
+    assert_eq!((code, error.as_str()), (2, expected));
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_help_with_0() {
+    assert_eq!(failed_start(&["--no-such-flag"]).0, 2);
+    assert_eq!(failed_start(&["no-such-command"]).0, 2);
+    assert_eq!(failed_start(&["--set", "listeners.amqp"]).0, 2);
+    let (code, out, _) = outcome(viaduct().arg("--help"));
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("set-permissions") || out.contains("user"),
+        "{out}"
+    );
+    let (code, out, _) = outcome(viaduct().arg("version"));
+    assert_eq!(
+        (code, out),
+        (0, format!("viaduct {}\n", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+/// What a client of another protocol sends first.
+const STRANGERS: [(&[u8], &str); 4] = [
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS"),
+    (b"AMQP\0\0\x09\x01", "AMQP 0-9-1"),
+    (b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test", "MQTT"),
+    (b"CONNECT\naccept-version:1.2\n\n\0", "STOMP"),
+];
+
+#[test]
+fn another_protocol_on_an_http_listener_is_named_in_the_log() {
+    let broker = Broker::start(&[]);
+    for door in ["aws", "metrics"] {
+        for (bytes, name) in STRANGERS {
+            let mut stream = TcpStream::connect(broker.address(door)).unwrap();
+            stream.write_all(bytes).unwrap();
+            broker.logged(&format!(
+                "this looks like {name} on a plain HTTP listener (listeners.{door})"
+            ));
+        }
+    }
+}
