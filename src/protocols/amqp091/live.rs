@@ -481,9 +481,9 @@ impl Live {
         turn: &mut Turn<'_>,
         number: u16,
         target: &crate::protocols::amqp091::publisher::Target<'_>,
-        body: crate::core::model::message::DraftBody<'_>,
+        body: crate::core::model::batch::DraftBody<'_>,
     ) {
-        use crate::core::model::message::DraftBody;
+        use crate::core::model::batch::DraftBody;
         use crate::protocols::amqp091::delivery::write_header;
         let returned = basic::Return {
             reply_code: ReplyCode::NoRoute.code(),

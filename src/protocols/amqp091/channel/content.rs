@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::core::model::message::COPY_MAX_BYTES;
-use crate::core::model::message::DraftBody;
+use crate::core::model::batch::COPY_MAX_BYTES;
+use crate::core::model::batch::DraftBody;
 use crate::protocols::amqp091::codec::ReplyCode;
 use crate::protocols::amqp091::codec::method::basic;
 use crate::protocols::amqp091::errors::Refusal;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::auth::Tag;
-use crate::core::model::message::COPY_MAX_BYTES;
-use crate::core::model::message::Draft;
-use crate::core::model::message::DraftBody;
+use crate::core::model::batch::COPY_MAX_BYTES;
+use crate::core::model::batch::Draft;
+use crate::core::model::batch::DraftBody;
 use crate::protocols::amqp091::channel::Content;
 use crate::protocols::amqp091::channel::Partial;
 use crate::protocols::amqp091::channel::State;
