@@ -14,6 +14,8 @@ mod ending;
 
 mod handshake;
 
+mod mapping;
+
 mod refusals;
 
 mod smoke;
