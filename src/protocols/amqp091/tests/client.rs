@@ -12,6 +12,7 @@ use crate::auth::MemoryRecords;
 use crate::core::Core;
 use crate::core::Settings;
 use crate::core::formats::Formats;
+use crate::core::log::store::Store;
 use crate::core::model::time::CoreTime;
 use crate::protocols::amqp091::Amqp091;
 use crate::protocols::amqp091::codec::FieldTable;
@@ -64,12 +65,21 @@ impl Broker {
 
     pub(super) fn with_budget(memory_budget_bytes: u64) -> Self {
         let store = MemoryStore::new(1);
+        Self::over(Arc::clone(&store), store, memory_budget_bytes)
+    }
+
+    /// A broker on a store that stands before the memory store.
+    pub(super) fn over(
+        store: Arc<MemoryStore>,
+        front: Arc<dyn Store>,
+        memory_budget_bytes: u64,
+    ) -> Self {
         let formats = Formats::new().with(mapping::FORMAT, Arc::new(mapping::Amqp091Head));
         let settings = Settings {
             memory_budget_bytes,
         };
         let metrics = Arc::new(Metrics::new());
-        let (core, _) = Core::open(store.clone(), formats, metrics, &settings, START).unwrap();
+        let (core, _) = Core::open(front, formats, metrics, &settings, START).unwrap();
         let records = Arc::<MemoryRecords>::default();
         let auth = Auth::open(records, &AuthConfig::default(), &["/".to_owned()]).unwrap();
         Self {

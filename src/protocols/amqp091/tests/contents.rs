@@ -18,6 +18,7 @@ use crate::protocols::amqp091::codec::ShortStr;
 use crate::protocols::amqp091::codec::frame::Frames;
 use crate::protocols::amqp091::codec::method::basic;
 use crate::protocols::amqp091::codec::write_method;
+use crate::protocols::session::Session;
 use std::sync::Arc;
 
 /// Gets one message as properties and body.
@@ -157,6 +158,40 @@ fn a_large_body_never_takes_more_output_than_its_mark() {
         "{}",
         client.high_water
     );
+}
+
+#[test]
+fn a_client_that_asks_and_does_not_read_is_not_read_from() {
+    let mut client = Broker::new().channel();
+    client.declare("q");
+    let headers = FieldTable::new()
+        .with("h", FieldValue::text(&"x".repeat(50_000)))
+        .to_bytes()
+        .unwrap();
+    let properties = PropertyFields {
+        headers: Some(RawTable::parse(&headers).unwrap()),
+        ..PropertyFields::default()
+    };
+    for _ in 0..10 {
+        client.bytes(&content(1, ("", "q"), b"", &properties.to_bytes(), 131_072));
+    }
+    let mut gets = Vec::new();
+    for _ in 0..11 {
+        let get = basic::Get {
+            queue: ShortStr::try_from("q").unwrap(),
+            ..basic::Get::default()
+        };
+        write_method(&mut gets, 1, &get);
+    }
+    client.bytes(&gets);
+    assert!(!client.session.wants_bytes());
+    assert!(
+        client.high_water < 64 * 1024 + 51_000,
+        "{}",
+        client.high_water
+    );
+    assert_eq!(client.lines().last().unwrap(), "1 basic.get-empty");
+    assert!(client.session.wants_bytes());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::protocols::amqp091::codec::method::basic;
 use crate::protocols::amqp091::codec::method::channel;
 use crate::protocols::amqp091::codec::method::exchange;
 use crate::protocols::amqp091::codec::method::queue;
+use crate::protocols::session::Session;
 
 #[test]
 fn an_answer_waits_for_the_log_and_later_answers_behind_it() {
@@ -67,6 +68,23 @@ fn a_get_behind_a_declaration_waits_with_everything_after_it() {
         "1 body 1",
     ];
     assert_eq!(client.lines(), expected);
+}
+
+#[test]
+fn a_client_that_asks_on_while_the_log_is_slow_is_not_read_from() {
+    let broker = Broker::new();
+    let mut client = broker.channel();
+    broker.store.hold();
+    for n in 0..1100 {
+        client.declare(&format!("q{n}"));
+    }
+    assert!(!client.session.wants_bytes());
+    assert_eq!(
+        broker.core.vhost("/").unwrap().queues_from("", 2000).len(),
+        1024
+    );
+    broker.store.release();
+    assert_eq!(client.lines().len(), 1100);
 }
 
 #[test]
