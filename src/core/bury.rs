@@ -85,7 +85,7 @@ impl Core {
         if let Buried::Refused = self.inter(&burial, now, work)? {
             drop(burial);
             self.on_queue_into(queue, now, work, |state, effects| {
-                state.strand(doomed, now + RETRY_MS, effects);
+                state.strand(doomed, now, now + RETRY_MS, effects);
             })?;
         }
         Ok(())

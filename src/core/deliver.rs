@@ -159,7 +159,7 @@ impl Core {
                     Hit::Gone => settlement.gone += 1,
                 }
             }
-            state.after_settle(effects);
+            state.after_push(now, effects);
             settlement
         })?;
         settlement.lsn = logged.lsn;

@@ -78,12 +78,27 @@ impl Core {
                 entries.insert(queue, (restored, scanned.clean_stop));
             }
         }
-        self.build(entries, latest)?;
         self.log_start(latest)?;
+        self.build(entries, latest)?;
+        self.keep_limits(latest)?;
         Ok(latest)
     }
 
-    /// From here on the last thing in the log is not the clean stop of the start before.
+    /// What was leased is ready again, and may be more than a queue's limits allow. Once all queues,
+    /// exchanges and bindings are there, so that dead letters find their way.
+    fn keep_limits(&self, now: CoreTime) -> Result<(), CoreError> {
+        for vhost in self.vhosts() {
+            let mut queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
+            queues.sort_by_key(|queue| queue.id());
+            for queue in queues {
+                self.on_queue(&queue, now, |state, effects| state.after_push(now, effects))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the start itself to the log: without it a crash soon after would look like the clean stop
+    /// before it, and what was delivered in between would not be called redelivered.
     fn log_start(&self, now: CoreTime) -> Result<(), CoreError> {
         let store = &self.inner.store;
         let epoch = store.identity().incarnation;

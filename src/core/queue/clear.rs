@@ -8,6 +8,7 @@ use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
 use crate::core::log::store::Dead;
 use crate::core::model::message::Message;
+use crate::core::queue::effects::Doomed;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::state::QueueState;
@@ -36,7 +37,7 @@ impl QueueState {
                 self.remove_for(seq, SettleKind::Purged, effects);
                 gone += 1;
             }
-            for (seq, _) in std::mem::take(&mut self.stranded) {
+            while let Some(Doomed { seq, .. }) = self.pop_stranded() {
                 self.remove_for(seq, SettleKind::Purged, effects);
                 gone += 1;
             }
@@ -83,6 +84,7 @@ impl QueueState {
         self.deadlines.clear();
         self.deadline_of.clear();
         self.stranded.clear();
+        self.stranded_bytes = 0;
         self.restored.clear();
         (self.ready, self.ready_bytes, self.leased) = (0, 0, 0);
         (dead, self.consumers.cancel_all())

@@ -49,7 +49,7 @@ impl QueueState {
             effects.doomed.push(doomed);
         } else {
             // Behind those that wait already.
-            self.stranded.insert(seq, doomed);
+            self.push_stranded(doomed);
         }
     }
 
@@ -120,18 +120,42 @@ impl QueueState {
         entry.is_some_and(|entry| entry.state == EntryState::Moving)
     }
 
-    /// The mover could not deliver this one: it stays with it, nothing counted, until `retry`.
+    /// The mover could not deliver this one: it stays with it, nothing counted, until `retry`, unless the
+    /// queue's limits want its place.
     pub(in crate::core) fn strand(
         &mut self,
         doomed: Doomed,
+        now: CoreTime,
         retry: CoreTime,
         effects: &mut Effects,
     ) {
         if self.is_moving(doomed.seq) {
-            self.stranded.insert(doomed.seq, doomed);
+            self.push_stranded(doomed);
             self.retry_due = Some(retry);
+            self.drop_oldest(now, effects);
             self.ask_for_timer(effects);
         }
+    }
+
+    fn push_stranded(&mut self, doomed: Doomed) {
+        self.stranded_bytes += doomed.message.body_len() as u64;
+        self.stranded.insert(doomed.seq, doomed);
+    }
+
+    /// The oldest stranded one, for whoever wants its place or tries again.
+    pub(in crate::core) fn pop_stranded(&mut self) -> Option<Doomed> {
+        let (_, doomed) = self.stranded.pop_first()?;
+        self.stranded_bytes -= doomed.message.body_len() as u64;
+        Some(doomed)
+    }
+
+    /// Takes a stranded one out, if it is one.
+    pub(in crate::core) fn unstrand(&mut self, seq: u64) -> bool {
+        let Some(doomed) = self.stranded.remove(&seq) else {
+            return false;
+        };
+        self.stranded_bytes -= doomed.message.body_len() as u64;
+        true
     }
 
     /// The mover gives an entry up: it is dropped.
@@ -148,7 +172,7 @@ impl QueueState {
         }
         self.retry_due = None;
         for _ in 0..RETRIED_AT_ONCE {
-            let Some((_, doomed)) = self.stranded.pop_first() else {
+            let Some(doomed) = self.pop_stranded() else {
                 break;
             };
             effects.doomed.push(doomed);

@@ -74,12 +74,12 @@ impl QueueState {
                     self.remove_for(seq, SettleKind::Accepted, effects);
                     Hit::Settled
                 }
-                EntryState::Moving => match self.stranded.remove(&seq) {
-                    Some(_) => {
+                EntryState::Moving => match self.unstrand(seq) {
+                    true => {
                         self.remove_for(seq, SettleKind::Accepted, effects);
                         Hit::Settled
                     }
-                    None => Hit::Lapsed,
+                    false => Hit::Lapsed,
                 },
                 EntryState::Gone => Hit::Gone,
             },
@@ -149,13 +149,5 @@ impl QueueState {
         } else if expired {
             self.expire_ready(seq, effects);
         }
-    }
-
-    /// After settles: released entries are there for others, and the timer may be due earlier.
-    pub(in crate::core) fn after_settle(&mut self, effects: &mut Effects) {
-        if self.ready > 0 {
-            effects.wakes.extend(self.consumers.wake_one());
-        }
-        self.ask_for_timer(effects);
     }
 }

@@ -54,6 +54,8 @@ pub(in crate::core) struct QueueState {
     pub(in crate::core) unlogged: Vec<(SettleKind, EntryRef)>,
     /// Dead letters whose target refused: the mover has them, and tries again at `retry_due`.
     pub(in crate::core) stranded: BTreeMap<u64, Doomed>,
+    /// Bytes of their bodies.
+    pub(in crate::core) stranded_bytes: u64,
     pub(in crate::core) retry_due: Option<CoreTime>,
     pub(in crate::core) ready: u64,
     pub(in crate::core) ready_bytes: u64,
@@ -81,6 +83,7 @@ impl QueueState {
             expiry_due: None,
             unlogged: Vec::new(),
             stranded: BTreeMap::new(),
+            stranded_bytes: 0,
             retry_due: None,
             ready: 0,
             ready_bytes: 0,
@@ -129,13 +132,18 @@ impl QueueState {
         fits(self.settings.max_length, self.length() + more + 1)
             && fits(
                 self.settings.max_length_bytes,
-                self.ready_bytes + more_bytes + bytes,
+                self.length_bytes() + more_bytes + bytes,
             )
     }
 
     /// What counts towards `max_length`: ready entries, and dead letters that found no place yet.
     fn length(&self) -> u64 {
         self.ready + self.stranded.len() as u64
+    }
+
+    /// What counts towards `max_length_bytes`.
+    fn length_bytes(&self) -> u64 {
+        self.ready_bytes + self.stranded_bytes
     }
 
     /// When an entry of `message` expires here, in milliseconds since the epoch, 0 = never.
@@ -218,7 +226,7 @@ impl QueueState {
         seq
     }
 
-    /// After a push: wakes a consumer, makes room, and asks for the timer.
+    /// After entries became ready: makes room, wakes a consumer, and asks for the timer.
     pub(in crate::core) fn after_push(&mut self, now: CoreTime, effects: &mut Effects) {
         self.drop_oldest(now, effects);
         if self.ready > 0 {
@@ -227,19 +235,18 @@ impl QueueState {
         self.ask_for_timer(effects);
     }
 
-    /// x-max-length: stranded dead letters, then the oldest ready entries make room.
-    fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
+    /// x-max-length: stranded dead letters, then the oldest ready entries make room. A queue that refuses
+    /// what does not fit never drops what it let in, even when released entries make it longer.
+    pub(in crate::core) fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
         if self.settings.overflow != Overflow::DropOldest {
             return;
         }
         let over = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used > limit);
-        loop {
-            let too_many = over(self.settings.max_length, self.length());
-            if !too_many && !over(self.settings.max_length_bytes, self.ready_bytes) {
-                return;
-            }
-            if too_many && let Some((seq, stranded)) = self.stranded.pop_first() {
-                self.remove_for(seq, stranded.cause.settle_kind(), effects);
+        while over(self.settings.max_length, self.length())
+            || over(self.settings.max_length_bytes, self.length_bytes())
+        {
+            if let Some(stranded) = self.pop_stranded() {
+                self.remove_for(stranded.seq, stranded.cause.settle_kind(), effects);
                 continue;
             }
             let Some(seq) = self.next_ready() else { return };
