@@ -70,6 +70,8 @@ struct Connection<S: Session, IO> {
     shared: Shared,
     peer: SocketAddr,
     input: BytesMut,
+    /// Whole frames may stand in the input, because the session had to wait: no read brings them back.
+    held: bool,
     out: WriteBuf,
     login: Option<Login>,
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
@@ -99,6 +101,7 @@ where
         shared,
         peer,
         input: BytesMut::new(),
+        held: false,
         out: WriteBuf::new(),
         login: None,
         timer: None,
@@ -145,13 +148,12 @@ where
                 Step::Event(event) => self.on_events(event, now),
                 Step::Login(login) => {
                     self.login = None;
-                    let flow = self.session.on_login(login, now, &mut self.out);
-                    self.more_bytes(flow, now)
+                    self.session.on_login(login, now, &mut self.out)
                 }
                 Step::Read(n) => {
                     self.shared.metrics.reads.inc();
                     self.shared.metrics.read_bytes.inc_by(n as u64);
-                    self.session.on_bytes(&mut self.input, now, &mut self.out)
+                    self.on_bytes(now)
                 }
                 Step::Deadline => self.session.on_deadline(now, &mut self.out),
                 Step::Gone => return End::Lost,
@@ -184,30 +186,26 @@ where
             }
             next = self.session.inbox().try_next();
         }
-        self.more_bytes(Flow::Continue, now)
+        Flow::Continue
     }
 
-    /// Takes, and goes on with what was left in the input if that let the session read again: no later
-    /// read would bring it back.
+    fn on_bytes(&mut self, now: CoreTime) -> Flow {
+        let flow = self.session.on_bytes(&mut self.input, now, &mut self.out);
+        self.held = !self.input.is_empty() && !self.session.wants_bytes();
+        flow
+    }
+
+    /// Takes, and goes on with what was left in the input once the session need not wait any more.
     fn pull(&mut self, now: CoreTime) -> Flow {
         loop {
-            let held = !self.session.wants_bytes();
             self.session.pull(now, &mut self.out);
-            if !held || self.input.is_empty() || !self.session.wants_bytes() {
+            if !self.held || !self.session.wants_bytes() {
                 return Flow::Continue;
             }
-            if self.session.on_bytes(&mut self.input, now, &mut self.out) == Flow::Close {
+            if self.on_bytes(now) == Flow::Close {
                 return Flow::Close;
             }
         }
-    }
-
-    /// What was left in the input while the session had to wait.
-    fn more_bytes(&mut self, flow: Flow, now: CoreTime) -> Flow {
-        if flow == Flow::Continue && !self.input.is_empty() && self.session.wants_bytes() {
-            return self.session.on_bytes(&mut self.input, now, &mut self.out);
-        }
-        flow
     }
 
     fn start_login(&mut self) {
