@@ -7,17 +7,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::core::Core;
+use crate::core::catalog;
 use crate::core::catalog::BindingValue;
 use crate::core::catalog::ExchangeValue;
 use crate::core::catalog::QueueValue;
 use crate::core::catalog::VhostValue;
 use crate::core::error::CoreError;
+use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::GrantedEntry;
 use crate::core::log::record::Move;
 use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
+use crate::core::log::store::AppendError;
 use crate::core::log::store::Dead;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
@@ -26,7 +29,6 @@ use crate::core::model::message::Message;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
-use crate::core::queue::effects::Effects;
 use crate::core::queue::restore::Restored;
 use crate::core::record_of::chunks_of;
 use crate::core::record_of::message_of;
@@ -42,9 +44,10 @@ struct Replay<'a> {
     shard: Shard,
     absorbed: Option<Lsn>,
     queues: HashMap<QueueId, Entries>,
-    /// Bytes of chunk records whose publish has not come yet.
-    chunks: Vec<(Lsn, Bytes)>,
-    dead: Vec<Dead>,
+    /// Bytes of the chunk records right before this one.
+    chunks: Vec<Bytes>,
+    /// Entries whose message cannot be read: lost, unless it turns out that they were settled.
+    broken: HashMap<(QueueId, Lsn), Dead>,
 }
 
 impl Core {
@@ -57,27 +60,62 @@ impl Core {
             let absorbed = self.inner.store.load(shard, &mut |key, value| {
                 catalog.restore(shard, None, key, Some(value))
             })?;
-            let (queues, chunks, dead) = (HashMap::new(), Vec::new(), Vec::new());
             let mut replay = Replay {
                 core: self,
                 shard,
                 absorbed,
-                queues,
-                chunks,
-                dead,
+                queues: HashMap::new(),
+                chunks: Vec::new(),
+                broken: HashMap::new(),
             };
             let scanned = self
                 .inner
                 .store
                 .scan(shard, &mut |lsn, record| replay.record(lsn, record))?;
             latest = latest.max(scanned.latest);
-            self.inner.store.dead(&replay.dead);
+            replay.bury_broken();
             for (queue, restored) in replay.queues {
                 entries.insert(queue, (restored, scanned.clean_stop));
             }
         }
+        self.log_start(latest)?;
         self.build(entries, latest)?;
+        self.keep_limits(latest)?;
         Ok(latest)
+    }
+
+    /// What was leased is ready again, and may be more than a queue's limits allow. Once all queues,
+    /// exchanges and bindings are there, so that dead letters find their way.
+    fn keep_limits(&self, now: CoreTime) -> Result<(), CoreError> {
+        for vhost in self.vhosts() {
+            let mut queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
+            queues.sort_by_key(|queue| queue.id());
+            for queue in queues {
+                self.on_queue(&queue, now, |state, effects| state.after_push(now, effects))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the start itself to the log: without it a crash soon after would look like the clean stop
+    /// before it, and what was delivered in between would not be called redelivered.
+    fn log_start(&self, now: CoreTime) -> Result<(), CoreError> {
+        let store = &self.inner.store;
+        let epoch = store.identity().incarnation;
+        for shard in (0..store.capabilities().shards).map(Shard) {
+            let start = Record::Epoch {
+                epoch,
+                clean_stop: false,
+            };
+            match store.append(shard, now, true, &mut std::iter::once(start)) {
+                Err(AppendError::Failed) => return Err(CoreError::LogFailed),
+                Err(error) => {
+                    tracing::warn!(%error, "the log has no room for the mark of this start")
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn build(
@@ -111,11 +149,9 @@ impl Core {
                 value.settings,
             );
             if let Some((restored, clean_stop)) = entries.remove(&value.id) {
-                let mut effects = Effects::default();
-                queue
-                    .lock()
-                    .restore(restored.into_values(), clean_stop, &mut effects);
-                self.carry_out(&queue, effects, now)?;
+                self.on_queue(&queue, now, |state, effects| {
+                    state.restore(restored.into_values(), clean_stop, effects);
+                })?;
             }
             let mut topology = vhost.topology.write();
             topology.queues.insert(value.name, Arc::clone(&queue));
@@ -127,6 +163,9 @@ impl Core {
                 continue;
             };
             let mut topology = vhost.topology.write();
+            if !topology.by_id.contains_key(&value.queue) {
+                continue;
+            }
             if let Some(exchange) = topology.exchanges.get_mut(&value.exchange) {
                 exchange
                     .router
@@ -134,10 +173,11 @@ impl Core {
                 self.inner.metrics.bindings.inc();
             }
         }
-        // Entries of queues that are no more.
-        let homeless = entries
-            .into_values()
-            .flat_map(|(restored, _)| restored.into_values());
+        // Entries of queues that are no more. A queue that only cannot be read keeps its own.
+        let unreadable =
+            |id: &QueueId| !self.inner.catalog.scan(&catalog::queue_key(*id)).is_empty();
+        let gone = entries.into_iter().filter(|(id, _)| !unreadable(id));
+        let homeless = gone.flat_map(|(_, (restored, _))| restored.into_values());
         let dead: Vec<Dead> = homeless.map(|restored| restored.dead()).collect();
         self.inner.store.dead(&dead);
         Ok(())
@@ -152,9 +192,9 @@ impl Core {
     fn values<T: serde::de::DeserializeOwned>(&self, prefix: &str) -> Vec<T> {
         let rows = self.inner.catalog.scan(prefix).into_iter();
         rows.filter_map(|(key, value)| {
-            let parsed = serde_json::from_slice(&value);
+            let parsed = catalog::parse(&value);
             parsed
-                .inspect_err(|error| tracing::warn!(key, %error, "catalog value cannot be read"))
+                .inspect_err(|error| tracing::error!(key, %error, "catalog value cannot be read"))
                 .ok()
         })
         .collect()
@@ -163,14 +203,16 @@ impl Core {
 
 impl Replay<'_> {
     fn record(&mut self, lsn: Lsn, record: Record<'_>) {
+        let chunks = match &record {
+            // Chunks of a publish that was settled before it was written, or torn off, have no publish.
+            Record::Chunk { bytes, .. } => return self.chunks.push(Bytes::copy_from_slice(bytes)),
+            _ => std::mem::take(&mut self.chunks),
+        };
         match record {
-            Record::Chunk { bytes, .. } => self.chunks.push((lsn, Bytes::copy_from_slice(bytes))),
-            Record::Publish(publish) => self.publish(lsn, &publish),
+            Record::Publish(publish) => self.publish(lsn, &publish, chunks),
             Record::Settle { queue, entries, .. } => {
-                if let Some(known) = self.queues.get_mut(&queue) {
-                    for entry in entries.iter() {
-                        known.remove(&entry.entry);
-                    }
+                for entry in entries.iter() {
+                    self.remove(queue, entry.entry);
                 }
             }
             Record::Move(moved) => self.moved(lsn, &moved),
@@ -190,11 +232,13 @@ impl Replay<'_> {
                     restored.acquired = acquired;
                     restored.failed = failed;
                     restored.until = None;
+                    restored.is_counted = true;
                 }
             }
             Record::Catalog { key, value } => self.catalog(lsn, key, value),
             // The store reads these itself, or nothing writes them yet.
-            Record::PurgeRange { .. }
+            Record::Chunk { .. }
+            | Record::PurgeRange { .. }
             | Record::Schedule { .. }
             | Record::Retained { .. }
             | Record::Mark { .. }
@@ -214,25 +258,47 @@ impl Replay<'_> {
         self.queues.get_mut(&queue)?.get_mut(&entry)
     }
 
-    fn publish(&mut self, lsn: Lsn, publish: &Publish<'_>) {
-        let chunks = std::mem::take(&mut self.chunks);
-        let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let chunks = chunks.into_iter().map(|(_, bytes)| bytes).collect();
-        let Some(message) = message_of(&publish.message, lsn, chunks, &self.core.inner.budget)
-        else {
-            let entry = EntryRef {
-                entry: lsn,
-                message: lsn,
-            };
-            self.dead.extend(publish.entries.iter().map(|_| Dead {
-                entry,
-                chunks: count,
-            }));
-            tracing::error!(%lsn, "a message in the log cannot be read and is lost");
-            return;
+    fn remove(&mut self, queue: QueueId, entry: Lsn) -> Option<Restored> {
+        self.broken.remove(&(queue, entry));
+        self.queues.get_mut(&queue)?.remove(&entry)
+    }
+
+    fn publish(&mut self, lsn: Lsn, publish: &Publish<'_>, mut chunks: Vec<Bytes>) {
+        let count = match publish.message.body {
+            BodyFields::Chunks { chunks, .. } => chunks,
+            BodyFields::Inline(_) | BodyFields::File { .. } => 0,
         };
-        for fields in publish.entries.iter() {
-            self.insert(lsn, fields, message.clone());
+        // Only its own: those before them belong to a publish that is not there.
+        let own = usize::try_from(count).unwrap_or(usize::MAX);
+        chunks.drain(..chunks.len().saturating_sub(own));
+        match message_of(&publish.message, lsn, chunks, &self.core.inner.budget) {
+            Some(message) => {
+                for fields in publish.entries.iter() {
+                    self.insert(lsn, fields, message.clone());
+                }
+            }
+            None => {
+                tracing::error!(%lsn, "a message in the log cannot be read");
+                self.broken(lsn, lsn, count, &publish.entries);
+            }
+        }
+    }
+
+    fn broken(&mut self, entry: Lsn, message: Lsn, chunks: u32, entries: &[EntryFields]) {
+        let entry = EntryRef { entry, message };
+        let lost = entries.iter().map(|fields| (fields.queue, entry.entry));
+        self.broken
+            .extend(lost.map(|name| (name, Dead { entry, chunks })));
+    }
+
+    fn bury_broken(&self) {
+        let lost: Vec<Dead> = self.broken.values().copied().collect();
+        if !lost.is_empty() {
+            tracing::error!(
+                entries = lost.len(),
+                "entries are lost: their messages cannot be read"
+            );
+            self.core.inner.store.dead(&lost);
         }
     }
 
@@ -245,24 +311,13 @@ impl Replay<'_> {
     }
 
     fn moved(&mut self, lsn: Lsn, moved: &Move<'_>) {
-        let source = self
-            .queues
-            .get_mut(&moved.source)
-            .and_then(|entries| entries.remove(&moved.entry.entry));
-        match source {
+        match self.remove(moved.source, moved.entry.entry) {
             Some(source) => {
                 for fields in moved.targets.iter() {
                     self.insert(lsn, fields, source.message.clone());
                 }
             }
-            None => {
-                let entry = EntryRef {
-                    entry: lsn,
-                    message: moved.entry.message,
-                };
-                self.dead
-                    .extend(moved.targets.iter().map(|_| Dead { entry, chunks: 0 }));
-            }
+            None => self.broken(lsn, moved.entry.message, 0, &moved.targets),
         }
     }
 
@@ -272,6 +327,7 @@ impl Replay<'_> {
                 restored.acquired = granted.acquired;
                 restored.failed = granted.failed;
                 restored.until = Some(until);
+                restored.is_counted = true;
             }
         }
     }
@@ -284,13 +340,6 @@ impl Replay<'_> {
             .inner
             .catalog
             .restore(self.shard, Some(lsn), key, value);
-        let deleted = key
-            .strip_prefix("queue/")
-            .filter(|_| value.is_none())
-            .and_then(|id| id.parse().ok());
-        if let Some(entries) = deleted.and_then(|id| self.queues.remove(&QueueId(id))) {
-            self.dead.extend(entries.values().map(Restored::dead));
-        }
     }
 }
 

@@ -74,7 +74,13 @@ impl QueueState {
                     self.remove_for(seq, SettleKind::Accepted, effects);
                     Hit::Settled
                 }
-                EntryState::Moving => Hit::Lapsed,
+                EntryState::Moving => match self.unstrand(seq) {
+                    true => {
+                        self.remove_for(seq, SettleKind::Accepted, effects);
+                        Hit::Settled
+                    }
+                    false => Hit::Lapsed,
+                },
                 EntryState::Gone => Hit::Gone,
             },
             _ if !holds => Hit::Lapsed,
@@ -143,13 +149,5 @@ impl QueueState {
         } else if expired {
             self.expire_ready(seq, effects);
         }
-    }
-
-    /// After settles: released entries are there for others, and the timer may be due earlier.
-    pub(in crate::core) fn after_settle(&mut self, effects: &mut Effects) {
-        if self.ready > 0 {
-            effects.wakes.extend(self.consumers.wake_one());
-        }
-        self.ask_for_timer(effects);
     }
 }

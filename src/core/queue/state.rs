@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::core::log::record::EntryRef;
@@ -51,8 +50,12 @@ pub(in crate::core) struct QueueState {
     pub(in crate::core) restored: HashMap<Lsn, u64>,
     /// Nothing expires before.
     pub(in crate::core) expiry_due: Option<CoreTime>,
+    /// Settles that found the disk full: logged when there is room, tried again at `retry_due`.
+    pub(in crate::core) unlogged: Vec<(SettleKind, EntryRef)>,
     /// Dead letters whose target refused: the mover has them, and tries again at `retry_due`.
-    pub(in crate::core) stranded: VecDeque<Doomed>,
+    pub(in crate::core) stranded: BTreeMap<u64, Doomed>,
+    /// Bytes of their bodies.
+    pub(in crate::core) stranded_bytes: u64,
     pub(in crate::core) retry_due: Option<CoreTime>,
     pub(in crate::core) ready: u64,
     pub(in crate::core) ready_bytes: u64,
@@ -78,7 +81,9 @@ impl QueueState {
             deadline_of: HashMap::new(),
             restored: HashMap::new(),
             expiry_due: None,
-            stranded: VecDeque::new(),
+            unlogged: Vec::new(),
+            stranded: BTreeMap::new(),
+            stranded_bytes: 0,
             retry_due: None,
             ready: 0,
             ready_bytes: 0,
@@ -127,13 +132,18 @@ impl QueueState {
         fits(self.settings.max_length, self.length() + more + 1)
             && fits(
                 self.settings.max_length_bytes,
-                self.ready_bytes + more_bytes + bytes,
+                self.length_bytes() + more_bytes + bytes,
             )
     }
 
     /// What counts towards `max_length`: ready entries, and dead letters that found no place yet.
     fn length(&self) -> u64 {
         self.ready + self.stranded.len() as u64
+    }
+
+    /// What counts towards `max_length_bytes`.
+    fn length_bytes(&self) -> u64 {
+        self.ready_bytes + self.stranded_bytes
     }
 
     /// When an entry of `message` expires here, in milliseconds since the epoch, 0 = never.
@@ -158,6 +168,20 @@ impl QueueState {
             .chain(retention)
             .min()
             .map_or(0, |ms| ms.max(1))
+    }
+
+    /// An entry of `message`, never taken.
+    pub(in crate::core) fn entry(
+        &self,
+        message: Message,
+        lsn: Option<Lsn>,
+        expiry: Option<CoreTime>,
+    ) -> Entry {
+        let expiry_ms = expiry.map_or(0, CoreTime::as_ms);
+        let is_retention = expiry.is_some() && self.retention_end(&message) == Some(expiry_ms);
+        let mut entry = Entry::new(message, lsn, expiry_ms);
+        entry.set_retention(is_retention);
+        entry
     }
 
     fn retention_end(&self, message: &Message) -> Option<u64> {
@@ -191,8 +215,10 @@ impl QueueState {
         self.ready += 1;
         self.ready_bytes += entry.body_len();
         self.expect_expiry(entry.expiry_ms);
-        entry.has_extra = extra.overlay.is_some() || extra.first_received.is_some();
-        let has_extra = entry.has_extra;
+        let has_extra = extra.overlay.is_some() || extra.first_received.is_some();
+        if has_extra {
+            entry.set_extra();
+        }
         let seq = self.ring.push(entry);
         if has_extra {
             self.extras.insert(seq, extra);
@@ -200,7 +226,7 @@ impl QueueState {
         seq
     }
 
-    /// After a push: wakes a consumer, makes room, and asks for the timer.
+    /// After entries became ready: makes room, wakes a consumer, and asks for the timer.
     pub(in crate::core) fn after_push(&mut self, now: CoreTime, effects: &mut Effects) {
         self.drop_oldest(now, effects);
         if self.ready > 0 {
@@ -209,33 +235,30 @@ impl QueueState {
         self.ask_for_timer(effects);
     }
 
-    /// x-max-length: stranded dead letters, then the oldest ready entries make room.
-    fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
+    /// x-max-length: stranded dead letters, then the oldest ready entries make room. A queue that refuses
+    /// what does not fit never drops what it let in, even when released entries make it longer.
+    pub(in crate::core) fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
         if self.settings.overflow != Overflow::DropOldest {
             return;
         }
         let over = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used > limit);
         while over(self.settings.max_length, self.length())
-            || over(self.settings.max_length_bytes, self.ready_bytes)
+            || over(self.settings.max_length_bytes, self.length_bytes())
         {
-            if let Some(stranded) = self.stranded.pop_front() {
+            if let Some(stranded) = self.pop_stranded() {
                 self.remove_for(stranded.seq, stranded.cause.settle_kind(), effects);
                 continue;
             }
             let Some(seq) = self.next_ready() else { return };
-            let expired = self
+            let is_expired = self
                 .ring
                 .get(seq)
                 .is_some_and(|entry| entry.is_expired(now));
-            self.doom_ready(
-                seq,
-                if expired {
-                    Cause::Expired
-                } else {
-                    Cause::MaxLength
-                },
-                effects,
-            );
+            if is_expired {
+                self.expire_ready(seq, effects);
+            } else {
+                self.doom_ready(seq, Cause::MaxLength, effects);
+            }
         }
     }
 
@@ -278,83 +301,6 @@ impl QueueState {
         }
     }
 
-    /// A ready entry leaves for a reason: to a dead-letter target, or for good.
-    pub(in crate::core) fn doom_ready(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
-        self.unready(seq);
-        self.doom(seq, cause, effects);
-    }
-
-    /// An entry that is not ready leaves for a reason.
-    pub(in crate::core) fn doom(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
-        let has_target = self.settings.dead_letter.contains_key(&cause);
-        let Some(entry) = self.ring.get_mut(seq) else {
-            return;
-        };
-        if !has_target {
-            self.remove_for(seq, cause.settle_kind(), effects);
-            return;
-        }
-        entry.state = EntryState::Moving;
-        let (Some(message), reference) = (entry.message(), entry.reference()) else {
-            return;
-        };
-        let was_delivered = entry.acquired > 0;
-        let overlay = self
-            .extras
-            .get(&seq)
-            .and_then(|extra| extra.overlay.clone());
-        effects.doomed.push(Doomed {
-            seq,
-            cause,
-            message,
-            overlay,
-            reference,
-            was_delivered,
-        });
-    }
-
-    /// Takes an entry that is not ready out for good.
-    pub(in crate::core) fn remove_for(
-        &mut self,
-        seq: u64,
-        kind: SettleKind,
-        effects: &mut Effects,
-    ) {
-        let Some(entry) = self.ring.get(seq) else {
-            return;
-        };
-        if let Some(reference) = entry.reference() {
-            effects.settled.push((kind, reference));
-        }
-        if entry.has_extra {
-            self.extras.remove(&seq);
-        }
-        if let (false, Some(lsn)) = (self.restored.is_empty(), entry.lsn) {
-            self.restored.remove(&lsn);
-        }
-        self.ring.remove(seq);
-        if kind != SettleKind::Accepted {
-            effects.drop_for(kind, 1);
-        }
-    }
-
-    /// Why an entry whose expiry is over goes: dead-lettered as expired, or silently by retention.
-    pub(in crate::core) fn expire_ready(&mut self, seq: u64, effects: &mut Effects) {
-        let Some(entry) = self.ring.get(seq) else {
-            return;
-        };
-        let expiry_ms = entry.expiry_ms;
-        let retention = entry
-            .message()
-            .and_then(|message| self.retention_end(&message));
-        if retention == Some(expiry_ms) {
-            self.unready(seq);
-            self.remove_for(seq, SettleKind::Retention, effects);
-        } else {
-            self.doom_ready(seq, Cause::Expired, effects);
-        }
-    }
-
     fn expect_expiry(&mut self, expiry_ms: u64) {
         if expiry_ms != 0 {
             let at = CoreTime::from_ms(expiry_ms);
@@ -379,11 +325,6 @@ impl QueueState {
             self.timer = Some(due);
             effects.due = Some(due);
         }
-    }
-
-    /// How the log names an entry.
-    pub(in crate::core) fn reference_of(&self, seq: u64) -> Option<EntryRef> {
-        self.ring.get(seq).and_then(Entry::reference)
     }
 
     /// The overlay of an entry.

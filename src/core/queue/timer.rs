@@ -1,7 +1,6 @@
 //! What happens in a queue by itself: leases lapse, delays end, entries expire.
 
 use crate::core::model::time::CoreTime;
-use crate::core::queue::effects::Doomed;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::state::QueueState;
 
@@ -28,30 +27,7 @@ impl QueueState {
             }
             self.expiry_due = self.ring.earliest_expiry();
         }
-        if self.retry_due.is_some_and(|due| due <= now) {
-            self.retry_due = None;
-            effects.doomed.extend(self.stranded.drain(..));
-        }
+        self.retry_stranded(now, effects);
         self.after_push(now, effects);
-    }
-
-    /// The mover could not deliver these: they stay with it, nothing counted, until `retry`.
-    pub(in crate::core) fn strand(
-        &mut self,
-        doomed: Vec<Doomed>,
-        retry: CoreTime,
-        effects: &mut Effects,
-    ) {
-        if !doomed.is_empty() {
-            self.stranded.extend(doomed);
-            self.retry_due = Some(retry);
-            self.ask_for_timer(effects);
-        }
-    }
-
-    /// The mover has delivered this one: it is gone from here.
-    pub(in crate::core) fn moved(&mut self, seq: u64) {
-        self.extras.remove(&seq);
-        self.ring.remove(seq);
     }
 }

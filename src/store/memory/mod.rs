@@ -50,7 +50,7 @@ impl MemoryStore {
     }
 
     /// An empty store with segments of about `segment_bytes`.
-    pub(crate) fn with_segments(shards: u8, segment_bytes: usize) -> Arc<Self> {
+    pub fn with_segments(shards: u8, segment_bytes: usize) -> Arc<Self> {
         let mut uuid = [0; 16];
         // Without randomness two memory stores look alike, which harms nobody: neither survives.
         let _ = getrandom::fill(&mut uuid);

@@ -1,0 +1,69 @@
+//! The model of the core: random operations against the real [`Core`](viaduct::core::Core) on the store
+//! in memory, and against a reference that is too plain to be wrong.
+//!
+//! After every operation both must agree on what the operation answered, on what every queue holds, on
+//! what was dropped and why, and on who was woken; at the end the queues are emptied, which shows the
+//! order of everything that is left. A failure prints the shortest sequence that proptest finds, and its
+//! seed goes to `tests/model/regressions.txt`, which is run first from then on. `PROPTEST_CASES=20000
+//! cargo test --test model` looks longer.
+//!
+//! A new feature of queues comes with its operation, in the same commit:
+//! 1. `operation.rs`: a variant of `Operation` (or a field of a specification) and its strategy, with
+//!    numbers small enough that sequences meet each other's limits.
+//! 2. `reference/`: what it does to vectors of entries. Written from SEMANTICS, not from the code of the
+//!    core; no index, no cache, no clever order.
+//! 3. `run.rs`: the call to the core next to the call to the reference, and the comparison of what both
+//!    say. What an entry has more goes into `run::Seen`.
+//! 4. If it survives a restart, `reference/restart.rs` says how much of it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says no by panicking"
+)]
+
+mod operation;
+
+mod reference;
+
+mod run;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use proptest::test_runner::FileFailurePersistence;
+
+use crate::operation::operation;
+
+fn config() -> Config {
+    let cases = match std::env::var("PROPTEST_CASES") {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) => 400,
+    };
+    Config {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/model/regressions.txt",
+        ))),
+        max_shrink_iters: 20_000,
+        ..Config::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_core_on_one_shard_does_what_the_reference_does(
+        operations in vec(operation(), 1..80),
+    ) {
+        run::run(1, &operations);
+    }
+
+    #[test]
+    fn the_core_on_sixteen_shards_does_what_the_reference_does(
+        operations in vec(operation(), 1..80),
+    ) {
+        run::run(16, &operations);
+    }
+}
