@@ -12,8 +12,8 @@
 //!    numbers small enough that sequences meet each other's limits.
 //! 2. `reference/`: what it does to vectors of entries. Written from SEMANTICS, not from the code of the
 //!    core; no index, no cache, no clever order.
-//! 3. `run.rs`: the call to the core next to the call to the reference, and the comparison of what both
-//!    say. What an entry has more goes into `run::Seen`.
+//! 3. `run/`: the call to the core next to the call to the reference, and the comparison of what both
+//!    say. What an entry has more goes into `run/seen.rs`.
 //! 4. If it survives a restart, `reference/restart.rs` says how much of it.
 
 #![allow(
