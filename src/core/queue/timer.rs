@@ -47,7 +47,8 @@ impl QueueState {
     ) {
         self.stranded_bytes += doomed.message.body_len() as u64;
         self.stranded.push_back(doomed);
-        self.retry_due = Some(retry);
+        // Not later than asked for before: one that is refused every moment must not put off the others.
+        self.retry_due.get_or_insert(retry);
         self.drop_oldest(now, effects);
         self.ask_for_timer(effects);
     }
