@@ -30,30 +30,4 @@ impl QueueState {
         self.retry_stranded(now, effects);
         self.after_push(now, effects);
     }
-<<<<<<< HEAD
-=======
-
-    /// The mover could not deliver this one: it stays with it, nothing counted, until `retry`, unless the
-    /// queue's limits want its place.
-    pub(in crate::core) fn strand(
-        &mut self,
-        doomed: Doomed,
-        now: CoreTime,
-        retry: CoreTime,
-        effects: &mut Effects,
-    ) {
-        self.stranded_bytes += doomed.message.body_len() as u64;
-        self.stranded.push_back(doomed);
-        // Not later than asked for before: one that is refused every moment must not put off the others.
-        self.retry_due.get_or_insert(retry);
-        self.drop_oldest(now, effects);
-        self.ask_for_timer(effects);
-    }
-
-    /// The mover has delivered this one: it is gone from here.
-    pub(in crate::core) fn moved(&mut self, seq: u64) {
-        self.extras.remove(&seq);
-        self.ring.remove(seq);
-    }
->>>>>>> route
 }
