@@ -1,5 +1,7 @@
 //! The session as a table of steps: bytes and time in, bytes out, over the memory store.
 
+mod any_methods;
+
 mod busy;
 
 mod client;
