@@ -51,115 +51,109 @@ fn method(channel: u16, method: &impl MethodFrame) -> Vec<u8> {
 
 /// The action as frames.
 fn frames(action: &Action) -> Vec<u8> {
-    let (channel, name, flag) = (action.channel, s(NAMES[action.name]), action.flag);
-    let delivery_tag = action.number;
-    let exchange = s(if flag { "amq.fanout" } else { "" });
+    match action.what {
+        0..=6 => of_channels(action),
+        7..=12 => of_names(action),
+        _ => of_messages(action),
+    }
+}
+
+fn of_channels(action: &Action) -> Vec<u8> {
+    let (channel, flag) = (action.channel, action.flag);
     match action.what {
         0 => method(channel, &channel::Open::default()),
         1 => method(channel, &channel::Close::default()),
         2 => method(channel, &channel::CloseOk {}),
         3 => method(channel, &channel::Flow { active: flag }),
         4 => method(channel, &confirm::Select { nowait: flag }),
-        5 | 6 => {
+        _ => {
             let sizes = [0, 1, 5000, 70_000, 200_000, 9000];
             let body = vec![7; sizes[usize::try_from(action.number).unwrap()]];
-            content(
-                channel,
-                ("", NAMES[action.name]),
-                &body,
-                &[0x10, 0, 2],
-                131_072,
-            )
+            let to = ("", NAMES[action.name]);
+            content(channel, to, &body, &[0x10, 0, 2], 131_072)
         }
-        7 => method(
-            channel,
-            &queue::Declare {
-                queue: name,
-                durable: true,
-                passive: flag,
-                ..Default::default()
-            },
-        ),
-        8 => method(
-            channel,
-            &queue::Bind {
-                queue: name,
-                exchange,
-                ..Default::default()
-            },
-        ),
-        9 => method(
-            channel,
-            &queue::Unbind {
-                queue: name,
-                exchange,
-                ..Default::default()
-            },
-        ),
-        10 => method(
-            channel,
-            &queue::Purge {
-                queue: name,
-                ..Default::default()
-            },
-        ),
-        11 => method(
-            channel,
-            &queue::Delete {
-                queue: name,
-                if_unused: flag,
-                ..Default::default()
-            },
-        ),
-        12 => method(
-            channel,
-            &basic::Qos {
-                prefetch_count: u16::try_from(action.number).unwrap(),
-                global: flag,
-                ..Default::default()
-            },
-        ),
-        13 => method(
-            channel,
-            &basic::Consume {
-                queue: name,
-                no_ack: flag,
-                ..Default::default()
-            },
-        ),
-        14 => method(
-            channel,
-            &basic::Get {
-                queue: name,
-                no_ack: flag,
-                ..Default::default()
-            },
-        ),
-        15 => method(
-            channel,
-            &basic::Ack {
-                delivery_tag,
-                multiple: flag,
-            },
-        ),
-        16 => method(
-            channel,
-            &basic::Nack {
-                delivery_tag,
-                multiple: flag,
-                requeue: delivery_tag % 2 == 0,
-            },
-        ),
-        17 => method(channel, &basic::Recover { requeue: true }),
-        _ => method(
-            channel,
-            &exchange::Declare {
-                exchange: s("x"),
-                kind: s("fanout"),
-                durable: flag,
-                ..Default::default()
-            },
-        ),
+    }
+}
+
+fn of_names(action: &Action) -> Vec<u8> {
+    let (channel, flag, queue) = (action.channel, action.flag, s(NAMES[action.name]));
+    let declare = queue::Declare {
+        queue,
+        durable: true,
+        passive: flag,
+        ..queue::Declare::default()
+    };
+    let exchange = s(if flag { "amq.fanout" } else { "" });
+    let bind = queue::Bind {
+        queue,
+        exchange,
+        ..queue::Bind::default()
+    };
+    let unbind = queue::Unbind {
+        queue,
+        exchange,
+        ..queue::Unbind::default()
+    };
+    let purge = queue::Purge {
+        queue,
+        ..queue::Purge::default()
+    };
+    let delete = queue::Delete {
+        queue,
+        if_unused: flag,
+        ..queue::Delete::default()
+    };
+    let fanout = exchange::Declare {
+        exchange: s("x"),
+        kind: s("fanout"),
+        durable: flag,
+        ..exchange::Declare::default()
+    };
+    match action.what {
+        7 => method(channel, &declare),
+        8 => method(channel, &bind),
+        9 => method(channel, &unbind),
+        10 => method(channel, &purge),
+        11 => method(channel, &delete),
+        _ => method(channel, &fanout),
+    }
+}
+
+fn of_messages(action: &Action) -> Vec<u8> {
+    let (channel, flag, queue) = (action.channel, action.flag, s(NAMES[action.name]));
+    let (delivery_tag, multiple) = (action.number, flag);
+    let requeue = delivery_tag.is_multiple_of(2);
+    let qos = basic::Qos {
+        prefetch_size: 0,
+        prefetch_count: u16::try_from(action.number).unwrap(),
+        global: flag,
+    };
+    let consume = basic::Consume {
+        queue,
+        no_ack: flag,
+        ..basic::Consume::default()
+    };
+    let get = basic::Get {
+        queue,
+        no_ack: flag,
+        ..basic::Get::default()
+    };
+    let ack = basic::Ack {
+        delivery_tag,
+        multiple,
+    };
+    let nack = basic::Nack {
+        delivery_tag,
+        multiple,
+        requeue,
+    };
+    match action.what {
+        13 => method(channel, &qos),
+        14 => method(channel, &consume),
+        15 => method(channel, &get),
+        16 => method(channel, &ack),
+        17 => method(channel, &nack),
+        _ => method(channel, &basic::Recover { requeue: true }),
     }
 }
 
