@@ -6,6 +6,7 @@ import fnmatch
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tomllib
 import uuid
@@ -62,6 +63,20 @@ def broker(tmp_path_factory):
         yield running.start()
     finally:
         running.close()
+
+
+@pytest.fixture(autouse=True)
+def deadline(request):
+    """Ends a test that hangs, so that the others still get their turn."""
+    seconds = 1800 if request.node.get_closest_marker("long") else 120
+
+    def too_late(_signal, _frame):
+        raise TimeoutError(f"the test takes longer than {seconds} s")
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture

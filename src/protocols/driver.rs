@@ -59,6 +59,8 @@ enum Step {
     Login(Result<Identity, LoginError>),
     Read(usize),
     Deadline,
+    /// The output has room again.
+    Again,
     Gone,
 }
 
@@ -73,6 +75,8 @@ struct Connection<S: Session, IO> {
     /// Whole frames may stand in the input, because the session had to wait: no read brings them back.
     held: bool,
     out: WriteBuf,
+    /// Something was written since the session last took: it may have more.
+    again: bool,
     login: Option<Login>,
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
     /// None once the session was told.
@@ -103,6 +107,7 @@ where
         input: BytesMut::new(),
         held: false,
         out: WriteBuf::new(),
+        again: false,
         login: None,
         timer: None,
         stop,
@@ -135,7 +140,7 @@ where
         loop {
             let step = poll_fn(|cx| self.poll_step(cx)).await;
             let now = self.now();
-            let busy = matches!(step, Step::Read(_) | Step::Event(_));
+            let busy = matches!(step, Step::Read(_) | Step::Event(_) | Step::Again);
             let flow = match step {
                 Step::Stop => {
                     self.stop = None;
@@ -145,6 +150,7 @@ where
                     self.wrote(n);
                     Flow::Continue
                 }
+                Step::Again => Flow::Continue,
                 Step::Event(event) => self.on_events(event, now),
                 Step::Login(login) => {
                     self.login = None;
@@ -162,6 +168,7 @@ where
                 self.write_last().await;
                 return End::Closed;
             }
+            self.again = false;
             if self.pull(now) == Flow::Close {
                 self.write_last().await;
                 return End::Closed;
@@ -246,6 +253,9 @@ where
         if self.poll_timer(cx).is_ready() {
             return Poll::Ready(Step::Deadline);
         }
+        if self.again && self.out.is_empty() {
+            return Poll::Ready(Step::Again);
+        }
         Poll::Pending
     }
 
@@ -273,6 +283,7 @@ where
 
     fn wrote(&mut self, n: usize) {
         self.out.advance(n);
+        self.again = true;
         self.shared.metrics.writes.inc();
         self.shared.metrics.write_bytes.inc_by(n as u64);
     }

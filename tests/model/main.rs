@@ -12,8 +12,8 @@
 //!    numbers small enough that sequences meet each other's limits.
 //! 2. `reference/`: what it does to vectors of entries. Written from SEMANTICS, not from the code of the
 //!    core; no index, no cache, no clever order.
-//! 3. `run.rs`: the call to the core next to the call to the reference, and the comparison of what both
-//!    say. What an entry has more goes into `run::Seen`.
+//! 3. `run/`: the call to the core next to the call to the reference, and the comparison of what both
+//!    say. What an entry has more goes into `run/seen.rs`.
 //! 4. If it survives a restart, `reference/restart.rs` says how much of it.
 
 #![allow(
@@ -28,12 +28,11 @@ mod reference;
 
 mod run;
 
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest::test_runner::FileFailurePersistence;
 
-use crate::operation::operation;
+use crate::operation::operations;
 
 fn config() -> Config {
     let cases = match std::env::var("PROPTEST_CASES") {
@@ -55,14 +54,14 @@ proptest! {
 
     #[test]
     fn the_core_on_one_shard_does_what_the_reference_does(
-        operations in vec(operation(), 1..80),
+        operations in operations(),
     ) {
         run::run(1, &operations);
     }
 
     #[test]
     fn the_core_on_sixteen_shards_does_what_the_reference_does(
-        operations in vec(operation(), 1..80),
+        operations in operations(),
     ) {
         run::run(16, &operations);
     }

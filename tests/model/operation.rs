@@ -139,7 +139,18 @@ pub(crate) enum How {
     Extend { ms: u64 },
 }
 
-pub(crate) fn operation() -> impl Strategy<Value = Operation> {
+/// All queues are there at first: what is published to nowhere shows little.
+pub(crate) fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let declare =
+        |queue: usize| settings().prop_map(move |settings| Operation::Declare { queue, settings });
+    let declares: Vec<_> = (0..QUEUES.len()).map(declare).collect();
+    (declares, vec(operation(), 1..120)).prop_map(|(mut all, more)| {
+        all.extend(more);
+        all
+    })
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         20 => topology(),
         22 => (target(), key(), vec(spec(), 1..5))
@@ -152,7 +163,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
 
 fn topology() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        8 => (queue(), settings()).prop_map(|(queue, settings)| Operation::Declare { queue, settings }),
+        4 => (queue(), settings()).prop_map(|(queue, settings)| Operation::Declare { queue, settings }),
         1 => (queue(), settings()).prop_map(|(queue, settings)| Operation::Update { queue, settings }),
         1 => (queue(), any::<bool>(), any::<bool>()).prop_map(|(queue, only_empty, only_unused)| {
             Operation::Delete { queue, only_empty, only_unused }
@@ -160,7 +171,7 @@ fn topology() -> impl Strategy<Value = Operation> {
         2 => (queue(), any::<bool>()).prop_map(|(queue, all)| Operation::Purge { queue, all }),
         2 => (0..EXCHANGES.len()).prop_map(Operation::DeclareExchange),
         1 => (0..EXCHANGES.len()).prop_map(Operation::DeleteExchange),
-        4 => (0..TARGETS.len(), queue(), 0..KEYS.len())
+        6 => (0..TARGETS.len(), queue(), 0..KEYS.len())
             .prop_map(|(exchange, queue, key)| Operation::Bind { exchange, queue, key }),
         1 => (0..TARGETS.len(), queue(), 0..KEYS.len())
             .prop_map(|(exchange, queue, key)| Operation::Unbind { exchange, queue, key }),

@@ -38,4 +38,7 @@ mod arguments;
 
 mod errors;
 
+#[cfg(test)]
+mod tests;
+
 pub use connection::Amqp091;

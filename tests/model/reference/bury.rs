@@ -54,7 +54,7 @@ impl Reference {
         if self.is_refused(&route, &entry.message) {
             let queue = self.queues.get_mut(&id).unwrap();
             queue.stranded.push_back(doomed);
-            queue.retry = Some(now + RETRY_MS);
+            queue.retry.get_or_insert(now + RETRY_MS);
             let mut pushed_out = Vec::new();
             queue.keep_limits(now, &mut pushed_out, &mut self.drops);
             work.extend(pushed_out.into_iter().map(|doomed| (id, doomed)));

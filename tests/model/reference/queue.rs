@@ -18,7 +18,7 @@ use super::Drops;
 const NOW_OR_NEVER_MS: u64 = 1000;
 
 /// What was published.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Message {
     pub(crate) number: u32,
     pub(crate) bytes: u64,
@@ -118,7 +118,7 @@ pub(crate) struct Taken {
     pub(crate) seq: u64,
     pub(crate) attempt: u16,
     pub(crate) failed: u16,
-    pub(crate) number: u32,
+    pub(crate) message: Rc<Message>,
     /// Place of the entry's record in the log.
     pub(crate) log: Option<u64>,
     pub(crate) overlay: Overlay,
@@ -346,7 +346,7 @@ impl Queue {
                 seq,
                 attempt: entry.acquired,
                 failed: entry.failed,
-                number: entry.message.number,
+                message: Rc::clone(&entry.message),
                 log: entry.log,
                 overlay: entry.overlay.clone(),
                 first_received,

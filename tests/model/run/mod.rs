@@ -1,0 +1,276 @@
+//! Runs operations against both, and compares.
+
+mod compare;
+
+mod messages;
+
+mod seen;
+
+mod topology;
+
+use std::sync::Arc;
+
+use viaduct::core::Core;
+use viaduct::core::Settings;
+use viaduct::core::declare::DeleteIf;
+use viaduct::core::formats::Formats;
+use viaduct::core::inbox::Inbox;
+use viaduct::core::log::store::Store;
+use viaduct::core::model::ids::Lsn;
+use viaduct::core::model::time::CoreTime;
+use viaduct::core::queue::Consumer;
+use viaduct::core::queue::Queue;
+use viaduct::core::queue::settle::LeaseRef;
+use viaduct::core::queue::settle::Outcome;
+use viaduct::core::topology::Vhost;
+use viaduct::store::memory::MemoryStore;
+use viaduct::telemetry::Metrics;
+
+use crate::operation::EXCHANGES;
+use crate::operation::KEYS;
+use crate::operation::Kind;
+use crate::operation::Operation;
+use crate::operation::QUEUES;
+use crate::operation::TARGETS;
+use crate::operation::Want;
+use crate::reference::Id;
+use crate::reference::Reference;
+
+/// Where core time starts, so that nothing is due at zero.
+const START_MS: u64 = 1_000_000;
+
+/// So few that segments are recycled all the time.
+const SEGMENT_BYTES: usize = 512;
+
+/// Runs a sequence; panics where core and reference differ.
+pub(crate) fn run(shards: u8, operations: &[Operation]) {
+    let mut world = World::new(shards);
+    for operation in operations {
+        world.operate(operation);
+        world.compare();
+    }
+    world.empty();
+}
+
+struct World {
+    store: Arc<MemoryStore>,
+    core: Core,
+    metrics: Arc<Metrics>,
+    vhost: Arc<Vhost>,
+    reference: Reference,
+    /// What an unclean restart finds while nothing reaches the disk.
+    held: Option<Reference>,
+    now: u64,
+    /// Of the last message.
+    number: u32,
+    /// Of the last consumer.
+    last_consumer: usize,
+    consumers: Vec<Tap>,
+    leases: Vec<Held>,
+}
+
+/// A consumer.
+struct Tap {
+    id: usize,
+    queue: Id,
+    name: &'static str,
+    visible: bool,
+    consumer: Consumer,
+    inbox: Arc<Inbox>,
+    /// Was told that there are entries, and has not taken since.
+    woken: bool,
+}
+
+/// A lease, or what is left of one.
+#[derive(Clone)]
+struct Held {
+    queue: Id,
+    name: &'static str,
+    core: LeaseRef,
+    reference: (u64, u16),
+    lsn: Option<Lsn>,
+    log: Option<u64>,
+    by_link: bool,
+}
+
+fn open(store: &Arc<MemoryStore>, now: u64) -> (Core, Arc<Metrics>, Arc<Vhost>) {
+    let metrics = Arc::new(Metrics::new());
+    let settings = Settings {
+        memory_budget_bytes: 1 << 30,
+    };
+    let store = Arc::clone(store) as Arc<dyn Store>;
+    let now = CoreTime::from_ms(now);
+    let (core, _) =
+        Core::open(store, Formats::new(), Arc::clone(&metrics), &settings, now).unwrap();
+    let vhost = core.vhost("/").unwrap();
+    (core, metrics, vhost)
+}
+
+impl World {
+    fn new(shards: u8) -> Self {
+        let store = MemoryStore::with_segments(shards, SEGMENT_BYTES);
+        let (core, metrics, vhost) = open(&store, START_MS);
+        Self {
+            store,
+            core,
+            metrics,
+            vhost,
+            reference: Reference::default(),
+            held: None,
+            now: START_MS,
+            number: 0,
+            last_consumer: 0,
+            consumers: Vec::new(),
+            leases: Vec::new(),
+        }
+    }
+
+    fn time(&self) -> CoreTime {
+        CoreTime::from_ms(self.now)
+    }
+
+    /// A queue, if both say that it is there.
+    fn queue(&self, name: &str) -> Option<(Arc<Queue>, Id)> {
+        let (core, id) = (self.vhost.queue(name).ok(), self.reference.id_of(name));
+        assert_eq!(core.is_some(), id.is_some(), "{name}");
+        Some((core?, id?))
+    }
+
+    fn operate(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Declare { queue, settings } => self.declare(QUEUES[*queue], settings),
+            Operation::Update { queue, settings } => self.update(QUEUES[*queue], settings),
+            Operation::Delete {
+                queue,
+                only_empty,
+                only_unused,
+            } => {
+                let only = DeleteIf {
+                    unused: *only_unused,
+                    empty: *only_empty,
+                };
+                self.delete(QUEUES[*queue], only);
+            }
+            Operation::Purge { queue, all } => self.purge(QUEUES[*queue], *all),
+            Operation::DeclareExchange(at) => self.declare_exchange(*at),
+            Operation::DeleteExchange(at) => self.delete_exchange(EXCHANGES[*at].0),
+            Operation::Bind {
+                exchange,
+                queue,
+                key,
+            } => {
+                self.bind(TARGETS[*exchange], QUEUES[*queue], KEYS[*key], true);
+            }
+            Operation::Unbind {
+                exchange,
+                queue,
+                key,
+            } => {
+                self.bind(TARGETS[*exchange], QUEUES[*queue], KEYS[*key], false);
+            }
+            Operation::Publish {
+                exchange,
+                key,
+                messages,
+            } => {
+                self.publish(TARGETS[*exchange], KEYS[*key], messages);
+            }
+            Operation::Subscribe { queue } => self.subscribe(QUEUES[*queue]),
+            Operation::Unsubscribe { consumer } => self.unsubscribe(*consumer),
+            Operation::Take { consumer, want } => self.take(*consumer, *want),
+            Operation::TakeOnce { queue, want } => {
+                self.take_once(QUEUES[*queue], *want);
+            }
+            Operation::Settle { lease, count, how } => self.settle(*lease, *count, *how),
+            Operation::LinkLost { queue } => self.link_lost(QUEUES[*queue]),
+            Operation::Advance { ms } => self.advance(*ms),
+            Operation::Hold => self.hold(),
+            Operation::ReleaseHold => {
+                self.store.release();
+                self.held = None;
+            }
+            Operation::Checkpoint => self.core.checkpoint().unwrap(),
+            Operation::Restart { clean } => self.restart(*clean),
+        }
+    }
+
+    /// Time passes, with a tick whenever the core asks for one.
+    fn advance(&mut self, ms: u64) {
+        let end = self.now + ms;
+        let mut ticks = 0;
+        while let Some(due) = self
+            .core
+            .next_due()
+            .map(CoreTime::as_ms)
+            .filter(|due| *due <= end)
+        {
+            self.now = self.now.max(due);
+            self.core.tick(self.time()).unwrap();
+            self.reference.tick(self.now);
+            self.compare();
+            ticks += 1;
+            assert!(ticks < 10_000, "the core asks for ticks without end");
+        }
+        self.now = end;
+    }
+
+    fn hold(&mut self) {
+        if self.held.is_none() {
+            self.store.hold();
+            self.held = Some(self.reference.clone());
+        }
+    }
+
+    fn restart(&mut self, clean: bool) {
+        if clean {
+            self.core.close(self.time()).unwrap();
+            self.held = None;
+        }
+        if let Some(held) = self.held.take() {
+            self.reference = held;
+        }
+        self.store = self.store.reopened();
+        (self.core, self.metrics, self.vhost) = open(&self.store, self.now);
+        self.reference.restart(clean, self.now);
+        self.consumers.clear();
+        // Leases without a holder go on; who has one names it by its entry's record.
+        let leases = std::mem::take(&mut self.leases);
+        for mut held in leases.into_iter().filter(|held| !held.by_link) {
+            let (Some((queue, id)), Some(lsn)) = (self.queue(held.name), held.lsn) else {
+                continue;
+            };
+            let is_same = id == held.queue;
+            let by_core = self.core.restored(&queue, lsn).filter(|_| is_same);
+            let by_reference = held.log.filter(|_| is_same);
+            let by_reference = by_reference.and_then(|log| self.reference.leased_at(id, log));
+            assert_eq!(by_core.is_some(), by_reference.is_some(), "lease of {lsn}");
+            if let (Some(seq), Some(reference)) = (by_core, by_reference) {
+                held.core.seq = seq;
+                held.reference.0 = reference;
+                self.leases.push(held);
+            }
+        }
+    }
+
+    /// Gives every lease back and takes everything out, which shows the order of what is left.
+    fn empty(&mut self) {
+        for held in std::mem::take(&mut self.leases) {
+            self.settle_all(&[held], Outcome::Release { counted: false });
+        }
+        for ms in [0, 100, 3_000] {
+            self.advance(ms);
+            for name in QUEUES {
+                let want = Want {
+                    lease: Kind::Settled,
+                    entries: 1,
+                    bytes: usize::MAX,
+                    wait: false,
+                };
+                while self.take_once(name, want) {
+                    self.compare();
+                }
+            }
+        }
+        self.compare();
+    }
+}
