@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // tests wait for real processes, with deadlines in real time
 #![allow(unreachable_pub)] // a test binary has no outside
 
+mod amqp091;
 mod amqp_door;
 mod aws;
 mod core;

@@ -38,7 +38,4 @@ mod arguments;
 
 mod errors;
 
-#[cfg(test)]
-mod tests;
-
 pub use connection::Amqp091;

@@ -2,10 +2,10 @@
 
 use super::client::Broker;
 use super::client::message;
-use crate::core::model::ids::Shard;
-use crate::protocols::amqp091::codec::FieldTable;
-use crate::protocols::amqp091::codec::FieldValue;
-use crate::protocols::session::Session;
+use viaduct::core::model::ids::Shard;
+use viaduct::protocols::amqp091::codec::FieldTable;
+use viaduct::protocols::amqp091::codec::FieldValue;
+use viaduct::protocols::session::Session;
 
 #[test]
 fn no_confirm_comes_before_the_watermark() {
@@ -63,9 +63,9 @@ fn a_part_of_the_log_confirms_a_part_of_the_publishes() {
     assert_eq!(client.lines(), ["1 basic.ack 3"]);
 }
 
-fn terms() -> crate::core::queue::take::Terms {
-    crate::core::queue::take::Terms {
-        lease: crate::core::queue::take::Lease::Link,
+fn terms() -> viaduct::core::queue::take::Terms {
+    viaduct::core::queue::take::Terms {
+        lease: viaduct::core::queue::take::Lease::Link,
         entries: 1,
         bytes: 1,
         wait: false,
@@ -187,5 +187,5 @@ fn a_held_publisher_is_not_missed() {
     broker.core.set_disk_alarm(true);
     client.publish("q", &[b"held"]).lines();
     client.after(3_600_000);
-    assert_eq!(client.flow, crate::protocols::session::Flow::Continue);
+    assert_eq!(client.flow, viaduct::protocols::session::Flow::Continue);
 }

@@ -3,14 +3,14 @@
 use super::client::Broker;
 use super::client::s;
 use super::client::show;
-use crate::protocols::amqp091::codec::Method;
-use crate::protocols::amqp091::codec::PROTOCOL_HEADER;
-use crate::protocols::amqp091::codec::RawValue;
-use crate::protocols::amqp091::codec::frame::Frames;
-use crate::protocols::amqp091::codec::method::connection;
-use crate::protocols::amqp091::codec::method::connection::ConnectionMethod;
-use crate::protocols::session::Flow;
-use crate::protocols::session::Session;
+use viaduct::protocols::amqp091::codec::Method;
+use viaduct::protocols::amqp091::codec::PROTOCOL_HEADER;
+use viaduct::protocols::amqp091::codec::RawValue;
+use viaduct::protocols::amqp091::codec::frame::Frames;
+use viaduct::protocols::amqp091::codec::method::connection;
+use viaduct::protocols::amqp091::codec::method::connection::ConnectionMethod;
+use viaduct::protocols::session::Flow;
+use viaduct::protocols::session::Session;
 
 #[test]
 fn amqp_4_2_2_another_protocol_header_is_answered_with_ours() {
@@ -68,7 +68,7 @@ fn a_wrong_password_is_refused_in_words_that_clients_know() {
     let text = "0 connection.close 0.0 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.";
     assert_eq!(client.lines(), ["0 connection.start", text]);
     let failed = &broker.core.metrics().logins_failed;
-    assert_eq!(failed.of(crate::telemetry::Protocol::Amqp091).get(), 1);
+    assert_eq!(failed.of(viaduct::telemetry::Protocol::Amqp091).get(), 1);
     client.send(0, &connection::CloseOk {});
     assert_eq!(client.flow, Flow::Close);
 }

@@ -6,16 +6,16 @@ use super::client::Broker;
 use super::client::content;
 use super::client::message;
 use super::client::s;
-use crate::auth::PermissionTexts;
-use crate::auth::UserName;
-use crate::protocols::amqp091::codec::PropertyFields;
-use crate::protocols::amqp091::codec::method::basic;
-use crate::protocols::amqp091::codec::method::channel;
-use crate::protocols::amqp091::codec::method::exchange;
-use crate::protocols::amqp091::codec::method::queue;
-use crate::protocols::amqp091::codec::method::tx;
-use crate::protocols::amqp091::codec::write_method;
-use crate::protocols::session::Flow;
+use viaduct::auth::PermissionTexts;
+use viaduct::auth::UserName;
+use viaduct::protocols::amqp091::codec::PropertyFields;
+use viaduct::protocols::amqp091::codec::method::basic;
+use viaduct::protocols::amqp091::codec::method::channel;
+use viaduct::protocols::amqp091::codec::method::exchange;
+use viaduct::protocols::amqp091::codec::method::queue;
+use viaduct::protocols::amqp091::codec::method::tx;
+use viaduct::protocols::amqp091::codec::write_method;
+use viaduct::protocols::session::Flow;
 
 /// Sends bytes on an open channel, and says what came back.
 fn after(bytes: &[u8]) -> String {
@@ -24,7 +24,7 @@ fn after(bytes: &[u8]) -> String {
     client.bytes(bytes).lines().join("; ")
 }
 
-fn method(method: &impl crate::protocols::amqp091::codec::method::MethodFrame) -> Vec<u8> {
+fn method(method: &impl viaduct::protocols::amqp091::codec::method::MethodFrame) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_method(&mut bytes, 1, method);
     bytes
@@ -259,7 +259,7 @@ fn every_method_asks_for_its_permission() {
     };
     refused(broker.channel().ask(1, &delete), "configure", "queue 'q'");
     let denied = &broker.core.metrics().permissions_denied;
-    assert_eq!(denied.of(crate::telemetry::Protocol::Amqp091).get(), 6);
+    assert_eq!(denied.of(viaduct::telemetry::Protocol::Amqp091).get(), 6);
 }
 
 proptest! {
@@ -284,6 +284,6 @@ proptest! {
                 break;
             }
         }
-        client.end(crate::protocols::session::End::Lost);
+        client.end(viaduct::protocols::session::End::Lost);
     }
 }

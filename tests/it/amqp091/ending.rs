@@ -2,12 +2,12 @@
 
 use super::client::Broker;
 use super::client::Client;
-use crate::protocols::amqp091::codec::FieldTable;
-use crate::protocols::amqp091::codec::FieldValue;
-use crate::protocols::amqp091::codec::method::channel;
-use crate::protocols::amqp091::codec::method::connection;
-use crate::protocols::session::End;
-use crate::protocols::session::Flow;
+use viaduct::protocols::amqp091::codec::FieldTable;
+use viaduct::protocols::amqp091::codec::FieldValue;
+use viaduct::protocols::amqp091::codec::method::channel;
+use viaduct::protocols::amqp091::codec::method::connection;
+use viaduct::protocols::session::End;
+use viaduct::protocols::session::Flow;
 
 /// A client that holds three messages of `q`, with a delivery limit of 0: what counts is gone.
 fn holding(broker: &Broker, kind: &str) -> Client {
@@ -71,7 +71,7 @@ fn nothing_is_left_of_a_connection() {
     let broker = Broker::new();
     let client = holding(&broker, "classic");
     let metrics = broker.core.metrics();
-    let consumers = metrics.consumers.of(crate::telemetry::Protocol::Amqp091);
+    let consumers = metrics.consumers.of(viaduct::telemetry::Protocol::Amqp091);
     assert_eq!((metrics.channels.get(), consumers.get()), (1, 1));
     client.end(End::Lost);
     assert_eq!((metrics.channels.get(), consumers.get()), (0, 0));
@@ -89,7 +89,7 @@ fn what_was_taken_and_never_written_goes_back_uncounted() {
     for _ in 0..8 {
         client.publish("q", &[&large]).lines();
     }
-    let consume = crate::protocols::amqp091::codec::method::basic::Consume {
+    let consume = viaduct::protocols::amqp091::codec::method::basic::Consume {
         queue: super::client::s("q"),
         ..Default::default()
     };

@@ -18,8 +18,6 @@ mod ending;
 
 mod handshake;
 
-mod mapping;
-
 mod refusals;
 
 mod smoke;

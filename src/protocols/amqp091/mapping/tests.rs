@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::client::START;
 use crate::core::budget::Budget;
 use crate::core::formats::Formats;
 use crate::core::model::batch::BatchBuilder;
@@ -10,6 +9,7 @@ use crate::core::model::batch::Draft;
 use crate::core::model::message::FormatId;
 use crate::core::model::message::Message;
 use crate::core::model::message::Producer;
+use crate::core::model::time::CoreTime;
 use crate::core::model::value::Decode;
 use crate::core::model::value::Properties as Neutral;
 use crate::core::model::value::Value;
@@ -40,7 +40,7 @@ fn seen(neutral: Neutral, draft: impl FnOnce(&mut Draft<'_>)) -> Vec<u8> {
     draft(&mut message);
     builder.push(message);
     let budget = Budget::new(1 << 20);
-    let batch = builder.finish(&Arc::new(Producer::default()), START, &budget);
+    let batch = builder.finish(&Arc::new(Producer::default()), CoreTime::default(), &budget);
     let message: Message = batch.message(0).unwrap();
     mapping::head_for(&formats, &message, None, None).into_owned()
 }

@@ -3,12 +3,12 @@
 use super::client::Broker;
 use super::client::Client;
 use super::client::s;
-use crate::protocols::amqp091::codec::FieldTable;
-use crate::protocols::amqp091::codec::FieldValue;
-use crate::protocols::amqp091::codec::method::basic;
-use crate::protocols::amqp091::codec::method::channel;
-use crate::protocols::amqp091::codec::method::queue;
-use crate::protocols::session::Session;
+use viaduct::protocols::amqp091::codec::FieldTable;
+use viaduct::protocols::amqp091::codec::FieldValue;
+use viaduct::protocols::amqp091::codec::method::basic;
+use viaduct::protocols::amqp091::codec::method::channel;
+use viaduct::protocols::amqp091::codec::method::queue;
+use viaduct::protocols::session::Session;
 
 /// Tags of the deliveries among these lines.
 fn deliveries(lines: &[String]) -> Vec<&str> {
@@ -158,7 +158,7 @@ fn acks_of_a_read_are_one_settle() {
             delivery_tag,
             multiple: false,
         };
-        crate::protocols::amqp091::codec::write_method(&mut bytes, 1, &ack);
+        viaduct::protocols::amqp091::codec::write_method(&mut bytes, 1, &ack);
     }
     client.bytes(&bytes);
     assert_eq!(broker.core.metrics().settles.get() - before, 1);
@@ -237,7 +237,7 @@ fn a_dead_letter_tells_where_it_died() {
         .with("x-dead-letter-exchange", FieldValue::text(""))
         .with("x-dead-letter-routing-key", FieldValue::text("dead"));
     client.declare_with("q", &arguments);
-    let properties = crate::protocols::amqp091::codec::PropertyFields {
+    let properties = viaduct::protocols::amqp091::codec::PropertyFields {
         expiration: Some(s("60000")),
         ..Default::default()
     };
@@ -251,11 +251,11 @@ fn a_dead_letter_tells_where_it_died() {
     };
     client.send(1, &get);
     let bytes = client.drain();
-    let header = crate::protocols::amqp091::codec::frame::Frames::new(&bytes, 131_072)
+    let header = viaduct::protocols::amqp091::codec::frame::Frames::new(&bytes, 131_072)
         .map(Result::unwrap)
-        .find(|frame| frame.kind == crate::protocols::amqp091::codec::FrameKind::Header)
+        .find(|frame| frame.kind == viaduct::protocols::amqp091::codec::FrameKind::Header)
         .unwrap();
-    let header = crate::protocols::amqp091::codec::ContentHeader::decode(header.payload).unwrap();
+    let header = viaduct::protocols::amqp091::codec::ContentHeader::decode(header.payload).unwrap();
     assert!(!header.properties.has_expiration());
     let headers = header.properties.headers().unwrap().to_owned();
     let text = |name: &[u8]| headers.get(name).cloned();

@@ -5,23 +5,23 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use super::client::Broker;
-use crate::core::log::record::Record;
-use crate::core::log::store::AppendError;
-use crate::core::log::store::Capabilities;
-use crate::core::log::store::Dead;
-use crate::core::log::store::Scanned;
-use crate::core::log::store::Space;
-use crate::core::log::store::Store;
-use crate::core::log::store::StoreError;
-use crate::core::log::store::Waiter;
-use crate::core::log::store::Watermark;
-use crate::core::model::ids::Identity;
-use crate::core::model::ids::Lsn;
-use crate::core::model::ids::Shard;
-use crate::core::model::time::CoreTime;
-use crate::protocols::session::End;
-use crate::protocols::session::Session;
-use crate::store::memory::MemoryStore;
+use viaduct::core::log::record::Record;
+use viaduct::core::log::store::AppendError;
+use viaduct::core::log::store::Capabilities;
+use viaduct::core::log::store::Dead;
+use viaduct::core::log::store::Scanned;
+use viaduct::core::log::store::Space;
+use viaduct::core::log::store::Store;
+use viaduct::core::log::store::StoreError;
+use viaduct::core::log::store::Waiter;
+use viaduct::core::log::store::Watermark;
+use viaduct::core::model::ids::Identity;
+use viaduct::core::model::ids::Lsn;
+use viaduct::core::model::ids::Shard;
+use viaduct::core::model::time::CoreTime;
+use viaduct::protocols::session::End;
+use viaduct::protocols::session::Session;
+use viaduct::store::memory::MemoryStore;
 
 /// Refuses what is not urgent while it is told to.
 struct Moody {

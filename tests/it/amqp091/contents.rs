@@ -3,23 +3,23 @@
 use super::client::Broker;
 use super::client::content;
 use super::client::message;
-use crate::core::model::batch::BatchBuilder;
-use crate::core::model::batch::Draft;
-use crate::core::model::batch::DraftBody;
-use crate::core::model::message::FormatId;
-use crate::core::model::message::Producer;
-use crate::protocols::amqp091::codec::ContentHeader;
-use crate::protocols::amqp091::codec::FieldTable;
-use crate::protocols::amqp091::codec::FieldValue;
-use crate::protocols::amqp091::codec::FrameKind;
-use crate::protocols::amqp091::codec::PropertyFields;
-use crate::protocols::amqp091::codec::RawTable;
-use crate::protocols::amqp091::codec::ShortStr;
-use crate::protocols::amqp091::codec::frame::Frames;
-use crate::protocols::amqp091::codec::method::basic;
-use crate::protocols::amqp091::codec::write_method;
-use crate::protocols::session::Session;
 use std::sync::Arc;
+use viaduct::core::model::batch::BatchBuilder;
+use viaduct::core::model::batch::Draft;
+use viaduct::core::model::batch::DraftBody;
+use viaduct::core::model::message::FormatId;
+use viaduct::core::model::message::Producer;
+use viaduct::protocols::amqp091::codec::ContentHeader;
+use viaduct::protocols::amqp091::codec::FieldTable;
+use viaduct::protocols::amqp091::codec::FieldValue;
+use viaduct::protocols::amqp091::codec::FrameKind;
+use viaduct::protocols::amqp091::codec::PropertyFields;
+use viaduct::protocols::amqp091::codec::RawTable;
+use viaduct::protocols::amqp091::codec::ShortStr;
+use viaduct::protocols::amqp091::codec::frame::Frames;
+use viaduct::protocols::amqp091::codec::method::basic;
+use viaduct::protocols::amqp091::codec::write_method;
+use viaduct::protocols::session::Session;
 
 /// Gets one message as properties and body.
 fn got(client: &mut super::client::Client, queue: &str) -> (Vec<u8>, Vec<u8>) {
@@ -233,7 +233,7 @@ fn headers_choose_at_a_headers_exchange() {
         .with("i8", FieldValue::I8(-1))
         .to_bytes()
         .unwrap();
-    let bind = crate::protocols::amqp091::codec::method::queue::Bind {
+    let bind = viaduct::protocols::amqp091::codec::method::queue::Bind {
         queue: ShortStr::try_from("q").unwrap(),
         exchange: ShortStr::try_from("amq.headers").unwrap(),
         arguments: RawTable::parse(&arguments).unwrap(),
@@ -256,7 +256,7 @@ fn a_message_of_another_door_shows_what_is_known_of_it() {
     let mut client = broker.channel();
     client.declare("q");
     let vhost = broker.core.vhost("/").unwrap();
-    let none = crate::core::model::value::Properties::default();
+    let none = viaduct::core::model::value::Properties::default();
     let route = vhost.route("", b"q", &mut || &none).unwrap();
     let mut builder = BatchBuilder::new();
     builder.push(Draft {
@@ -276,7 +276,7 @@ fn a_message_of_another_door_shows_what_is_known_of_it() {
         .unwrap();
     let (properties, body) = got(&mut client, "q");
     assert_eq!(body, b"from elsewhere");
-    let properties = crate::protocols::amqp091::codec::Properties::parse(&properties).unwrap();
+    let properties = viaduct::protocols::amqp091::codec::Properties::parse(&properties).unwrap();
     assert!(properties.is_persistent());
     assert_eq!(properties.expiration().unwrap().as_bytes(), b"60000");
     assert_eq!(properties.headers(), None);
@@ -295,7 +295,7 @@ fn a_publish_that_stops_a_channel_takes_its_content_along() {
     write_method(
         &mut close_ok,
         1,
-        &crate::protocols::amqp091::codec::method::channel::CloseOk {},
+        &viaduct::protocols::amqp091::codec::method::channel::CloseOk {},
     );
     client.bytes(&close_ok);
     client.open(1);

@@ -13,20 +13,20 @@ use super::client::Broker;
 use super::client::message;
 use super::client::s;
 use super::client::show;
-use crate::core::model::time::CoreTime;
-use crate::protocols::amqp091::Amqp091;
-use crate::protocols::amqp091::codec::LongStr;
-use crate::protocols::amqp091::codec::PROTOCOL_HEADER;
-use crate::protocols::amqp091::codec::method::MethodFrame;
-use crate::protocols::amqp091::codec::method::basic;
-use crate::protocols::amqp091::codec::method::channel;
-use crate::protocols::amqp091::codec::method::confirm;
-use crate::protocols::amqp091::codec::method::connection;
-use crate::protocols::amqp091::codec::method::queue;
-use crate::protocols::amqp091::codec::next_frame;
-use crate::protocols::amqp091::codec::write_method;
-use crate::protocols::driver;
-use crate::transport::Clock;
+use viaduct::core::model::time::CoreTime;
+use viaduct::protocols::amqp091::Amqp091;
+use viaduct::protocols::amqp091::codec::LongStr;
+use viaduct::protocols::amqp091::codec::PROTOCOL_HEADER;
+use viaduct::protocols::amqp091::codec::method::MethodFrame;
+use viaduct::protocols::amqp091::codec::method::basic;
+use viaduct::protocols::amqp091::codec::method::channel;
+use viaduct::protocols::amqp091::codec::method::confirm;
+use viaduct::protocols::amqp091::codec::method::connection;
+use viaduct::protocols::amqp091::codec::method::queue;
+use viaduct::protocols::amqp091::codec::next_frame;
+use viaduct::protocols::amqp091::codec::write_method;
+use viaduct::protocols::driver;
+use viaduct::transport::Clock;
 
 /// A client's end of a socket.
 struct Socket {

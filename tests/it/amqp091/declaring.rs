@@ -4,16 +4,16 @@ use super::client::Broker;
 use super::client::Client;
 use super::client::START;
 use super::client::s;
-use crate::core::model::names::QueueName;
-use crate::core::queue::settings::QueueSettings;
-use crate::protocols::amqp091::codec::FieldTable;
-use crate::protocols::amqp091::codec::FieldValue;
-use crate::protocols::amqp091::codec::RawTable;
-use crate::protocols::amqp091::codec::method::basic;
-use crate::protocols::amqp091::codec::method::channel;
-use crate::protocols::amqp091::codec::method::exchange;
-use crate::protocols::amqp091::codec::method::queue;
-use crate::protocols::session::Session;
+use viaduct::core::model::names::QueueName;
+use viaduct::core::queue::settings::QueueSettings;
+use viaduct::protocols::amqp091::codec::FieldTable;
+use viaduct::protocols::amqp091::codec::FieldValue;
+use viaduct::protocols::amqp091::codec::RawTable;
+use viaduct::protocols::amqp091::codec::method::basic;
+use viaduct::protocols::amqp091::codec::method::channel;
+use viaduct::protocols::amqp091::codec::method::exchange;
+use viaduct::protocols::amqp091::codec::method::queue;
+use viaduct::protocols::session::Session;
 
 #[test]
 fn an_answer_waits_for_the_log_and_later_answers_behind_it() {

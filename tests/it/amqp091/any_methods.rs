@@ -6,16 +6,16 @@ use super::client::Broker;
 use super::client::START;
 use super::client::content;
 use super::client::s;
-use crate::protocols::amqp091::codec::method::MethodFrame;
-use crate::protocols::amqp091::codec::method::basic;
-use crate::protocols::amqp091::codec::method::channel;
-use crate::protocols::amqp091::codec::method::confirm;
-use crate::protocols::amqp091::codec::method::exchange;
-use crate::protocols::amqp091::codec::method::queue;
-use crate::protocols::amqp091::codec::write_method;
-use crate::protocols::session::End;
-use crate::protocols::session::Flow;
-use crate::telemetry::Protocol;
+use viaduct::protocols::amqp091::codec::method::MethodFrame;
+use viaduct::protocols::amqp091::codec::method::basic;
+use viaduct::protocols::amqp091::codec::method::channel;
+use viaduct::protocols::amqp091::codec::method::confirm;
+use viaduct::protocols::amqp091::codec::method::exchange;
+use viaduct::protocols::amqp091::codec::method::queue;
+use viaduct::protocols::amqp091::codec::write_method;
+use viaduct::protocols::session::End;
+use viaduct::protocols::session::Flow;
+use viaduct::telemetry::Protocol;
 
 /// What a client does next.
 #[derive(Clone, Debug)]
