@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import fnmatch
 import os
 import pathlib
@@ -15,6 +16,7 @@ import uuid
 import boto3
 import botocore.config
 import pika
+import pika.exceptions
 import pika.exceptions
 import pytest
 

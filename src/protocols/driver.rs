@@ -83,6 +83,8 @@ struct Connection<S: Session, IO> {
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// How it ends: lost, unless it turns out otherwise.
     end: End,
+    /// Whether the session knows that it is over.
+    ended: bool,
 }
 
 /// Drives a session over a connection until either ends.
@@ -112,6 +114,7 @@ where
         timer: None,
         stop,
         end: End::Lost,
+        ended: false,
     };
     connection.end = connection.run().await;
 }
@@ -119,11 +122,20 @@ where
 impl<S: Session, IO> Drop for Connection<S, IO> {
     /// However the task ends, a panic included, its leases go back and its consumers leave.
     fn drop(&mut self) {
-        let now = CoreTime::from_ms(self.shared.clock.now_ms());
-        self.session.on_end(self.end, now);
+        self.end_session(self.end);
         give_read_buffer(std::mem::take(&mut self.input));
         let protocol = self.session.protocol();
         self.shared.metrics.connections.of(protocol).dec();
+    }
+}
+
+impl<S: Session, IO> Connection<S, IO> {
+    /// Tells the session once that its connection is gone.
+    fn end_session(&mut self, end: End) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let now = CoreTime::from_ms(self.shared.clock.now_ms());
+            self.session.on_end(end, now);
+        }
     }
 }
 
@@ -339,7 +351,21 @@ where
                 self.wrote(n);
             }
             let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
+            // What it held goes back now, however long the peer takes to go.
+            self.end_session(End::Closed);
+            self.drain().await;
         };
         let _ = tokio::time::timeout(LAST_WRITE, last).await;
+    }
+
+    /// Reads to the peer's own end and forgets what it reads.
+    ///
+    /// A client may have more on its way than its close: amqplib 2.3 writes pending acks after it. A socket that is
+    /// closed with unread bytes answers them with a reset, which takes the goodbye away from the client, too.
+    async fn drain(&mut self) {
+        self.input.clear();
+        while let Step::Read(_) = poll_fn(|cx| self.poll_read(cx)).await {
+            self.input.clear();
+        }
     }
 }
