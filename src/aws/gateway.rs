@@ -25,7 +25,7 @@ use crate::transport::Runtime;
 
 /// Memory for request bodies that are being read, over all connections, in KiB: 64 MiB. A request
 /// that finds none left waits, so many slow senders cannot take more.
-const BODY_MEMORY_KIB: usize = 64 * 1024;
+pub(in crate::aws) const BODY_MEMORY_KIB: u32 = 64 * 1024;
 
 /// The gateway's context, shared by all connections.
 pub struct Gateway {
@@ -84,7 +84,7 @@ impl Gateway {
             config,
             runtime,
             recent,
-            body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
+            body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB as usize)),
         }
     }
 

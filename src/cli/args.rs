@@ -68,6 +68,9 @@ pub(super) struct PrintArgs {
     /// Every key with its value and where it came from; secrets are not shown
     #[arg(long)]
     pub(super) effective: bool,
+    /// What the broker that runs on the data dir has in effect
+    #[arg(long)]
+    pub(super) running: bool,
     /// The documented sample file
     #[arg(long)]
     pub(super) sample: bool,

@@ -12,22 +12,24 @@ use super::Outcome;
 use super::block_on;
 use super::control::Reply;
 use super::control::ask_running;
+use super::say::complain;
+use super::say::say;
 
 /// Asks the running broker how it is: code 0 if it serves, publishers waiting or not.
 pub(super) fn health(loaded: &Loaded) -> Outcome {
     let reply = block_on(ask_running(&loaded.config.data_dir, Method::GET, "/health"))??;
     let health: Health = reply.parse()?;
     match health.alarms.as_slice() {
-        [] => println!(
+        [] => say(format!(
             "{}: viaduct {}, pid {}",
             health.status, health.version, health.pid
-        ),
-        alarms => println!(
+        )),
+        alarms => say(format!(
             "{}: publishers wait ({}), pid {}",
             health.status,
             alarms.join(", "),
             health.pid
-        ),
+        )),
     }
     Ok(if health.status == "stopping" {
         Exit::Failed
@@ -46,13 +48,13 @@ pub(super) fn reload(loaded: &Loaded) -> Outcome {
     let reloaded: Reloaded =
         serde_json::from_slice(&reply.body).map_err(|error| Failure::new(Exit::Failed, error))?;
     for problem in &reloaded.problems {
-        eprintln!("{problem}");
+        complain(problem);
     }
     for key in &reloaded.applied {
-        println!("{key}: in effect");
+        say(format!("{key}: in effect"));
     }
     for key in &reloaded.needs_restart {
-        println!("{key}: needs a restart");
+        say(format!("{key}: needs a restart"));
     }
     Ok(if reloaded.problems.is_empty() {
         Exit::Clean

@@ -6,6 +6,7 @@ mod control;
 mod exit;
 mod health;
 mod password;
+mod say;
 mod serve;
 mod user;
 
@@ -22,6 +23,8 @@ use args::Args;
 use args::Command;
 use args::ConfigCommand;
 pub use exit::Exit;
+use say::complain;
+use say::say;
 
 /// Runs the command line and says how it ended. What went wrong stands on standard error.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -43,7 +46,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(failure) => {
             // Our own errors name their cause themselves.
             for line in failure.error.to_string().lines() {
-                eprintln!("viaduct: {line}");
+                complain(format!("viaduct: {line}"));
             }
             failure.exit.into()
         }
@@ -79,7 +82,7 @@ fn execute(args: Args) -> Outcome {
         Command::Config(ConfigCommand::Print(what)) => check::print(&sources, &what),
         Command::User(command) => user::user(&load(&sources)?, command),
         Command::Version => {
-            println!("viaduct {}", env!("CARGO_PKG_VERSION"));
+            say(format!("viaduct {}", env!("CARGO_PKG_VERSION")));
             Ok(Exit::Clean)
         }
     }

@@ -14,6 +14,8 @@ use rustix::termios::tcsetattr;
 
 use crate::auth::Secret;
 
+use super::say::complain;
+
 /// Reads a password from a file, without the line feed that editors add.
 pub(super) fn from_file(path: &Path) -> io::Result<Secret> {
     let text = zeroize::Zeroizing::new(std::fs::read_to_string(path)?);
@@ -39,10 +41,10 @@ pub(super) fn ask(user: &str) -> io::Result<Secret> {
 }
 
 fn prompt(text: &str) -> io::Result<Secret> {
-    eprint!("{text}");
+    io::stderr().write_all(text.as_bytes())?;
     io::stderr().flush()?;
     let password = line();
-    eprintln!();
+    complain("");
     password
 }
 

@@ -1,5 +1,8 @@
 //! `viaduct serve`.
 
+use std::time::Duration;
+
+use crate::auth::AuthError;
 use crate::config::Sources;
 use crate::server;
 use crate::server::RunError;
@@ -9,6 +12,9 @@ use super::Exit;
 use super::Failure;
 use super::Outcome;
 use super::load;
+
+/// Time for blocking calls that are still running at the end.
+const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// Runs the broker until a signal ends it.
 pub(super) fn serve(sources: Sources) -> Outcome {
@@ -22,7 +28,10 @@ pub(super) fn serve(sources: Sources) -> Outcome {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error))?;
-    match runtime.block_on(server::run(loaded, sources, Some(log))) {
+    let ended = runtime.block_on(server::run(loaded, sources, Some(log)));
+    // A blocking call that hangs (a hash, a scan of a dead disk) must not hold the process.
+    runtime.shutdown_timeout(LAST_CALLS);
+    match ended {
         Ok(()) => Ok(Exit::Clean),
         Err(error) => Err(Failure::new(exit_of_run(&error), error)),
     }
@@ -42,7 +51,23 @@ pub(super) fn exit_of_start(error: &StartError) -> Exit {
             Exit::DataDir
         }
         StartError::Listen(_) => Exit::Listener,
-        StartError::Vhost { .. } | StartError::Auth(_) => Exit::Usage,
+        StartError::Vhost { .. } => Exit::Usage,
+        StartError::Auth(error) => exit_of_auth(error),
         StartError::Core(_) | StartError::Interrupted => Exit::Failed,
+    }
+}
+
+/// Users and keys come from the configuration and from the data dir: whose fault it is decides.
+fn exit_of_auth(error: &AuthError) -> Exit {
+    match error {
+        AuthError::Name { .. }
+        | AuthError::PasswordLength { .. }
+        | AuthError::UserNotFound(_)
+        | AuthError::UserExists(_)
+        | AuthError::KeyNotFound(_)
+        | AuthError::UnknownTag(_)
+        | AuthError::Pattern { .. } => Exit::Usage,
+        AuthError::Damaged { .. } => Exit::DataDir,
+        AuthError::Hash(_) | AuthError::Records(_) => Exit::Failed,
     }
 }

@@ -22,6 +22,7 @@ use super::control::Reply;
 use super::control::ask;
 use super::control::request;
 use super::password;
+use super::say::say;
 
 /// Carries out a command on users.
 pub(super) fn user(loaded: &Loaded, command: UserCommand) -> Outcome {
@@ -80,9 +81,9 @@ fn add(loaded: &Loaded, name: &str, password: Option<&[u8]>, tags: &[String]) ->
         .headers_mut()
         .insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
     block_on(ask(&loaded.config, request))??.check()?;
-    println!(
+    say(format!(
         "user '{name}' added; let it do something: viaduct user set-permissions '{name}' '.*' '.*' '.*'"
-    );
+    ));
     Ok(Exit::Clean)
 }
 
@@ -90,14 +91,14 @@ fn list(loaded: &Loaded, as_json: bool) -> Outcome {
     let reply = call(loaded, Method::GET, "/api/users", Bytes::new())?;
     if as_json {
         reply.check()?;
-        println!("{}", String::from_utf8_lossy(&reply.body));
+        say(String::from_utf8_lossy(&reply.body));
         return Ok(Exit::Clean);
     }
     let users: Vec<UserView> = reply.parse()?;
-    println!(
+    say(format!(
         "{:<24} {:<24} {:<12} permissions in",
         "user", "tags", "password"
-    );
+    ));
     for user in users {
         let tags: Vec<_> = user
             .tags
@@ -110,12 +111,12 @@ fn list(loaded: &Loaded, as_json: bool) -> Outcome {
             (false, false) => "none",
         };
         let vhosts: Vec<_> = user.permissions.keys().map(String::as_str).collect();
-        println!(
+        say(format!(
             "{:<24} {:<24} {password:<12} {}",
             user.name.as_str(),
             tags.join(","),
             vhosts.join(" ")
-        );
+        ));
     }
     Ok(Exit::Clean)
 }

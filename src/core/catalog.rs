@@ -76,6 +76,16 @@ pub(in crate::core) fn binding_key(value: &BindingValue) -> String {
     format!("binding/{}", json_text(value))
 }
 
+/// Reads what [`json`] wrote. Without a limit of levels: clients' tables are nested, and were checked when
+/// they came in.
+pub(in crate::core) fn parse<T: serde::de::DeserializeOwned>(
+    value: &[u8],
+) -> serde_json::Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(value);
+    reader.disable_recursion_limit();
+    T::deserialize(&mut reader)
+}
+
 /// JSON of a catalog value.
 pub(in crate::core) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value)
@@ -86,6 +96,9 @@ fn json_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value)
         .expect("catalog values are maps with text keys and cannot fail to print")
 }
+
+/// A key, and its new value or none.
+pub(in crate::core) type Change = (String, Option<Vec<u8>>);
 
 type Changes = BTreeMap<String, Option<Vec<u8>>>;
 
@@ -103,12 +116,15 @@ struct ShardCatalog {
 #[derive(Debug)]
 pub(in crate::core) struct Catalog {
     shards: Box<[Mutex<ShardCatalog>]>,
+    /// One checkpoint at a time: a later one must not be overtaken by an earlier.
+    checkpointing: Mutex<()>,
 }
 
 impl Catalog {
     pub(in crate::core) fn new(shards: u8) -> Self {
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
+            checkpointing: Mutex::new(()),
         }
     }
 
@@ -139,34 +155,36 @@ impl Catalog {
         }
     }
 
-    /// Changes a value, in the log and here.
+    /// Changes values, in the log and here: all or none.
     pub(in crate::core) fn put(
         &self,
         store: &dyn Store,
         shard: Shard,
         now: CoreTime,
-        key: String,
-        value: Option<Vec<u8>>,
+        changes: Vec<Change>,
     ) -> Result<Lsn, CoreError> {
         let mut catalog = self.shard(shard).lock();
-        let record = Record::Catalog {
-            key: &key,
+        let mut records = changes.iter().map(|(key, value)| Record::Catalog {
+            key,
             value: value.as_deref(),
-        };
-        let lsn = store.append(shard, now, true, &mut std::iter::once(record))?;
-        match &value {
-            Some(value) => {
-                catalog.written.insert(key.clone(), lsn);
-                catalog.values.insert(key.clone(), value.clone());
+        });
+        let first = store.append(shard, now, true, &mut records)?;
+        for (n, (key, value)) in (0..).zip(changes) {
+            let lsn = first.plus(n);
+            match &value {
+                Some(value) => {
+                    catalog.written.insert(key.clone(), lsn);
+                    catalog.values.insert(key.clone(), value.clone());
+                }
+                None => {
+                    catalog.written.remove(&key);
+                    catalog.values.remove(&key);
+                }
             }
-            None => {
-                catalog.written.remove(&key);
-                catalog.values.remove(&key);
-            }
+            catalog.changes.insert(key, value);
+            catalog.last = Some(lsn);
         }
-        catalog.changes.insert(key, value);
-        catalog.last = Some(lsn);
-        Ok(lsn)
+        Ok(catalog.last.unwrap_or(first))
     }
 
     /// Whether there is a value under `key`.
@@ -197,6 +215,7 @@ impl Catalog {
         store: &Arc<dyn Store>,
         shard: Shard,
     ) -> Result<(), CoreError> {
+        let _alone = self.checkpointing.lock();
         let (changes, upto) = {
             let mut catalog = self.shard(shard).lock();
             let Some(upto) = catalog.last else {

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::core::Core;
+use crate::core::bury::Work;
 use crate::core::catalog;
+use crate::core::catalog::Change;
 use crate::core::error::CoreError;
 use crate::core::events::CoreEvent;
+use crate::core::exchanges;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
@@ -79,7 +82,7 @@ impl Core {
             name: name.clone(),
             shard,
         });
-        let lsn = self.put_catalog(Shard(0), now, catalog::vhost_key(name), Some(value))?;
+        let lsn = self.put_catalog(Shard(0), now, vec![(catalog::vhost_key(name), Some(value))])?;
         let vhost = Vhost::new(name.clone(), shard);
         vhosts.insert(name.clone(), Arc::clone(&vhost));
         self.emit(&CoreEvent::VhostCreated(name.clone()));
@@ -106,7 +109,11 @@ impl Core {
         let settings = settings();
         let id = self.next_queue_id();
         let lsn = if settings.durable {
-            Some(self.put_queue(id, name, vhost, &settings, now)?)
+            Some(self.put_catalog(
+                vhost.shard(),
+                now,
+                vec![queue_change(id, name, vhost, &settings)],
+            )?)
         } else {
             None
         };
@@ -138,54 +145,30 @@ impl Core {
         now: CoreTime,
     ) -> Result<Written<()>, CoreError> {
         let vhost = self.vhost(queue.vhost().as_str())?;
-        let mut effects = Effects::default();
-        let lsn = {
-            let topology = vhost.topology.write();
-            let mut state = queue.lock();
+        let topology = vhost.topology.write();
+        let mut work = Work::new();
+        let (updated, _) = self.on_queue_into(queue, now, &mut work, |state, effects| {
             if state.is_deleted() {
                 return Err(gone(queue));
             }
-            let was_durable = state.settings().durable;
             let mut settings = QueueSettings::clone(state.settings());
             change(&mut settings);
             let mut lsn = None;
             if settings.durable {
-                lsn = Some(self.put_queue(queue.id(), queue.name(), &vhost, &settings, now)?);
-                if !was_durable {
-                    lsn = self
-                        .keep_bindings(&vhost, &topology, queue.id(), now)?
-                        .or(lsn);
+                let mut changes = vec![queue_change(queue.id(), queue.name(), &vhost, &settings)];
+                if !state.settings().durable {
+                    changes.extend(exchanges::kept_bindings(&vhost, &topology, queue.id()));
                 }
+                lsn = Some(self.put_catalog(vhost.shard(), now, changes)?);
             }
             state.declared = lsn.or(state.declared);
-            state.apply_settings(settings, now, &mut effects);
-            lsn
-        };
-        self.carry_out(queue, effects, now)?;
-        Ok(Written::new((), lsn))
-    }
-
-    fn put_queue(
-        &self,
-        id: QueueId,
-        name: &QueueName,
-        vhost: &Vhost,
-        settings: &QueueSettings,
-        now: CoreTime,
-    ) -> Result<Lsn, CoreError> {
-        let (vhost_name, name, settings) = (vhost.name().clone(), name.clone(), settings.clone());
-        let value = catalog::QueueValue {
-            id,
-            vhost: vhost_name,
-            name,
-            settings,
-        };
-        self.put_catalog(
-            vhost.shard(),
-            now,
-            catalog::queue_key(id),
-            Some(catalog::json(&value)),
-        )
+            state.apply_settings(settings, now, effects);
+            Ok(lsn)
+        })?;
+        // Dead letters look for their way in the topology.
+        drop(topology);
+        self.bury_all(work, now)?;
+        Ok(Written::new((), updated?))
     }
 
     /// Deletes a queue with what is in it, its bindings and its consumers. Returns how many ready
@@ -213,32 +196,40 @@ impl Core {
             return Err(CoreError::NotEmpty(queue.name().to_string()));
         }
         let ready = state.ready_count();
-        let lsn = if state.settings().durable {
-            Some(self.put_catalog(vhost.shard(), now, catalog::queue_key(queue.id()), None)?)
-        } else {
-            None
+        let mut changes = exchanges::forgotten_bindings(self, vhost, &topology, queue.id());
+        if state.settings().durable {
+            changes.push((catalog::queue_key(queue.id()), None));
+        }
+        let lsn = match changes.is_empty() {
+            true => None,
+            false => Some(self.put_catalog(vhost.shard(), now, changes)?),
         };
-        self.forget_bindings(vhost, &mut topology, queue.id(), now)?;
+        // From here on nothing can fail: the log has it.
         let (dead, cancelled) = state.delete();
         drop(state);
+        for exchange in topology.exchanges.values_mut() {
+            let bindings = exchange.router.remove_destination(&queue.id()).len();
+            self.inner
+                .metrics
+                .bindings
+                .dec_by(i64::try_from(bindings).unwrap_or(0));
+        }
         topology.queues.remove(queue.name());
         topology.by_id.remove(&queue.id());
         vhost.changed();
-        drop(topology);
-        self.inner.store.dead(&dead);
-        self.inner.metrics.queues.dec();
+        // Under the lock, so that nobody hears of the next queue of this name before.
         self.emit(&CoreEvent::QueueDeleted(
             vhost.name().clone(),
             queue.name().clone(),
         ));
-        self.carry_out(
-            queue,
-            Effects {
-                wakes: cancelled,
-                ..Effects::default()
-            },
-            now,
-        )?;
+        drop(topology);
+        self.inner.store.dead(&dead);
+        self.inner.metrics.queues.dec();
+        let effects = Effects {
+            wakes: cancelled,
+            ..Effects::default()
+        };
+        self.finish(queue, effects, &mut Work::new());
         Ok(Written::new(ready, lsn))
     }
 
@@ -252,10 +243,9 @@ impl Core {
         purge: Purge,
         now: CoreTime,
     ) -> Result<Written<u64>, CoreError> {
-        let mut effects = Effects::default();
-        let gone = queue.lock().purge(purge, &mut effects);
-        let lsn = self.carry_out(queue, effects, now)?;
-        Ok(Written::new(gone, lsn))
+        let (gone, logged) =
+            self.on_queue(queue, now, |state, effects| state.purge(purge, effects))?;
+        Ok(Written::new(gone, logged.lsn))
     }
 
     /// Ids are never used twice: the start's number is their upper half.
@@ -263,6 +253,16 @@ impl Core {
         let serial = self.inner.queue_serial.fetch_add(1, Ordering::Relaxed);
         QueueId((self.inner.store.identity().incarnation << 32) | (serial & 0xFFFF_FFFF))
     }
+}
+
+fn queue_change(id: QueueId, name: &QueueName, vhost: &Vhost, settings: &QueueSettings) -> Change {
+    let value = catalog::QueueValue {
+        id,
+        vhost: vhost.name().clone(),
+        name: name.clone(),
+        settings: settings.clone(),
+    };
+    (catalog::queue_key(id), Some(catalog::json(&value)))
 }
 
 fn gone(queue: &Queue) -> CoreError {

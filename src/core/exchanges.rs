@@ -2,16 +2,17 @@
 
 use crate::core::Core;
 use crate::core::catalog;
+use crate::core::catalog::Change;
 use crate::core::declare::Declared;
 use crate::core::declare::DeleteIf;
 use crate::core::declare::Written;
 use crate::core::error::CoreError;
 use crate::core::events::CoreEvent;
-use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::names::ExchangeName;
 use crate::core::model::names::QueueName;
 use crate::core::model::time::CoreTime;
+use crate::core::route::binding::Binding;
 use crate::core::route::binding::BindingArguments;
 use crate::core::route::exchange::ExchangeSettings;
 use crate::core::topology::Exchange;
@@ -50,7 +51,7 @@ impl Core {
                 settings: settings.clone(),
             };
             let key = catalog::exchange_key(vhost.name(), name);
-            Some(self.put_catalog(vhost.shard(), now, key, Some(catalog::json(&value)))?)
+            Some(self.put_catalog(vhost.shard(), now, vec![(key, Some(catalog::json(&value)))])?)
         } else {
             None
         };
@@ -89,25 +90,21 @@ impl Core {
         if only.unused && !exchange.router.is_empty() {
             return Err(CoreError::InUse(name.to_string()));
         }
-        let mut lsn = None;
-        for binding in exchange.router.bindings() {
-            let value = binding_value(
-                vhost,
-                name,
-                binding.destination,
-                &binding.key,
-                &binding.arguments,
-            );
-            let key = catalog::binding_key(&value);
-            if self.inner.catalog.contains(vhost.shard(), &key) {
-                lsn = Some(self.put_catalog(vhost.shard(), now, key, None)?);
-            }
-            self.inner.metrics.bindings.dec();
-        }
+        let bindings = exchange.router.bindings().map(|binding| {
+            let (to, key) = (binding.destination, &binding.key);
+            catalog::binding_key(&binding_value(vhost, name, to, key, &binding.arguments))
+        });
+        let bound = i64::try_from(exchange.router.bindings().count()).unwrap_or(0);
+        let kept = bindings.filter(|key| self.inner.catalog.contains(vhost.shard(), key));
+        let mut changes: Vec<Change> = kept.map(|key| (key, None)).collect();
         if exchange.settings.durable {
-            let key = catalog::exchange_key(vhost.name(), name);
-            lsn = Some(self.put_catalog(vhost.shard(), now, key, None)?);
+            changes.push((catalog::exchange_key(vhost.name(), name), None));
         }
+        let lsn = match changes.is_empty() {
+            true => None,
+            false => Some(self.put_catalog(vhost.shard(), now, changes)?),
+        };
+        self.inner.metrics.bindings.dec_by(bound);
         topology.exchanges.remove(name);
         vhost.changed();
         self.inner.metrics.exchanges.dec();
@@ -154,13 +151,18 @@ impl Core {
                 self.inner.catalog.last_change(vhost.shard(), &catalog_key),
             ));
         }
+        let mut lsn = None;
+        if durable && found.settings.durable {
+            let change = (catalog_key, Some(catalog::json(&value)));
+            let put = self.put_catalog(vhost.shard(), now, vec![change]);
+            // Nobody has seen it yet: the topology is locked.
+            lsn = Some(put.inspect_err(|_| {
+                found.router.unbind(key, arguments, id);
+            })?);
+        }
         vhost.changed();
         self.inner.metrics.bindings.inc();
-        if !(durable && found.settings.durable) {
-            return Ok(Written::new((), None));
-        }
-        let lsn = self.put_catalog(vhost.shard(), now, catalog_key, Some(catalog::json(&value)))?;
-        Ok(Written::new((), Some(lsn)))
+        Ok(Written::new((), lsn))
     }
 
     /// Undoes a binding; one that is not there is no error (0-9-1 as RabbitMQ has it).
@@ -185,67 +187,67 @@ impl Core {
             .exchanges
             .get_mut(exchange)
             .ok_or_else(|| vhost.no_exchange(exchange.as_str()))?;
-        if !found.router.unbind(key, arguments, id) {
-            return Ok(Written::new((), None));
-        }
-        vhost.changed();
-        self.inner.metrics.bindings.dec();
         let catalog_key = catalog::binding_key(&binding_value(vhost, exchange, id, key, arguments));
-        if !self.inner.catalog.contains(vhost.shard(), &catalog_key) {
-            return Ok(Written::new((), None));
-        }
-        let lsn = self.put_catalog(vhost.shard(), now, catalog_key, None)?;
-        Ok(Written::new((), Some(lsn)))
-    }
-
-    /// The bindings to a queue go with it.
-    pub(in crate::core) fn forget_bindings(
-        &self,
-        vhost: &Vhost,
-        topology: &mut Topology,
-        id: QueueId,
-        now: CoreTime,
-    ) -> Result<(), CoreError> {
-        for (name, exchange) in &mut topology.exchanges {
-            for binding in exchange.router.remove_destination(&id) {
-                self.inner.metrics.bindings.dec();
-                let value = binding_value(vhost, name, id, &binding.key, &binding.arguments);
-                let key = catalog::binding_key(&value);
-                if self.inner.catalog.contains(vhost.shard(), &key) {
-                    self.put_catalog(vhost.shard(), now, key, None)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A queue became durable: its bindings to durable exchanges do too.
-    pub(in crate::core) fn keep_bindings(
-        &self,
-        vhost: &Vhost,
-        topology: &Topology,
-        id: QueueId,
-        now: CoreTime,
-    ) -> Result<Option<Lsn>, CoreError> {
         let mut lsn = None;
-        for (name, exchange) in topology
-            .exchanges
-            .iter()
-            .filter(|(_, exchange)| exchange.settings.durable)
-        {
-            for binding in exchange
-                .router
-                .bindings()
-                .filter(|binding| binding.destination == id)
-            {
-                let value = binding_value(vhost, name, id, &binding.key, &binding.arguments);
-                let key = catalog::binding_key(&value);
-                lsn =
-                    Some(self.put_catalog(vhost.shard(), now, key, Some(catalog::json(&value)))?);
-            }
+        if self.inner.catalog.contains(vhost.shard(), &catalog_key) {
+            lsn = Some(self.put_catalog(vhost.shard(), now, vec![(catalog_key, None)])?);
         }
-        Ok(lsn)
+        if found.router.unbind(key, arguments, id) {
+            vhost.changed();
+            self.inner.metrics.bindings.dec();
+        }
+        Ok(Written::new((), lsn))
     }
+}
+
+/// The catalog's loss of the bindings to a queue.
+pub(in crate::core) fn forgotten_bindings(
+    core: &Core,
+    vhost: &Vhost,
+    topology: &Topology,
+    id: QueueId,
+) -> Vec<Change> {
+    let bindings = bindings_to(topology, id);
+    let keys = bindings.map(|(name, binding)| {
+        catalog::binding_key(&binding_value(
+            vhost,
+            name,
+            id,
+            &binding.key,
+            &binding.arguments,
+        ))
+    });
+    let kept = keys.filter(|key| core.inner.catalog.contains(vhost.shard(), key));
+    kept.map(|key| (key, None)).collect()
+}
+
+/// A queue became durable: its bindings to durable exchanges do too.
+pub(in crate::core) fn kept_bindings(
+    vhost: &Vhost,
+    topology: &Topology,
+    id: QueueId,
+) -> Vec<Change> {
+    let bindings = bindings_to(topology, id);
+    let durable = bindings.filter(|(name, _)| {
+        let exchange = topology.exchanges.get(*name);
+        exchange.is_some_and(|exchange| exchange.settings.durable)
+    });
+    let values = durable
+        .map(|(name, binding)| binding_value(vhost, name, id, &binding.key, &binding.arguments));
+    values
+        .map(|value| (catalog::binding_key(&value), Some(catalog::json(&value))))
+        .collect()
+}
+
+fn bindings_to(
+    topology: &Topology,
+    id: QueueId,
+) -> impl Iterator<Item = (&ExchangeName, &Binding<QueueId>)> {
+    topology.exchanges.iter().flat_map(move |(name, exchange)| {
+        let bindings = exchange.router.bindings();
+        let to = bindings.filter(move |binding| binding.destination == id);
+        to.map(move |binding| (name, binding))
+    })
 }
 
 fn bound_queue(

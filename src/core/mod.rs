@@ -41,7 +41,11 @@ pub mod deliver;
 
 mod bury;
 
+mod carry;
+
 mod death;
+
+mod inter;
 
 mod catalog;
 
@@ -80,7 +84,6 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
-use crate::core::queue::effects::Effects;
 use crate::core::timers::Timers;
 use crate::core::topology::Vhost;
 use crate::telemetry::AlarmKind;
@@ -277,9 +280,7 @@ impl Core {
     /// [`CoreError::LogFailed`].
     pub fn tick(&self, now: CoreTime) -> Result<(), CoreError> {
         while let Some(queue) = self.inner.timers.pop_due(now) {
-            let mut effects = Effects::default();
-            queue.lock().on_timer(now, &mut effects);
-            self.carry_out(&queue, effects, now)?;
+            self.on_queue(&queue, now, |state, effects| state.on_timer(now, effects))?;
         }
         Ok(())
     }
@@ -294,7 +295,7 @@ impl Core {
     /// For a key of core's own kinds.
     pub fn put(&self, key: &str, value: Option<Vec<u8>>, now: CoreTime) -> Result<Lsn, CoreError> {
         assert!(!recover::is_core_key(key), "{key} is core's own");
-        self.put_catalog(Shard(0), now, key.to_owned(), value)
+        self.put_catalog(Shard(0), now, vec![(key.to_owned(), value)])
     }
 
     /// Every catalog key and value that starts with `prefix`.
@@ -322,15 +323,9 @@ impl Core {
         for vhost in self.vhosts() {
             let queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
             for queue in queues {
-                let counted = queue.lock().counters();
-                self.carry_out(
-                    &queue,
-                    Effects {
-                        counted,
-                        ..Effects::default()
-                    },
-                    now,
-                )?;
+                self.on_queue(&queue, now, |state, effects| {
+                    effects.counted = state.counters();
+                })?;
             }
         }
         Ok(self.inner.store.close(now)?)
@@ -340,12 +335,11 @@ impl Core {
         &self,
         shard: Shard,
         now: CoreTime,
-        key: String,
-        value: Option<Vec<u8>>,
+        changes: Vec<catalog::Change>,
     ) -> Result<Lsn, CoreError> {
         self.inner
             .catalog
-            .put(&*self.inner.store, shard, now, key, value)
+            .put(&*self.inner.store, shard, now, changes)
     }
 
     fn next_transient(&self) -> u64 {

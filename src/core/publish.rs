@@ -13,6 +13,7 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use crate::core::Core;
+use crate::core::bury::Work;
 use crate::core::error::CoreError;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::Publish;
@@ -25,7 +26,6 @@ use crate::core::model::overlay::Cause;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
 use crate::core::queue::effects::Effects;
-use crate::core::queue::entry::Entry;
 use crate::core::queue::entry::Extra;
 use crate::core::queue::settings::Overflow;
 use crate::core::queue::state::QueueState;
@@ -119,16 +119,20 @@ impl Core {
             guards.iter().map(|_| Effects::default()).collect();
         let entries = planned.len() as u64;
         push_all(&mut guards, plans, planned, now);
-        for (state, effects) in guards.iter_mut().zip(&mut effects) {
+        let queues = route.queues().iter();
+        for ((queue, state), effects) in queues.zip(&mut guards).zip(&mut effects) {
             state.after_push(now, effects);
+            self.log_effects(queue, state, effects, now)?;
         }
         drop(guards);
         self.inner.metrics.pushes.inc();
         self.inner.metrics.push_messages.inc_by(entries);
         self.inner.metrics.routed.inc_by(entries);
+        let mut work = Work::new();
         for (queue, effects) in route.queues().iter().zip(effects) {
-            self.carry_out(queue, effects, now)?;
+            self.finish(queue, effects, &mut work);
         }
+        self.bury_all(work, now)?;
         self.dead_letter_refused(route.queues(), too_long, now)?;
         self.refresh_memory_alarm();
         Ok(published)
@@ -296,12 +300,8 @@ fn push_all(guards: &mut Guards<'_>, plans: Vec<Plan>, planned: Vec<Planned>, no
             let Some(state) = guards.get_mut(entry.queue) else {
                 continue;
             };
-            let expiry_ms = entry.fields.expiry.map_or(0, CoreTime::as_ms);
-            let made = Entry::new(
-                plan.message.clone(),
-                if entry.durable { lsn } else { None },
-                expiry_ms,
-            );
+            let lsn = lsn.filter(|_| entry.durable);
+            let made = state.entry(plan.message.clone(), lsn, entry.fields.expiry);
             state.push(made, Extra::default(), entry.fields.not_before, now);
         }
     }

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::core::Core;
+use crate::core::catalog;
 use crate::core::catalog::BindingValue;
 use crate::core::catalog::ExchangeValue;
 use crate::core::catalog::QueueValue;
 use crate::core::catalog::VhostValue;
 use crate::core::error::CoreError;
+use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::GrantedEntry;
 use crate::core::log::record::Move;
 use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
+use crate::core::log::store::AppendError;
 use crate::core::log::store::Dead;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
@@ -26,7 +29,6 @@ use crate::core::model::message::Message;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
-use crate::core::queue::effects::Effects;
 use crate::core::queue::restore::Restored;
 use crate::core::record_of::chunks_of;
 use crate::core::record_of::message_of;
@@ -42,11 +44,10 @@ struct Replay<'a> {
     shard: Shard,
     absorbed: Option<Lsn>,
     queues: HashMap<QueueId, Entries>,
-    /// Bytes of chunk records whose publish has not come yet.
-    chunks: Vec<(Lsn, Bytes)>,
-    /// Entries that have no home or no message. They are reported at the end: a record further on may
-    /// settle one still, and then the store has counted that already.
-    gone: HashMap<QueueId, HashMap<Lsn, Dead>>,
+    /// Bytes of the chunk records right before this one.
+    chunks: Vec<Bytes>,
+    /// Entries whose message cannot be read: lost, unless it turns out that they were settled.
+    broken: HashMap<(QueueId, Lsn), Dead>,
 }
 
 impl Core {
@@ -65,39 +66,22 @@ impl Core {
                 absorbed,
                 queues: HashMap::new(),
                 chunks: Vec::new(),
-                gone: HashMap::new(),
+                broken: HashMap::new(),
             };
             let scanned = self
                 .inner
                 .store
                 .scan(shard, &mut |lsn, record| replay.record(lsn, record))?;
             latest = latest.max(scanned.latest);
-            let gone = replay.gone.into_values().flat_map(HashMap::into_values);
-            self.inner.store.dead(&gone.collect::<Vec<_>>());
+            replay.bury_broken();
             for (queue, restored) in replay.queues {
                 entries.insert(queue, (restored, scanned.clean_stop));
             }
         }
-        self.begin(latest)?;
+        self.log_start(latest)?;
         self.build(entries, latest)?;
         self.keep_limits(latest)?;
         Ok(latest)
-    }
-
-    /// Writes the start itself to the log: without it a crash soon after would look like the clean stop
-    /// before it, and what was delivered in between would not be called redelivered.
-    fn begin(&self, now: CoreTime) -> Result<(), CoreError> {
-        let epoch = self.identity().incarnation;
-        for shard in (0..self.inner.store.capabilities().shards).map(Shard) {
-            let start = Record::Epoch {
-                epoch,
-                clean_stop: false,
-            };
-            self.inner
-                .store
-                .append(shard, now, true, &mut std::iter::once(start))?;
-        }
-        Ok(())
     }
 
     /// What was leased is ready again, and may be more than a queue's limits allow. Once all queues,
@@ -107,9 +91,28 @@ impl Core {
             let mut queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
             queues.sort_by_key(|queue| queue.id());
             for queue in queues {
-                let mut effects = Effects::default();
-                queue.lock().after_push(now, &mut effects);
-                self.carry_out(&queue, effects, now)?;
+                self.on_queue(&queue, now, |state, effects| state.after_push(now, effects))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the start itself to the log: without it a crash soon after would look like the clean stop
+    /// before it, and what was delivered in between would not be called redelivered.
+    fn log_start(&self, now: CoreTime) -> Result<(), CoreError> {
+        let store = &self.inner.store;
+        let epoch = store.identity().incarnation;
+        for shard in (0..store.capabilities().shards).map(Shard) {
+            let start = Record::Epoch {
+                epoch,
+                clean_stop: false,
+            };
+            match store.append(shard, now, true, &mut std::iter::once(start)) {
+                Err(AppendError::Failed) => return Err(CoreError::LogFailed),
+                Err(error) => {
+                    tracing::warn!(%error, "the log has no room for the mark of this start")
+                }
+                Ok(_) => {}
             }
         }
         Ok(())
@@ -146,11 +149,9 @@ impl Core {
                 value.settings,
             );
             if let Some((restored, clean_stop)) = entries.remove(&value.id) {
-                let mut effects = Effects::default();
-                queue
-                    .lock()
-                    .restore(restored.into_values(), clean_stop, &mut effects);
-                self.carry_out(&queue, effects, now)?;
+                self.on_queue(&queue, now, |state, effects| {
+                    state.restore(restored.into_values(), clean_stop, effects);
+                })?;
             }
             let mut topology = vhost.topology.write();
             topology.queues.insert(value.name, Arc::clone(&queue));
@@ -162,6 +163,9 @@ impl Core {
                 continue;
             };
             let mut topology = vhost.topology.write();
+            if !topology.by_id.contains_key(&value.queue) {
+                continue;
+            }
             if let Some(exchange) = topology.exchanges.get_mut(&value.exchange) {
                 exchange
                     .router
@@ -169,10 +173,11 @@ impl Core {
                 self.inner.metrics.bindings.inc();
             }
         }
-        // Entries of queues that are no more.
-        let homeless = entries
-            .into_values()
-            .flat_map(|(restored, _)| restored.into_values());
+        // Entries of queues that are no more. A queue that only cannot be read keeps its own.
+        let unreadable =
+            |id: &QueueId| !self.inner.catalog.scan(&catalog::queue_key(*id)).is_empty();
+        let gone = entries.into_iter().filter(|(id, _)| !unreadable(id));
+        let homeless = gone.flat_map(|(_, (restored, _))| restored.into_values());
         let dead: Vec<Dead> = homeless.map(|restored| restored.dead()).collect();
         self.inner.store.dead(&dead);
         Ok(())
@@ -187,9 +192,9 @@ impl Core {
     fn values<T: serde::de::DeserializeOwned>(&self, prefix: &str) -> Vec<T> {
         let rows = self.inner.catalog.scan(prefix).into_iter();
         rows.filter_map(|(key, value)| {
-            let parsed = serde_json::from_slice(&value);
+            let parsed = catalog::parse(&value);
             parsed
-                .inspect_err(|error| tracing::warn!(key, %error, "catalog value cannot be read"))
+                .inspect_err(|error| tracing::error!(key, %error, "catalog value cannot be read"))
                 .ok()
         })
         .collect()
@@ -198,12 +203,16 @@ impl Core {
 
 impl Replay<'_> {
     fn record(&mut self, lsn: Lsn, record: Record<'_>) {
+        let chunks = match &record {
+            // Chunks of a publish that was settled before it was written, or torn off, have no publish.
+            Record::Chunk { bytes, .. } => return self.chunks.push(Bytes::copy_from_slice(bytes)),
+            _ => std::mem::take(&mut self.chunks),
+        };
         match record {
-            Record::Chunk { bytes, .. } => self.chunks.push((lsn, Bytes::copy_from_slice(bytes))),
-            Record::Publish(publish) => self.publish(lsn, &publish),
+            Record::Publish(publish) => self.publish(lsn, &publish, chunks),
             Record::Settle { queue, entries, .. } => {
                 for entry in entries.iter() {
-                    self.take(queue, entry.entry);
+                    self.remove(queue, entry.entry);
                 }
             }
             Record::Move(moved) => self.moved(lsn, &moved),
@@ -223,11 +232,13 @@ impl Replay<'_> {
                     restored.acquired = acquired;
                     restored.failed = failed;
                     restored.until = None;
+                    restored.is_counted = true;
                 }
             }
             Record::Catalog { key, value } => self.catalog(lsn, key, value),
             // The store reads these itself, or nothing writes them yet.
-            Record::PurgeRange { .. }
+            Record::Chunk { .. }
+            | Record::PurgeRange { .. }
             | Record::Schedule { .. }
             | Record::Retained { .. }
             | Record::Mark { .. }
@@ -247,20 +258,47 @@ impl Replay<'_> {
         self.queues.get_mut(&queue)?.get_mut(&entry)
     }
 
-    fn publish(&mut self, lsn: Lsn, publish: &Publish<'_>) {
-        let chunks = std::mem::take(&mut self.chunks);
-        let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let chunks = chunks.into_iter().map(|(_, bytes)| bytes).collect();
-        let Some(message) = message_of(&publish.message, lsn, chunks, &self.core.inner.budget)
-        else {
-            for fields in publish.entries.iter() {
-                self.give_up(fields.queue, lsn, lsn, count);
-            }
-            tracing::error!(%lsn, "a message in the log cannot be read and is lost");
-            return;
+    fn remove(&mut self, queue: QueueId, entry: Lsn) -> Option<Restored> {
+        self.broken.remove(&(queue, entry));
+        self.queues.get_mut(&queue)?.remove(&entry)
+    }
+
+    fn publish(&mut self, lsn: Lsn, publish: &Publish<'_>, mut chunks: Vec<Bytes>) {
+        let count = match publish.message.body {
+            BodyFields::Chunks { chunks, .. } => chunks,
+            BodyFields::Inline(_) | BodyFields::File { .. } => 0,
         };
-        for fields in publish.entries.iter() {
-            self.insert(lsn, fields, message.clone());
+        // Only its own: those before them belong to a publish that is not there.
+        let own = usize::try_from(count).unwrap_or(usize::MAX);
+        chunks.drain(..chunks.len().saturating_sub(own));
+        match message_of(&publish.message, lsn, chunks, &self.core.inner.budget) {
+            Some(message) => {
+                for fields in publish.entries.iter() {
+                    self.insert(lsn, fields, message.clone());
+                }
+            }
+            None => {
+                tracing::error!(%lsn, "a message in the log cannot be read");
+                self.broken(lsn, lsn, count, &publish.entries);
+            }
+        }
+    }
+
+    fn broken(&mut self, entry: Lsn, message: Lsn, chunks: u32, entries: &[EntryFields]) {
+        let entry = EntryRef { entry, message };
+        let lost = entries.iter().map(|fields| (fields.queue, entry.entry));
+        self.broken
+            .extend(lost.map(|name| (name, Dead { entry, chunks })));
+    }
+
+    fn bury_broken(&self) {
+        let lost: Vec<Dead> = self.broken.values().copied().collect();
+        if !lost.is_empty() {
+            tracing::error!(
+                entries = lost.len(),
+                "entries are lost: their messages cannot be read"
+            );
+            self.core.inner.store.dead(&lost);
         }
     }
 
@@ -273,36 +311,14 @@ impl Replay<'_> {
     }
 
     fn moved(&mut self, lsn: Lsn, moved: &Move<'_>) {
-        match self.take(moved.source, moved.entry.entry) {
+        match self.remove(moved.source, moved.entry.entry) {
             Some(source) => {
                 for fields in moved.targets.iter() {
                     self.insert(lsn, fields, source.message.clone());
                 }
             }
-            // The message's segment went, because what was moved has been settled.
-            None => {
-                for fields in moved.targets.iter() {
-                    self.give_up(fields.queue, lsn, moved.entry.message, 0);
-                }
-            }
+            None => self.broken(lsn, moved.entry.message, 0, &moved.targets),
         }
-    }
-
-    /// An entry leaves its queue.
-    fn take(&mut self, queue: QueueId, entry: Lsn) -> Option<Restored> {
-        if let Some(gone) = self.gone.get_mut(&queue) {
-            gone.remove(&entry);
-        }
-        self.queues.get_mut(&queue)?.remove(&entry)
-    }
-
-    /// An entry cannot be restored.
-    fn give_up(&mut self, queue: QueueId, entry: Lsn, message: Lsn, chunks: u32) {
-        let dead = Dead {
-            entry: EntryRef { entry, message },
-            chunks,
-        };
-        self.gone.entry(queue).or_default().insert(entry, dead);
     }
 
     fn granted(&mut self, queue: QueueId, until: CoreTime, entries: &[GrantedEntry]) {
@@ -311,6 +327,7 @@ impl Replay<'_> {
                 restored.acquired = granted.acquired;
                 restored.failed = granted.failed;
                 restored.until = Some(until);
+                restored.is_counted = true;
             }
         }
     }
@@ -323,16 +340,6 @@ impl Replay<'_> {
             .inner
             .catalog
             .restore(self.shard, Some(lsn), key, value);
-        let deleted = key
-            .strip_prefix("queue/")
-            .filter(|_| value.is_none())
-            .and_then(|id| id.parse().ok());
-        let Some(queue) = deleted.map(QueueId) else {
-            return;
-        };
-        let entries = self.queues.remove(&queue).unwrap_or_default();
-        let dead = entries.iter().map(|(lsn, entry)| (*lsn, entry.dead()));
-        self.gone.entry(queue).or_default().extend(dead);
     }
 }
 

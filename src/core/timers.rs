@@ -3,6 +3,7 @@
 //! A queue stands here with its earliest instant only; what is due in it, it knows itself.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::task::Context;
@@ -24,6 +25,8 @@ pub(in crate::core) struct Timers {
 #[derive(Debug, Default)]
 struct State {
     due: BTreeMap<(CoreTime, QueueId), Weak<Queue>>,
+    /// Where each queue stands: once.
+    of: HashMap<QueueId, CoreTime>,
     waker: Option<Waker>,
 }
 
@@ -33,6 +36,9 @@ impl Timers {
         let waker = {
             let mut state = self.state.lock();
             let earliest = state.due.first_key_value().map(|((due, _), _)| *due);
+            if let Some(old) = state.of.insert(queue.id(), due) {
+                state.due.remove(&(old, queue.id()));
+            }
             state.due.insert((due, queue.id()), Arc::downgrade(queue));
             if earliest.is_none_or(|earliest| due < earliest) {
                 state.waker.take()
@@ -52,8 +58,11 @@ impl Timers {
             if first.key().0 > now {
                 return None;
             }
-            if let Some(queue) = first.remove().upgrade() {
-                return Some(queue);
+            let id = first.key().1;
+            let queue = first.remove().upgrade();
+            state.of.remove(&id);
+            if queue.is_some() {
+                return queue;
             }
         }
         None

@@ -64,17 +64,21 @@ enum Step {
 
 type Login = Pin<Box<dyn Future<Output = Result<Identity, LoginError>> + Send>>;
 
-struct Connection<S, IO> {
+struct Connection<S: Session, IO> {
     io: IO,
     session: S,
     shared: Shared,
     peer: SocketAddr,
     input: BytesMut,
+    /// Whole frames may stand in the input, because the session had to wait: no read brings them back.
+    held: bool,
     out: WriteBuf,
     login: Option<Login>,
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
     /// None once the session was told.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// How it ends: lost, unless it turns out otherwise.
+    end: End,
 }
 
 /// Drives a session over a connection until either ends.
@@ -88,8 +92,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let protocol = session.protocol();
-    let open = shared.metrics.connections.of(protocol).clone();
-    open.inc();
+    shared.metrics.connections.of(protocol).inc();
     shared.metrics.connections_opened.of(protocol).inc();
     let stop = Some(Box::pin(shared.stop.clone().cancelled_owned()));
     let mut connection = Connection {
@@ -98,16 +101,25 @@ where
         shared,
         peer,
         input: BytesMut::new(),
+        held: false,
         out: WriteBuf::new(),
         login: None,
         timer: None,
         stop,
+        end: End::Lost,
     };
-    let end = connection.run().await;
-    let now = connection.now();
-    connection.session.on_end(end, now);
-    give_read_buffer(std::mem::take(&mut connection.input));
-    open.dec();
+    connection.end = connection.run().await;
+}
+
+impl<S: Session, IO> Drop for Connection<S, IO> {
+    /// However the task ends, a panic included, its leases go back and its consumers leave.
+    fn drop(&mut self) {
+        let now = CoreTime::from_ms(self.shared.clock.now_ms());
+        self.session.on_end(self.end, now);
+        give_read_buffer(std::mem::take(&mut self.input));
+        let protocol = self.session.protocol();
+        self.shared.metrics.connections.of(protocol).dec();
+    }
 }
 
 impl<S, IO> Connection<S, IO>
@@ -136,13 +148,12 @@ where
                 Step::Event(event) => self.on_events(event, now),
                 Step::Login(login) => {
                     self.login = None;
-                    let flow = self.session.on_login(login, now, &mut self.out);
-                    self.more_bytes(flow, now)
+                    self.session.on_login(login, now, &mut self.out)
                 }
                 Step::Read(n) => {
                     self.shared.metrics.reads.inc();
                     self.shared.metrics.read_bytes.inc_by(n as u64);
-                    self.session.on_bytes(&mut self.input, now, &mut self.out)
+                    self.on_bytes(now)
                 }
                 Step::Deadline => self.session.on_deadline(now, &mut self.out),
                 Step::Gone => return End::Lost,
@@ -175,30 +186,26 @@ where
             }
             next = self.session.inbox().try_next();
         }
-        self.more_bytes(Flow::Continue, now)
+        Flow::Continue
     }
 
-    /// Takes, and goes on with what was left in the input if that let the session read again: no later
-    /// read would bring it back.
+    fn on_bytes(&mut self, now: CoreTime) -> Flow {
+        let flow = self.session.on_bytes(&mut self.input, now, &mut self.out);
+        self.held = !self.input.is_empty() && !self.session.wants_bytes();
+        flow
+    }
+
+    /// Takes, and goes on with what was left in the input once the session need not wait any more.
     fn pull(&mut self, now: CoreTime) -> Flow {
         loop {
-            let held = !self.session.wants_bytes();
             self.session.pull(now, &mut self.out);
-            if !held || self.input.is_empty() || !self.session.wants_bytes() {
+            if !self.held || !self.session.wants_bytes() {
                 return Flow::Continue;
             }
-            if self.session.on_bytes(&mut self.input, now, &mut self.out) == Flow::Close {
+            if self.on_bytes(now) == Flow::Close {
                 return Flow::Close;
             }
         }
-    }
-
-    /// What was left in the input while the session had to wait.
-    fn more_bytes(&mut self, flow: Flow, now: CoreTime) -> Flow {
-        if flow == Flow::Continue && !self.input.is_empty() && self.session.wants_bytes() {
-            return self.session.on_bytes(&mut self.input, now, &mut self.out);
-        }
-        flow
     }
 
     fn start_login(&mut self) {

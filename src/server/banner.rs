@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use crate::auth::Auth;
+use crate::auth::DefaultUsers;
 use crate::config::Config;
 
 use super::listening::Listening;
@@ -17,9 +19,30 @@ const READY_LINES: [&str; 4] = [
     "Ready.",
 ];
 
+/// What to log in with, in the lines to paste.
+#[derive(Clone, Copy)]
+struct Login {
+    user: &'static str,
+    keys: &'static str,
+}
+
+/// The default user and key, which everybody knows.
+const GUEST: Login = Login {
+    user: "guest:guest",
+    keys: "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
+};
+
+/// Where those are switched off or have got a password.
+const OTHERS: Login = Login {
+    user: "USER:PASSWORD",
+    keys: "AWS_ACCESS_KEY_ID=KEY AWS_SECRET_ACCESS_KEY=SECRET",
+};
+
 /// Prints the table of listeners, the URLs, the lines to paste, and the ready lines if asked for.
-pub(super) fn print(config: &Config, listening: &Listening) {
-    let mut text = table(config, listening);
+pub(super) fn print(config: &Config, listening: &Listening, auth: &Auth) {
+    let has_guest = config.auth.default_users != DefaultUsers::Off
+        && auth.user("guest").is_some_and(|user| user.is_default);
+    let mut text = table(config, listening, if has_guest { GUEST } else { OTHERS });
     if config.ready_lines {
         text.extend(READY_LINES.iter().flat_map(|line| [line, "\n"]));
     }
@@ -28,7 +51,7 @@ pub(super) fn print(config: &Config, listening: &Listening) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn table(config: &Config, listening: &Listening) -> String {
+fn table(config: &Config, listening: &Listening, login: Login) -> String {
     let mut text = format!(
         "viaduct {}, data in {}\n\n",
         env!("CARGO_PKG_VERSION"),
@@ -50,7 +73,7 @@ fn table(config: &Config, listening: &Listening) -> String {
         }
     }
     text.push('\n');
-    for (what, line) in lines(listening) {
+    for (what, line) in lines(listening, login) {
         let _ = writeln!(text, "  {what:<12}{line}");
     }
     text.push('\n');
@@ -58,10 +81,10 @@ fn table(config: &Config, listening: &Listening) -> String {
 }
 
 /// A URL and a line to paste for each door that listens.
-fn lines(listening: &Listening) -> Vec<(&'static str, String)> {
+fn lines(listening: &Listening, login: Login) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(host) = reachable(&listening.amqp) {
-        let url = format!("amqp://guest:guest@{host}/%2F");
+        let url = format!("amqp://{}@{host}/%2F", login.user);
         lines.push(("AMQP", url.clone()));
         let python = "pip install pika && python3 -c \"import pika; pika.BlockingConnection(pika.URLParameters(";
         lines.push((
@@ -72,11 +95,11 @@ fn lines(listening: &Listening) -> Vec<(&'static str, String)> {
     if let Some(host) = reachable(&listening.aws) {
         let url = format!("http://{host}");
         lines.push(("SQS", url.clone()));
-        let keys = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1";
-        lines.push((
-            "",
-            format!("{keys} aws --endpoint-url {url} sqs get-queue-url --queue-name orders"),
-        ));
+        let keys = login.keys;
+        let line = format!(
+            "{keys} AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url {url} sqs get-queue-url --queue-name orders"
+        );
+        lines.push(("", line));
     }
     if let Some(host) = reachable(&listening.metrics) {
         lines.push(("metrics", format!("curl http://{host}/metrics")));
@@ -109,7 +132,7 @@ mod tests {
             aws: vec!["192.0.2.7:4566".parse().unwrap()],
             metrics: Vec::new(),
         };
-        let text = table(&Config::default(), &listening);
+        let text = table(&Config::default(), &listening, GUEST);
         assert!(
             text.contains(
                 "  AMQP 0-9-1  127.0.0.1:5672            listeners.amqp\n              [::1]:5672\n"

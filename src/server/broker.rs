@@ -32,7 +32,8 @@ use super::reload::Reloader;
 use super::watch::Watch;
 use super::watch::refresher;
 
-/// A broker that serves. Dropping it without [`Broker::stop`] is what a crash is.
+/// A broker that serves. Dropped without [`Broker::stop`] it ends like a crash: nobody waits for its
+/// clients, and the log has no mark of a clean end.
 pub struct Broker {
     foundation: Foundation,
     listening: Listening,
@@ -45,6 +46,7 @@ pub struct Broker {
 }
 
 /// Tasks by when they end.
+#[derive(Default)]
 struct Tasks {
     /// Accept loops: first, so that nobody comes any more.
     accepting: Runtime,
@@ -52,6 +54,51 @@ struct Tasks {
     connections: Runtime,
     /// Timers, alarms, checkpoints, metrics, the control socket: needed until the clients are gone.
     background: Runtime,
+}
+
+impl Tasks {
+    /// Starts everything that serves.
+    fn open(
+        &self,
+        foundation: &Foundation,
+        config: &Config,
+        sockets: Sockets,
+        control: ControlSocket,
+        watch: &Watch,
+        operator: &Arc<BrokerOperator>,
+    ) {
+        watch.start(&self.background);
+        let operator = Arc::clone(operator) as Arc<dyn Operator>;
+        let management = Management::new(
+            Arc::clone(&foundation.auth),
+            &config.vhost_names(),
+            Some(operator),
+        );
+        control.serve(&self.background, management);
+        metrics::serve(
+            &self.background,
+            sockets.metrics,
+            &foundation.metrics,
+            &refresher(watch.clone()),
+        );
+        let places =
+            usize::try_from(config.limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        let listener = Listener::new(self.accepting.clone(), places);
+        Doors::new(foundation, config, &self.connections).open(
+            &listener,
+            sockets.amqp,
+            sockets.aws,
+        );
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for runtime in [&self.accepting, &self.connections, &self.background] {
+            runtime.stop_token().cancel();
+        }
+    }
 }
 
 /// How a stop went.
@@ -96,62 +143,29 @@ impl Broker {
             .start_time_seconds
             .set(seconds(foundation.clock.started_ms()));
 
-        Listening::withdraw(&config.data_dir);
-        let sockets = Sockets::bind(&config.listeners)?;
-        let listening = sockets.addresses();
-        let tasks = Tasks {
-            accepting: Runtime::new(),
-            connections: Runtime::new(),
-            background: Runtime::new(),
-        };
-        let failed = CancellationToken::new();
-        let floor = config.limits.disk_free_floor_bytes;
-        let watch = Watch::new(
-            foundation.clone(),
-            config.data_dir.clone(),
-            floor,
-            failed.clone(),
-        );
-        watch.start(&tasks.background);
-
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        let operator = BrokerOperator::new(
-            foundation.clone(),
-            loaded.clone(),
-            reloader,
-            Arc::clone(&is_stopping),
-        );
-        let operator = Arc::new(operator);
-        let vhosts = config.vhost_names();
-        let management = Management::new(
-            Arc::clone(&foundation.auth),
-            &vhosts,
-            Some(Arc::clone(&operator) as _),
-        );
+        // All that can fail comes before the first task, so a failed start leaves none behind.
         let unusable = |source| StartError::DataDir {
             path: config.data_dir.clone(),
             source,
         };
-        ControlSocket::bind(&config.data_dir)
-            .map_err(unusable)?
-            .serve(&tasks.background, management);
-
-        metrics::serve(
-            &tasks.background,
-            sockets.metrics,
-            &foundation.metrics,
-            &refresher(watch),
-        );
-        let places =
-            usize::try_from(config.limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS);
-        let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
-        let listener = Listener::new(tasks.accepting.clone(), places);
-        Doors::new(&foundation, config, &tasks.connections).open(
-            &listener,
-            sockets.amqp,
-            sockets.aws,
-        );
+        Listening::withdraw(&config.data_dir);
+        let sockets = Sockets::bind(&config.listeners)?;
+        let listening = sockets.addresses();
+        let control = ControlSocket::bind(&config.data_dir).map_err(unusable)?;
+        // Whoever reads this and connects is kept by the kernel until the door opens, in a moment.
         listening.publish(&config.data_dir).map_err(unusable)?;
+
+        let failed = CancellationToken::new();
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let operator = Arc::new(BrokerOperator::new(
+            foundation.clone(),
+            loaded.clone(),
+            reloader,
+            Arc::clone(&is_stopping),
+        ));
+        let watch = Watch::new(foundation.clone(), config, failed.clone());
+        let tasks = Tasks::default();
+        tasks.open(&foundation, config, sockets, control, &watch, &operator);
         Ok(Self {
             foundation,
             listening,

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -10,9 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::gateway::Gateway;
 use crate::aws::route;
 use crate::config::Config;
+use crate::core::Core;
+use crate::core::model::time::CoreTime;
+use crate::protocols::amqp091::Amqp091;
+use crate::protocols::driver::Shared;
+use crate::protocols::driver::drive;
 use crate::telemetry::Metrics;
 use crate::telemetry::Protocol;
 use crate::transport::Bound;
+use crate::transport::Limits;
 use crate::transport::Listener;
 use crate::transport::Runtime;
 use crate::transport::first_bytes;
@@ -27,6 +35,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(super) struct Doors {
     metrics: Arc<Metrics>,
     connections: Runtime,
+    core: Core,
+    limits: Arc<Limits>,
+    shared: Shared,
     gateway: Arc<Gateway>,
 }
 
@@ -39,19 +50,50 @@ impl Doors {
             config.aws_gateway(),
             connections.clone(),
         );
+        let shared = Shared {
+            clock: Arc::clone(&foundation.clock),
+            auth: Arc::clone(&foundation.auth),
+            metrics: Arc::clone(&foundation.metrics),
+            stop: connections.stop_token().clone(),
+        };
         Self {
             metrics: Arc::clone(&foundation.metrics),
             connections: connections.clone(),
+            core: foundation.core.clone(),
+            limits: Arc::new(config.limits.clone()),
+            shared,
             gateway: Arc::new(gateway),
         }
     }
 
     /// Starts accepting.
     pub(super) fn open(&self, listener: &Listener, amqp: Vec<Bound>, aws: Vec<Bound>) {
-        let _ = amqp;
-        let gateway = Arc::clone(&self.gateway);
-        let stop = self.connections.stop_token().clone();
-        self.accept(listener, aws, Protocol::Sqs, move |stream, peer| {
+        self.open_amqp(listener, amqp);
+        self.open_aws(listener, aws);
+    }
+
+    fn open_amqp(&self, listener: &Listener, sockets: Vec<Bound>) {
+        let (core, limits, shared) = (
+            self.core.clone(),
+            Arc::clone(&self.limits),
+            self.shared.clone(),
+        );
+        let serial = Arc::new(AtomicU64::new(1));
+        self.accept(listener, sockets, Protocol::Amqp091, move |stream, peer| {
+            let id = serial.fetch_add(1, Ordering::Relaxed);
+            let now = CoreTime::from_ms(shared.clock.now_ms());
+            let auth = Arc::clone(&shared.auth);
+            let session = Amqp091::new(core.clone(), auth, Arc::clone(&limits), peer, id, now);
+            drive(stream, session, peer, shared.clone())
+        });
+    }
+
+    fn open_aws(&self, listener: &Listener, sockets: Vec<Bound>) {
+        let (gateway, stop) = (
+            Arc::clone(&self.gateway),
+            self.connections.stop_token().clone(),
+        );
+        self.accept(listener, sockets, Protocol::Sqs, move |stream, peer| {
             let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
             async move {
                 if is_http(&stream, peer, "aws", &stop).await {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::auth::Auth;
 use crate::auth::Records;
+use crate::aws::sqs::mapping::SQS_FORMAT;
+use crate::aws::sqs::mapping::SqsDecode;
 use crate::config::Config;
 use crate::core::Core;
 use crate::core::Settings;
@@ -12,6 +14,8 @@ use crate::core::formats::Formats;
 use crate::core::log::store::Store;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
+use crate::protocols::amqp091;
+use crate::protocols::amqp091::mapping::Amqp091Head;
 use crate::store::embedded;
 use crate::store::embedded::EmbeddedLog;
 use crate::telemetry::Metrics;
@@ -82,6 +86,8 @@ impl Foundation {
 /// The decoders of all doors: whoever reads a message may have it from any of them.
 fn formats() -> Formats {
     Formats::new()
+        .with(amqp091::mapping::FORMAT, Arc::new(Amqp091Head))
+        .with(SQS_FORMAT, Arc::new(SqsDecode))
 }
 
 fn create_vhosts(core: &Core, config: &Config, now: CoreTime) -> Result<(), StartError> {

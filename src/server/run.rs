@@ -1,9 +1,14 @@
 //! A broker as a process: signals in, exit code out.
 
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::auth::DefaultUsers;
 use crate::config::Loaded;
 use crate::config::Sources;
 use crate::management::Reloaded;
@@ -38,7 +43,13 @@ struct Signals {
     term: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Never waited for: having a handler turns a file-size limit into an error of the write, which
+    /// ends the broker in words instead of by a signal.
+    _file_size: Signal,
 }
+
+/// SIGXFSZ, which tokio has no name for; 25 on Linux and macOS.
+const FILE_SIZE_EXCEEDED: i32 = 25;
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -46,6 +57,7 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED))?,
         })
     }
 }
@@ -57,9 +69,16 @@ impl Signals {
 pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Result<(), RunError> {
     // Before anything that takes time: a signal during the start is answered right after it.
     let mut signals = Signals::new().map_err(RunError::Signals)?;
+    log_panics();
+    raise_open_files(loaded.config.limits.connections_max);
     let config = loaded.config.clone();
     let broker = Broker::start_loaded(loaded, Some(Reloader::new(sources, log))).await?;
-    banner::print(&config, broker.listening());
+    banner::print(&config, broker.listening(), broker.auth());
+    if config.auth.default_users == DefaultUsers::Anywhere {
+        tracing::warn!(
+            "auth.default_users = \"anywhere\": whoever reaches the broker can log in as guest"
+        );
+    }
     tracing::info!(data_dir = %config.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     let name = loop {
         // All branches only wait; dropping them loses nothing.
@@ -83,6 +102,35 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
         "stopped, everything is on the disk"
     );
     Ok(())
+}
+
+/// A panic ends one connection or task, not the process. It belongs into the log, in its format.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(%panic, %backtrace, "a task panicked: please report this");
+    }));
+}
+
+/// Takes as many open files as the system lets us have: each connection is one.
+fn raise_open_files(connections_max: u32) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+    if let Some(files) = getrlimit(Resource::Nofile).current
+        && files < u64::from(connections_max)
+    {
+        tracing::debug!(
+            files,
+            connections_max,
+            "the system allows fewer open files than limits.connections_max"
+        );
+    }
 }
 
 fn log_reload(reloaded: &Reloaded) {

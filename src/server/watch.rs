@@ -7,8 +7,12 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::core::log::store::Watermark;
 use crate::core::model::ids::Shard;
+use crate::core::queue::Counts;
+use crate::core::queue::Queue;
+use crate::core::topology::Vhost;
 use crate::telemetry::AlarmKind;
 use crate::transport::Runtime;
 
@@ -23,6 +27,9 @@ const LOOKS_PER_DISK_LOOK: u32 = 10;
 /// How often the catalog is checkpointed, when it changed.
 const CHECKPOINT: Duration = Duration::from_secs(30);
 
+/// Queues that are looked up at once for the sums of metrics.
+const QUEUES_PER_PAGE: usize = 1000;
+
 /// The eyes of a broker.
 #[derive(Clone)]
 pub(super) struct Watch {
@@ -34,21 +41,16 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(
-        foundation: Foundation,
-        data_dir: PathBuf,
-        disk_floor_bytes: u64,
-        failed: CancellationToken,
-    ) -> Self {
-        let metrics = &foundation.metrics;
+    pub(super) fn new(foundation: Foundation, config: &Config, failed: CancellationToken) -> Self {
+        let (metrics, floor) = (&foundation.metrics, config.limits.disk_free_floor_bytes);
         metrics
             .memory_limit_bytes
             .set(signed(foundation.core.budget().limit()));
-        metrics.disk_floor_bytes.set(signed(disk_floor_bytes));
+        metrics.disk_floor_bytes.set(signed(floor));
         Self {
             foundation,
-            data_dir,
-            disk_floor_bytes,
+            data_dir: config.data_dir.clone(),
+            disk_floor_bytes: floor,
             failed,
         }
     }
@@ -177,14 +179,36 @@ impl Watch {
         }
     }
 
-    /// Brings the gauges up to date that nobody counts.
+    /// Brings the gauges up to date that nobody counts as they change.
     pub(super) fn refresh(&self) {
         let Foundation { core, metrics, .. } = &self.foundation;
         let space = core.store().space();
         metrics.memory_used_bytes.set(signed(core.budget().used()));
         metrics.log_segments.set(signed(space.segments));
         metrics.log_disk_bytes.set(signed(space.log_bytes));
+        let mut sum = Counts::default();
+        for queue in core.vhosts().iter().flat_map(|vhost| all_queues(vhost)) {
+            let counts = queue.counts();
+            sum.ready += counts.ready;
+            sum.leased += counts.leased;
+            sum.delayed += counts.delayed;
+        }
+        metrics.messages_ready.set(signed(sum.ready));
+        metrics.messages_leased.set(signed(sum.leased));
+        metrics.messages_delayed.set(signed(sum.delayed));
     }
+}
+
+/// The queues of a virtual host, page by page, so that its names are not locked for long.
+fn all_queues(vhost: &Vhost) -> impl Iterator<Item = Arc<Queue>> {
+    let mut from = Some(String::new());
+    std::iter::from_fn(move || {
+        let page = vhost.queues_from(from.as_deref()?, QUEUES_PER_PAGE);
+        // NUL is no part of a name, so this is right behind the last.
+        from = page.last().map(|last| format!("{}\0", last.name()));
+        (!page.is_empty()).then_some(page)
+    })
+    .flatten()
 }
 
 /// Runs until stopped. What is dropped then is only waiting.

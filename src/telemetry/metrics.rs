@@ -157,6 +157,7 @@ metrics! {
     // What happens to messages.
     messages_ready: Gauge = "viaduct_messages_ready", "Entries that wait in queues for a consumer";
     messages_leased: Gauge = "viaduct_messages_leased", "Entries that consumers hold unsettled";
+    messages_delayed: Gauge = "viaduct_messages_delayed", "Entries that nobody may take yet";
     published: PerLabel<Protocol, Counter> = "viaduct_messages_published_total", "Messages that publishers sent";
     published_bytes: PerLabel<Protocol, Counter> = "viaduct_published_bytes_total", "Bytes of the bodies that publishers sent";
     confirmed: PerLabel<Protocol, Counter> = "viaduct_messages_confirmed_total", "Publishes answered positively, after the sync that covers them";
@@ -182,7 +183,6 @@ metrics! {
     log_syncs: Counter = "viaduct_log_syncs_total", "Completed syncs of the log";
     log_sync_seconds: SyncSeconds = "viaduct_log_sync_seconds", "Time that one write and sync of the log takes";
     log_segments: Gauge = "viaduct_log_segments", "Segment files of the log, recycled ones included";
-    log_live_bytes: Gauge = "viaduct_log_live_bytes", "Bytes of log records that something still refers to";
     log_disk_bytes: Gauge = "viaduct_log_disk_bytes", "Disk space that the log's files take";
 
     // Room.

@@ -46,14 +46,6 @@ impl Runtime {
         &self.stop
     }
 
-    /// A runtime whose tasks end with this one's, or earlier by itself.
-    pub fn child(&self) -> Self {
-        Self {
-            tracker: TaskTracker::new(),
-            stop: self.stop.child_token(),
-        }
-    }
-
     /// How many tasks run.
     pub fn tasks(&self) -> usize {
         self.tracker.len()
@@ -80,15 +72,5 @@ mod tests {
         runtime.spawn(async move { stop.cancelled().await });
         runtime.spawn(std::future::pending::<()>());
         assert_eq!(runtime.shutdown(Duration::from_secs(5)).await, 1);
-    }
-
-    #[tokio::test]
-    async fn a_child_ends_without_its_parent() {
-        let runtime = Runtime::new();
-        let child = runtime.child();
-        assert_eq!(child.shutdown(Duration::from_secs(5)).await, 0);
-        assert!(!runtime.stop_token().is_cancelled());
-        runtime.stop_token().cancel();
-        assert!(runtime.child().stop_token().is_cancelled());
     }
 }

@@ -385,3 +385,101 @@ fn the_memory_alarm_follows_the_budget() {
     assert!(!broker.core.alarms().any());
     assert_eq!(inbox.try_next(), Some(Event::AlarmsChanged));
 }
+
+#[test]
+fn chunks_without_their_publish_spoil_nothing() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    let body = vec![7; 5 * 1024 * 1024];
+    broker.store.hold();
+    broker.publish("q", &[&body], T0);
+    // The first chunks are on disk, the publish is not: settled now, it never will be.
+    for number in 1..=6 {
+        broker
+            .store
+            .release_upto(viaduct::core::model::ids::Shard(0), number);
+    }
+    assert_eq!(broker.take(&queue, 1, Lease::Settled, T0).len(), 1);
+    broker.store.release();
+    broker.publish("q", &[&body], T0);
+    let broker = broker.restart();
+    let queue = broker.vhost.queue("q").unwrap();
+    assert_eq!(broker.take(&queue, 9, Lease::Link, T0).len(), 1);
+}
+
+#[test]
+fn a_deeply_nested_declaration_survives_a_restart() {
+    let broker = Broker::new();
+    let mut settings = QueueSettings::new(true);
+    let nested = (0..60).fold(
+        serde_json::json!(1),
+        |inner, _| serde_json::json!({"map": [["k", inner]]}),
+    );
+    settings.vocabulary.insert("amqp091".into(), nested);
+    broker.queue("q", settings);
+    broker.publish("q", &[b"a"], T0);
+    let broker = broker.restart();
+    assert_eq!(broker.vhost.queue("q").unwrap().counts().ready, 1);
+}
+
+#[test]
+fn a_crash_after_a_clean_stop_is_a_crash() {
+    let broker = Broker::new();
+    broker.queue("q", QueueSettings::new(true));
+    broker.publish("q", &[b"a"], T0);
+    broker.core.close(T0).unwrap();
+    let broker = broker.restart();
+    let queue = broker.vhost.queue("q").unwrap();
+    assert!(!broker.take(&queue, 1, Lease::Link, T0)[0].is_redelivered());
+    let broker = broker.restart();
+    let queue = broker.vhost.queue("q").unwrap();
+    assert!(broker.take(&queue, 1, Lease::Link, T0)[0].is_redelivered());
+}
+
+#[test]
+fn a_consumer_that_vanishes_hands_its_wake_on() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    let (a, b) = (Inbox::new(), Inbox::new());
+    let terms = Terms {
+        lease: Lease::Link,
+        entries: 10,
+        bytes: 1000,
+        wait: true,
+    };
+    let ca = broker.core.subscribe(&queue, &a, 1, true).unwrap();
+    let cb = broker.core.subscribe(&queue, &b, 2, true).unwrap();
+    for consumer in [&ca, &cb] {
+        assert_eq!(
+            broker
+                .core
+                .take(consumer, terms, T0, &mut Vec::new())
+                .unwrap(),
+            Took::Nothing
+        );
+    }
+    broker.publish("q", &[b"1"], T0);
+    assert_eq!((a.try_next(), b.try_next()), (Some(Event::Ready(1)), None));
+    drop(ca);
+    assert_eq!(b.try_next(), Some(Event::Ready(2)));
+}
+
+#[test]
+fn a_durable_message_in_a_transient_queue_dies_into_a_durable_one_durably() {
+    let broker = Broker::new();
+    broker.queue("dead", QueueSettings::new(true));
+    let mut settings = QueueSettings::new(false);
+    settings
+        .dead_letter
+        .insert(Cause::Rejected, DeadLetterTarget::Queue("dead".into()));
+    let queue = broker.queue("q", settings);
+    broker.publish("q", &[b"a"], T0);
+    let taken = broker.take(&queue, 1, Lease::Link, T0);
+    broker
+        .core
+        .settle(&queue, &[lease(&taken[0])], Outcome::Reject, T0)
+        .unwrap();
+    let broker = broker.restart();
+    let dead = broker.vhost.queue("dead").unwrap();
+    assert_eq!(broker.bodies(&dead), ["a"]);
+}

@@ -13,6 +13,32 @@ use crate::process::Broker;
 use crate::process::outcome;
 use crate::process::viaduct;
 
+/// Where the tests of the table stand, besides here.
+const SOURCES: [&str; 3] = [
+    include_str!("errors.rs"),
+    include_str!("amqp_door.rs"),
+    include_str!("first_contact.rs"),
+];
+
+#[test]
+fn every_row_of_the_error_table_has_its_test() {
+    let page = include_str!("../../docs/errors.md");
+    let rows: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+        .skip(1)
+        .collect();
+    assert!(rows.len() > 10, "the table is gone");
+    for row in rows {
+        let test = row.rsplit('|').nth(1).unwrap().trim().trim_matches('`');
+        let function = format!("\nfn {test}() {{");
+        assert!(
+            SOURCES.iter().any(|source| source.contains(&function)),
+            "no test for: {row}"
+        );
+    }
+}
+
 /// A user that owns nothing here; `nobody` everywhere.
 const NOBODY: u32 = 65_534;
 
@@ -121,6 +147,24 @@ fn a_data_dir_of_a_newer_format_is_left_alone() {
 }
 
 #[test]
+fn a_damaged_data_dir_is_named_and_left_alone() {
+    let mut broker = Broker::start(&[]);
+    broker.stop(Signal::TERM);
+    let meta = broker.data_dir().join("meta");
+    let damaged = std::fs::read_to_string(&meta)
+        .unwrap()
+        .replace("uuid", "uuib");
+    std::fs::write(&meta, &damaged).unwrap();
+    let (code, error) = failed_start(&["--data-dir", broker.data_dir().to_str().unwrap()]);
+    assert_eq!(code, 3);
+    assert!(
+        error.contains(&format!("{} is damaged: ", meta.display())),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(&meta).unwrap(), damaged);
+}
+
+#[test]
 fn a_wrong_configuration_ends_with_2_and_names_every_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("viaduct.toml");
@@ -168,6 +212,34 @@ fn a_wrong_command_line_ends_with_2_and_help_with_0() {
         (code, out),
         (0, format!("viaduct {}\n", env!("CARGO_PKG_VERSION")))
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_ends_the_broker_with_1() {
+    use rustix::process::Resource;
+    use rustix::process::Rlimit;
+    use rustix::process::prlimit;
+
+    let mut broker = Broker::start(&[]);
+    // No file may grow beyond 32 KiB any more: the log has room for a few frames, then a write fails.
+    let limit = Rlimit {
+        current: Some(32 << 10),
+        maximum: None,
+    };
+    prlimit(Some(broker.pid()), Resource::Fsize, limit).unwrap();
+    let add = |n: u32| {
+        outcome(&mut broker.command(&["user", "add", &format!("user-{n}"), "--no-password"])).0
+    };
+    assert!((0..30).any(|n| add(n) == 1), "30 users fit into 32 KiB");
+    assert_eq!(broker.wait().code(), Some(1), "{}", broker.log());
+    let log = broker.log();
+    assert!(
+        log.contains("nothing more is confirmed, the broker stops"),
+        "{log}"
+    );
+    let last = "viaduct: the log could not be written: what was confirmed is safe, nothing more can be taken";
+    assert_eq!(log.lines().last(), Some(last));
 }
 
 /// What a client of another protocol sends first.

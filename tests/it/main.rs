@@ -1,10 +1,13 @@
 //! What holds for the crate as a whole, and the broker as one process: one binary, so that it links once.
 
 #![allow(clippy::unwrap_used)]
+#![allow(unreachable_pub)] // a test binary has no outside
 
+mod amqp_door;
 mod aws;
 mod core;
 mod errors;
 mod first_contact;
 mod layers;
+mod library;
 mod process;

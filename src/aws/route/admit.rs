@@ -11,10 +11,12 @@ use hyper::HeaderMap;
 use hyper::body::Body;
 use hyper::header::HOST;
 use hyper::http::request::Parts;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::AccessKey;
 use crate::aws::config::CredentialsMode;
 use crate::aws::config::DEFAULT_REGION;
+use crate::aws::gateway::BODY_MEMORY_KIB;
 use crate::aws::gateway::Caller;
 use crate::aws::gateway::Gateway;
 use crate::aws::sigv4;
@@ -42,6 +44,12 @@ pub(super) fn base_url(gateway: &Gateway, headers: &HeaderMap, is_tls: bool) -> 
     format!("{scheme}://{host}")
 }
 
+/// A body, and its share of the memory for bodies as long as it is needed.
+pub(super) struct Request {
+    pub(super) body: Bytes,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
 /// Finds out who is asking, and reads the body on the way.
 pub(super) async fn authenticate<B>(
     gateway: &Gateway,
@@ -50,7 +58,7 @@ pub(super) async fn authenticate<B>(
     parts: &Parts,
     base_url: String,
     body: B,
-) -> Result<(Caller, Bytes), AwsError>
+) -> Result<(Caller, Request), AwsError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -87,11 +95,12 @@ where
         found = Some(key);
         Some(credential)
     });
-    let claim = claim.map_err(|error| refused(gateway, peer, &request, error))?;
+    let is_known = found.is_some();
+    let claim = claim.map_err(|error| refused(gateway, peer, &request, error, is_known))?;
     let body = read_body(gateway, body).await?;
     let scope = claim
-        .check_body(&request, &body)
-        .map_err(|error| refused(gateway, peer, &request, error))?;
+        .check_body(&request, &body.body)
+        .map_err(|error| refused(gateway, peer, &request, error, is_known))?;
     let key = found.ok_or(SignatureError::UnknownKey)?;
     Ok((gateway.caller(&key, &scope.region, base_url)?, body))
 }
@@ -101,16 +110,20 @@ fn refused(
     peer: SocketAddr,
     request: &SignedRequest<'_>,
     error: SignatureError,
+    is_known: bool,
 ) -> AwsError {
     let key = sigv4::access_key_of(request).unwrap_or_default();
     gateway.core.metrics().logins_failed.of(Protocol::Sqs).inc();
-    tracing::warn!(%peer, key, reason = %error, "signature refused");
+    // The look-up has said why it refused a key.
+    if is_known || error != SignatureError::UnknownKey {
+        tracing::warn!(%peer, key, reason = %error, "signature refused");
+    }
     error.into()
 }
 
 /// Collects a body, never more of it than the limit, and counts it against the memory of all bodies
-/// while it is read.
-async fn read_body<B>(gateway: &Gateway, body: B) -> Result<Bytes, AwsError>
+/// until it is parsed.
+async fn read_body<B>(gateway: &Gateway, body: B) -> Result<Request, AwsError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -127,14 +140,25 @@ where
     }
     // Without a length the most that it can become is taken.
     let most = body.size_hint().upper().unwrap_or(limit).min(limit);
-    let kib = u32::try_from(most / 1024 + 1).unwrap_or(u32::MAX);
+    // A limit above all memory for bodies takes all of it.
+    let kib = u32::try_from(most / 1024 + 1)
+        .unwrap_or(u32::MAX)
+        .min(BODY_MEMORY_KIB);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let read = async {
-        let _memory = gateway.body_memory.acquire_many(kib).await;
-        Limited::new(body, limit).collect().await
+        // It is never closed.
+        let memory = Arc::clone(&gateway.body_memory)
+            .acquire_many_owned(kib)
+            .await
+            .ok();
+        let body = Limited::new(body, limit).collect().await?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Request {
+            body: body.to_bytes(),
+            _memory: memory,
+        })
     };
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(request)) => Ok(request),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(AwsError::new(
             &error::SERIALIZATION,

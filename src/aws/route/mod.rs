@@ -33,6 +33,7 @@ use tokio::io::AsyncWrite;
 use crate::aws::gateway::Gateway;
 use crate::aws::health;
 use crate::aws::sqs;
+use crate::aws::wire::AwsError;
 use crate::aws::wire::Wire;
 use crate::telemetry::HttpRequest;
 use crate::telemetry::Metrics;
@@ -197,14 +198,21 @@ where
     let request_id = request_id();
     let result = async {
         let base_url = base_url(gateway, &parts.headers, is_tls);
-        let (caller, body) = authenticate(gateway, peer, service, &parts, base_url, body).await?;
-        let (operation, input) = parse(wire, service, &parts, &body)?;
-        drop(body);
+        let (caller, request) =
+            authenticate(gateway, peer, service, &parts, base_url, body).await?;
+        let (operation, input) = parse(wire, service, &parts, &request.body)?;
+        drop(request);
         *named = operation.name;
         let output = sqs::call(gateway, &caller, operation.name, input).await?;
         Ok((operation, output))
     };
-    match result.await {
+    let result: Result<_, AwsError> = result.await;
+    if let Err(error) = &result
+        && !error.kind.sender_fault
+    {
+        tracing::warn!(%peer, operation = *named, %error, "request failed");
+    }
+    match result {
         Ok((operation, output)) => answered(wire, service, operation, &output, &request_id),
         Err(error) => failed(wire, service, &error, &request_id),
     }

@@ -30,11 +30,11 @@ pub fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Checks a message that is sent, but for its size against the queue's own maximum; returns its size.
+/// Checks a message that is sent, but for its [`size`].
 ///
 /// # Errors
 /// AWS' error of the first rule that is broken.
-pub fn check(message: &SendMessage) -> Result<usize, AwsError> {
+pub fn check(message: &SendMessage) -> Result<(), AwsError> {
     let body = message.message_body.as_deref().unwrap_or_default();
     if body.is_empty() {
         return Err(missing_parameter("MessageBody"));
@@ -54,14 +54,28 @@ pub fn check(message: &SendMessage) -> Result<usize, AwsError> {
         return Err(errors::invalid_value("DelaySeconds", delay, &reason));
     }
     check_ids(message)?;
-    let mut size = body.len();
     if let Some(attributes) = &message.message_attributes {
-        size += check_attributes(attributes)?;
+        check_attributes(attributes)?;
     }
     if let Some(attributes) = &message.message_system_attributes {
         check_system_attributes(attributes)?;
     }
-    Ok(size)
+    Ok(())
+}
+
+/// The size that limits are about: body, and names, types and values of message attributes, in bytes.
+#[must_use]
+pub fn size(message: &SendMessage) -> usize {
+    let attributes = message.message_attributes.iter().flatten();
+    let attributes = attributes.map(|(name, value)| {
+        let text = value.string_value.as_deref().map_or(0, str::len);
+        let binary = value
+            .binary_value
+            .as_deref()
+            .map_or(0, |text| text.trim_end_matches('=').len() * 3 / 4);
+        name.len() + value.data_type.len() + text + binary
+    });
+    message.message_body.as_deref().map_or(0, str::len) + attributes.sum::<usize>()
 }
 
 /// A standard queue takes a group id as the name of a tenant, and no deduplication id.
@@ -89,20 +103,18 @@ fn check_ids(message: &SendMessage) -> Result<(), AwsError> {
     Ok(())
 }
 
-/// Checks message attributes and returns their size: names, types and values.
-fn check_attributes(attributes: &AttributeValues) -> Result<usize, AwsError> {
+fn check_attributes(attributes: &AttributeValues) -> Result<(), AwsError> {
     if attributes.len() > MAX_ATTRIBUTES {
         return Err(invalid_parameter(format!(
             "Number of message attributes [{}] exceeds the allowed maximum [{MAX_ATTRIBUTES}].",
             attributes.len()
         )));
     }
-    let mut size = 0;
     for (name, value) in attributes {
         check_attribute_name(name)?;
-        size += name.len() + value.data_type.len() + check_attribute_value(name, value)?;
+        check_attribute_value(name, value)?;
     }
-    Ok(size)
+    Ok(())
 }
 
 pub(in crate::aws::sqs) fn check_attribute_name(name: &str) -> Result<(), AwsError> {
@@ -136,8 +148,7 @@ pub(in crate::aws::sqs) fn check_attribute_name(name: &str) -> Result<(), AwsErr
     Ok(())
 }
 
-/// Checks one value and returns its size.
-fn check_attribute_value(name: &str, value: &AttributeValue) -> Result<usize, AwsError> {
+fn check_attribute_value(name: &str, value: &AttributeValue) -> Result<(), AwsError> {
     let data_type = value.data_type.as_str();
     if data_type.is_empty() {
         let text = format!(
@@ -165,7 +176,7 @@ fn check_attribute_value(name: &str, value: &AttributeValue) -> Result<usize, Aw
     let (text, binary) = (value.string_value.as_deref(), value.binary_value.as_deref());
     match (base, text, binary) {
         ("Binary", None, Some(binary)) if !binary.is_empty() => match STANDARD.decode(binary) {
-            Ok(bytes) => Ok(bytes.len()),
+            Ok(_) => Ok(()),
             Err(_) => Err(invalid_parameter(format!(
                 "The message attribute '{name}' has a value that is not base64."
             ))),
@@ -187,9 +198,9 @@ fn check_attribute_value(name: &str, value: &AttributeValue) -> Result<usize, Aw
     }
 }
 
-fn check_text(name: &str, text: &str) -> Result<usize, AwsError> {
+fn check_text(name: &str, text: &str) -> Result<(), AwsError> {
     if text.chars().all(is_allowed) {
-        return Ok(text.len());
+        return Ok(());
     }
     Err(invalid_parameter(format!(
         "Invalid characters found in the value of message attribute '{name}', the set of allowed characters is {ALLOWED}"
@@ -343,13 +354,13 @@ mod tests {
     #[test]
     fn size_counts_body_names_types_and_values() {
         assert_eq!(
-            check(&attribute("name", "String", Some("value"), None)).unwrap(),
+            size(&attribute("name", "String", Some("value"), None)),
             1 + 4 + 6 + 5
         );
-        assert_eq!(
-            check(&attribute("name", "Binary.gif", None, Some("AAEC"))).unwrap(),
-            1 + 4 + 10 + 3
-        );
+        for (base64, bytes) in [("AA==", 1), ("AAE=", 2), ("AAEC", 3)] {
+            let message = attribute("name", "Binary.gif", None, Some(base64));
+            assert_eq!(size(&message), 1 + 4 + 10 + bytes);
+        }
     }
 
     #[test]

@@ -109,6 +109,10 @@ fn check_redrive(
         .queue(&policy.target.name)
         .map_err(|_| fail("Dead letter target does not exist."))?;
     context.permit_any(&vhost, &[Action::Write], &policy.target.name)?;
+    if !target.settings().durable {
+        // What was promised to be kept would be lost there with the next restart.
+        return Err(fail("Dead letter target is not durable."));
+    }
     if !Told::redrive_allow(Told::of(&target.settings()).as_ref()).allows(source) {
         return Err(fail(
             "The source queue is not allowed by the dead-letter queue's RedriveAllowPolicy.",

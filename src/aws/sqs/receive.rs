@@ -19,7 +19,7 @@ use super::mapping;
 use super::mapping::Rendered;
 use super::mapping::Renderer;
 use super::receipt::Receipt;
-use super::settings::Told;
+use super::settings;
 use super::types::AttributeValues;
 use super::types::ReceiveAnswer;
 use super::types::ReceiveMessage;
@@ -86,7 +86,6 @@ pub(super) async fn receive(
 
 fn check(found: &Found, request: ReceiveMessage) -> Result<Wanted, AwsError> {
     let settings = found.queue.settings();
-    let told = Told::of(&settings);
     let within = |name: &str, value: Option<i64>, low: i64, high: i64, default: u32| {
         let value = value.unwrap_or_else(|| i64::from(default));
         if (low..=high).contains(&value) {
@@ -102,7 +101,7 @@ fn check(found: &Found, request: ReceiveMessage) -> Result<Wanted, AwsError> {
         MAX_MESSAGES,
         1,
     )?;
-    let visibility = Told::number(told.as_ref(), &VISIBILITY_TIMEOUT);
+    let visibility = settings::number(&settings, &VISIBILITY_TIMEOUT);
     let visibility = within(
         "VisibilityTimeout",
         request.visibility_timeout,
@@ -110,7 +109,7 @@ fn check(found: &Found, request: ReceiveMessage) -> Result<Wanted, AwsError> {
         MAX_VISIBILITY_SECONDS,
         visibility,
     )?;
-    let wait = Told::number(told.as_ref(), &RECEIVE_WAIT);
+    let wait = settings::number(&settings, &RECEIVE_WAIT);
     let wait = within(
         "WaitTimeSeconds",
         request.wait_time_seconds,
@@ -166,6 +165,12 @@ async fn take(
     if queue.counts().leased >= MAX_IN_FLIGHT {
         let text = "The maximum number of in flight messages is reached.";
         return Err(AwsError::new(&errors::OVER_LIMIT, text));
+    }
+    // What is due by now is visible now, also if the timers' task has not come to it yet: a lease of
+    // 0 seconds ends with this millisecond.
+    let now = context.now();
+    if core.next_due().is_some_and(|due| due <= now) {
+        core.tick(now).map_err(|error| refusal(&error))?;
     }
     let mut out = Vec::new();
     if wanted.wait.is_zero() {

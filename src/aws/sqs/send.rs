@@ -17,7 +17,7 @@ use super::mapping;
 use super::mapping::SQS_FORMAT;
 use super::mapping::SqsHead;
 use super::message;
-use super::settings::Told;
+use super::settings;
 use super::types::Batch;
 use super::types::BatchAnswer;
 use super::types::Failed;
@@ -50,7 +50,7 @@ struct Checked {
 /// Sends one message.
 pub(super) async fn one(context: Context<'_>, request: SendMessage) -> Result<Value, AwsError> {
     let found = target(context, request.queue_url.clone())?;
-    let (checked, _) = check(&found, request)?;
+    let checked = check(&found, request)?;
     let mut sent = push(context, &found, vec![checked]).await?;
     answer(sent.pop().transpose()?)
 }
@@ -67,18 +67,15 @@ pub(super) async fn batch(
         .map(|entry| entry.id.as_deref().unwrap_or_default())
         .collect();
     message::check_batch("SendMessageBatchRequestEntry", &ids)?;
-    let (mut checked, mut failed, mut size) = (Vec::new(), Vec::new(), 0);
+    message::check_batch_size(entries.iter().map(message::size).sum())?;
+    let (mut checked, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {
         let id = required(entry.id.clone(), "Id")?;
         match check(&found, entry) {
-            Ok((entry, bytes)) => {
-                size += bytes;
-                checked.push(entry);
-            }
+            Ok(entry) => checked.push(entry),
             Err(error) => failed.push(Failed::new(id, &error)),
         }
     }
-    message::check_batch_size(size)?;
     let ids: Vec<_> = checked
         .iter()
         .map(|entry| entry.sent.id.clone().unwrap_or_default())
@@ -106,13 +103,13 @@ fn target(context: Context<'_>, url: Option<String>) -> Result<Found, AwsError> 
     Ok(found)
 }
 
-fn check(found: &Found, message: SendMessage) -> Result<(Checked, usize), AwsError> {
-    let size = message::check(&message)?;
-    let maximum = Told::number(
-        Told::of(&found.queue.settings()).as_ref(),
-        &MAXIMUM_MESSAGE_SIZE,
-    );
-    message::check_size(size, usize::try_from(maximum).unwrap_or(usize::MAX))?;
+fn check(found: &Found, message: SendMessage) -> Result<Checked, AwsError> {
+    message::check(&message)?;
+    let maximum = settings::number(&found.queue.settings(), &MAXIMUM_MESSAGE_SIZE);
+    message::check_size(
+        message::size(&message),
+        usize::try_from(maximum).unwrap_or(usize::MAX),
+    )?;
     let digest = |attributes: &Option<_>| attributes.as_ref().and_then(digest::of_attributes);
     let sent = Sent {
         id: message.id.clone(),
@@ -121,7 +118,7 @@ fn check(found: &Found, message: SendMessage) -> Result<(Checked, usize), AwsErr
         md5_of_message_attributes: digest(&message.message_attributes),
         md5_of_message_system_attributes: digest(&message.message_system_attributes),
     };
-    Ok((Checked { message, sent }, size))
+    Ok(Checked { message, sent })
 }
 
 /// Pushes all messages at once and answers when they are on disk.

@@ -70,6 +70,15 @@ impl Told {
     }
 }
 
+/// A number that holds for a queue, read where it lies: every send and receive asks for one.
+pub(super) fn number(settings: &QueueSettings, rule: &NumberRule) -> u32 {
+    let told = settings.vocabulary.get(VOCABULARY);
+    let number = told.and_then(|told| told.get("numbers")?.get(rule.name)?.as_u64());
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .unwrap_or(rule.default)
+}
+
 /// The settings of a queue that CreateQueue makes.
 pub(super) fn native(
     given: &Given,

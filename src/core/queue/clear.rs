@@ -8,6 +8,7 @@ use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
 use crate::core::log::store::Dead;
 use crate::core::model::message::Message;
+use crate::core::queue::effects::Doomed;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::state::QueueState;
@@ -33,6 +34,10 @@ impl QueueState {
         if purge == Purge::All {
             for seq in self.ring.in_state(EntryState::Leased) {
                 self.end_lease(seq);
+                self.remove_for(seq, SettleKind::Purged, effects);
+                gone += 1;
+            }
+            while let Some(Doomed { seq, .. }) = self.pop_stranded() {
                 self.remove_for(seq, SettleKind::Purged, effects);
                 gone += 1;
             }
@@ -71,12 +76,16 @@ impl QueueState {
         for (_, delayed) in std::mem::take(&mut self.delayed) {
             bury(delayed.entry.reference(), delayed.entry.message().as_ref());
         }
+        for (_, entry) in std::mem::take(&mut self.unlogged) {
+            bury(Some(entry), None);
+        }
         self.returned.clear();
         self.extras.clear();
         self.deadlines.clear();
         self.deadline_of.clear();
         self.stranded.clear();
         self.stranded_bytes = 0;
+        self.restored.clear();
         (self.ready, self.ready_bytes, self.leased) = (0, 0, 0);
         (dead, self.consumers.cancel_all())
     }

@@ -57,6 +57,11 @@ impl Effects {
         }
     }
 
+    /// Whether the log is not concerned.
+    pub(in crate::core) fn has_no_records(&self) -> bool {
+        self.settled.is_empty() && self.granted.is_empty() && self.counted.is_empty()
+    }
+
     /// Posts the events, in order.
     pub(in crate::core) fn wake(&mut self) {
         for (inbox, event) in self.wakes.drain(..) {

@@ -34,14 +34,20 @@ pub(in crate::core) struct Entry {
     /// In milliseconds since the epoch, 0 = never.
     pub(in crate::core) expiry_ms: u64,
     index: u16,
-    /// Times leased, saturating.
+    /// Times leased; starts again at 2 after 65,535.
     pub(in crate::core) acquired: u16,
     /// Counted releases, saturating.
     pub(in crate::core) failed: u16,
     pub(in crate::core) state: EntryState,
-    /// Whether the queue's side table has more about it.
-    pub(in crate::core) has_extra: bool,
+    flags: u8,
 }
+
+/// The queue's side table has more about it.
+const HAS_EXTRA: u8 = 1;
+/// Its expiry is the queue's retention: it goes silently.
+const IS_RETENTION: u8 = 2;
+/// The log has its counters as they are.
+const IS_LOGGED: u8 = 4;
 
 const _: () = assert!(size_of::<Entry>() <= 32);
 
@@ -57,8 +63,56 @@ impl Entry {
             acquired: 0,
             failed: 0,
             state: EntryState::Ready,
-            has_extra: false,
+            flags: 0,
         }
+    }
+
+    /// Whether the queue's side table has more about it.
+    pub(in crate::core) fn has_extra(&self) -> bool {
+        self.flags & HAS_EXTRA != 0
+    }
+
+    /// Says that the queue's side table has more about it.
+    pub(in crate::core) fn set_extra(&mut self) {
+        self.flags |= HAS_EXTRA;
+    }
+
+    /// Whether its expiry is the queue's retention.
+    pub(in crate::core) fn is_retention(&self) -> bool {
+        self.flags & IS_RETENTION != 0
+    }
+
+    /// Says that its expiry is the queue's retention.
+    pub(in crate::core) fn set_retention(&mut self, is_retention: bool) {
+        if is_retention {
+            self.flags |= IS_RETENTION;
+        }
+    }
+
+    /// Whether a clean stop need not log its counters.
+    pub(in crate::core) fn is_logged(&self) -> bool {
+        self.acquired == 0 || self.flags & IS_LOGGED != 0
+    }
+
+    /// The log has its counters as they are.
+    pub(in crate::core) fn set_logged(&mut self) {
+        self.flags |= IS_LOGGED;
+    }
+
+    /// The log has its counters, but with a lease that has ended since.
+    pub(in crate::core) fn clear_logged(&mut self) {
+        self.flags &= !IS_LOGGED;
+    }
+
+    /// Counts a lease and names it. Attempts stay distinct from the latest 65,534 of the same entry.
+    pub(in crate::core) fn acquire(&mut self) -> u16 {
+        self.acquired = if self.acquired == u16::MAX {
+            2
+        } else {
+            self.acquired + 1
+        };
+        self.flags &= !IS_LOGGED;
+        self.acquired
     }
 
     /// A handle on the message; none once the entry is gone.

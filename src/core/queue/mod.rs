@@ -21,6 +21,8 @@ pub(in crate::core) mod state;
 
 mod timer;
 
+mod mover;
+
 pub mod clear;
 
 pub(in crate::core) mod restore;
@@ -133,11 +135,13 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// A consumer of a queue: its right to wait there. Dropping it does not unsubscribe; its session does.
+/// A consumer of a queue: its right to wait there. Dropping it removes it; `Core::unsubscribe` also tells
+/// observers. Its leases stay with its session.
 #[derive(Debug)]
 pub struct Consumer {
     pub(in crate::core) queue: Arc<Queue>,
-    pub(in crate::core) slot: ConsumerSlot,
+    slot: ConsumerSlot,
+    is_visible: bool,
 }
 
 impl Consumer {
@@ -146,20 +150,50 @@ impl Consumer {
         &self.queue
     }
 
+    pub(in crate::core) fn slot(&self) -> ConsumerSlot {
+        self.slot
+    }
+
+    pub(in crate::core) fn is_visible(&self) -> bool {
+        self.is_visible
+    }
+
     pub(in crate::core) fn add(
         queue: &Arc<Queue>,
         inbox: &Arc<Inbox>,
         key: u64,
-        visible: bool,
+        is_visible: bool,
     ) -> Option<Self> {
         let mut state = queue.lock();
         if state.is_deleted() {
             return None;
         }
-        let slot = state.consumers.add(inbox, key, visible);
+        let slot = state.consumers.add(inbox, key, is_visible);
         Some(Self {
             queue: Arc::clone(queue),
             slot,
+            is_visible,
         })
+    }
+}
+
+impl Drop for Consumer {
+    /// Whoever was woken and did not come must not swallow the wake.
+    fn drop(&mut self) {
+        let wake = {
+            let mut state = self.queue.lock();
+            if state.is_deleted() {
+                return;
+            }
+            let owed = state.consumers.remove(self.slot);
+            if owed && state.ready_count() > 0 {
+                state.consumers.wake_one()
+            } else {
+                None
+            }
+        };
+        if let Some((inbox, event)) = wake {
+            inbox.post(event);
+        }
     }
 }

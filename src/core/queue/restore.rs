@@ -9,7 +9,6 @@ use crate::core::model::overlay::Overlay;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::effects::Counted;
 use crate::core::queue::effects::Effects;
-use crate::core::queue::entry::Entry;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::entry::Extra;
 use crate::core::queue::state::QueueState;
@@ -21,6 +20,8 @@ pub(in crate::core) struct Restored {
     pub(in crate::core) message: Message,
     pub(in crate::core) acquired: u16,
     pub(in crate::core) failed: u16,
+    /// Whether the log has its counters, so that somebody may still name a lease of it.
+    pub(in crate::core) is_counted: bool,
     /// Deadline of a lease that nobody has given up.
     pub(in crate::core) until: Option<CoreTime>,
     expiry: Option<CoreTime>,
@@ -40,6 +41,7 @@ impl Restored {
             message,
             acquired: more.map_or(0, |more| more.acquired),
             failed: more.map_or(0, |more| more.failed),
+            is_counted: false,
             until: None,
             expiry: fields.expiry,
             not_before: fields.not_before,
@@ -63,31 +65,36 @@ impl QueueState {
         for restored in entries {
             // When it was first leased is not logged; it was not before this.
             let entry_time = restored.message.enqueued_at();
-            let mut entry = Entry::new(
-                restored.message,
-                Some(restored.lsn),
-                restored.expiry.map_or(0, CoreTime::as_ms),
-            );
+            let mut entry = self.entry(restored.message, Some(restored.lsn), restored.expiry);
             entry.acquired = if clean_stop {
                 restored.acquired
             } else {
                 restored.acquired.max(1)
             };
             entry.failed = restored.failed;
+            if restored.is_counted {
+                entry.set_logged();
+            }
             let seen = restored.until.map(|_| entry_time);
             let extra = Extra {
                 overlay: restored.overlay,
                 first_received: restored.first_received.or(seen),
             };
-            match (restored.until, restored.not_before) {
-                (Some(until), _) => {
-                    let seq = self.push_ready(entry, extra);
-                    self.unready(seq);
-                    self.lease_until(seq, until, until);
-                    self.restored.insert(restored.lsn, seq);
-                }
+            let not_before = restored
+                .not_before
+                .filter(|_| restored.until.is_none() && !restored.is_counted);
+            if let Some(due) = not_before {
                 // A delay that is over by now ends at the first tick, in its order.
-                (None, not_before) => self.push(entry, extra, not_before, CoreTime::default()),
+                self.push(entry, extra, Some(due), CoreTime::default());
+                continue;
+            }
+            let seq = self.push_ready(entry, extra);
+            if let Some(until) = restored.until {
+                self.unready(seq);
+                self.lease_until(seq, until, until);
+            }
+            if restored.is_counted {
+                self.restored.insert(restored.lsn, seq);
             }
         }
         self.ask_for_timer(effects);
@@ -107,7 +114,7 @@ impl QueueState {
                     acquired: entry.acquired,
                     failed: entry.failed,
                 };
-                (entry.acquired > 0).then_some(counted)
+                (!entry.is_logged()).then_some(counted)
             })
             .collect()
     }

@@ -74,7 +74,13 @@ impl QueueState {
                     self.remove_for(seq, SettleKind::Accepted, effects);
                     Hit::Settled
                 }
-                EntryState::Moving => Hit::Lapsed,
+                EntryState::Moving => match self.unstrand(seq) {
+                    true => {
+                        self.remove_for(seq, SettleKind::Accepted, effects);
+                        Hit::Settled
+                    }
+                    false => Hit::Lapsed,
+                },
                 EntryState::Gone => Hit::Gone,
             },
             _ if !holds => Hit::Lapsed,

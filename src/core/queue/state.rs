@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::core::log::record::EntryRef;
@@ -51,8 +50,10 @@ pub(in crate::core) struct QueueState {
     pub(in crate::core) restored: HashMap<Lsn, u64>,
     /// Nothing expires before.
     pub(in crate::core) expiry_due: Option<CoreTime>,
+    /// Settles that found the disk full: logged when there is room, tried again at `retry_due`.
+    pub(in crate::core) unlogged: Vec<(SettleKind, EntryRef)>,
     /// Dead letters whose target refused: the mover has them, and tries again at `retry_due`.
-    pub(in crate::core) stranded: VecDeque<Doomed>,
+    pub(in crate::core) stranded: BTreeMap<u64, Doomed>,
     /// Bytes of their bodies.
     pub(in crate::core) stranded_bytes: u64,
     pub(in crate::core) retry_due: Option<CoreTime>,
@@ -80,7 +81,8 @@ impl QueueState {
             deadline_of: HashMap::new(),
             restored: HashMap::new(),
             expiry_due: None,
-            stranded: VecDeque::new(),
+            unlogged: Vec::new(),
+            stranded: BTreeMap::new(),
             stranded_bytes: 0,
             retry_due: None,
             ready: 0,
@@ -168,6 +170,20 @@ impl QueueState {
             .map_or(0, |ms| ms.max(1))
     }
 
+    /// An entry of `message`, never taken.
+    pub(in crate::core) fn entry(
+        &self,
+        message: Message,
+        lsn: Option<Lsn>,
+        expiry: Option<CoreTime>,
+    ) -> Entry {
+        let expiry_ms = expiry.map_or(0, CoreTime::as_ms);
+        let is_retention = expiry.is_some() && self.retention_end(&message) == Some(expiry_ms);
+        let mut entry = Entry::new(message, lsn, expiry_ms);
+        entry.set_retention(is_retention);
+        entry
+    }
+
     fn retention_end(&self, message: &Message) -> Option<u64> {
         self.settings
             .retention_ms
@@ -199,8 +215,10 @@ impl QueueState {
         self.ready += 1;
         self.ready_bytes += entry.body_len();
         self.expect_expiry(entry.expiry_ms);
-        entry.has_extra = extra.overlay.is_some() || extra.first_received.is_some();
-        let has_extra = entry.has_extra;
+        let has_extra = extra.overlay.is_some() || extra.first_received.is_some();
+        if has_extra {
+            entry.set_extra();
+        }
         let seq = self.ring.push(entry);
         if has_extra {
             self.extras.insert(seq, extra);
@@ -227,17 +245,16 @@ impl QueueState {
         while over(self.settings.max_length, self.length())
             || over(self.settings.max_length_bytes, self.length_bytes())
         {
-            if let Some(stranded) = self.stranded.pop_front() {
-                self.stranded_bytes -= stranded.message.body_len() as u64;
+            if let Some(stranded) = self.pop_stranded() {
                 self.remove_for(stranded.seq, stranded.cause.settle_kind(), effects);
                 continue;
             }
             let Some(seq) = self.next_ready() else { return };
-            let expired = self
+            let is_expired = self
                 .ring
                 .get(seq)
                 .is_some_and(|entry| entry.is_expired(now));
-            if expired {
+            if is_expired {
                 self.expire_ready(seq, effects);
             } else {
                 self.doom_ready(seq, Cause::MaxLength, effects);
@@ -284,83 +301,6 @@ impl QueueState {
         }
     }
 
-    /// A ready entry leaves for a reason: to a dead-letter target, or for good.
-    pub(in crate::core) fn doom_ready(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
-        self.unready(seq);
-        self.doom(seq, cause, effects);
-    }
-
-    /// An entry that is not ready leaves for a reason.
-    pub(in crate::core) fn doom(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
-        let has_target = self.settings.dead_letter.contains_key(&cause);
-        let Some(entry) = self.ring.get_mut(seq) else {
-            return;
-        };
-        if !has_target {
-            self.remove_for(seq, cause.settle_kind(), effects);
-            return;
-        }
-        entry.state = EntryState::Moving;
-        let (Some(message), reference) = (entry.message(), entry.reference()) else {
-            return;
-        };
-        let was_delivered = entry.acquired > 0;
-        let overlay = self
-            .extras
-            .get(&seq)
-            .and_then(|extra| extra.overlay.clone());
-        effects.doomed.push(Doomed {
-            seq,
-            cause,
-            message,
-            overlay,
-            reference,
-            was_delivered,
-        });
-    }
-
-    /// Takes an entry that is not ready out for good.
-    pub(in crate::core) fn remove_for(
-        &mut self,
-        seq: u64,
-        kind: SettleKind,
-        effects: &mut Effects,
-    ) {
-        let Some(entry) = self.ring.get(seq) else {
-            return;
-        };
-        if let Some(reference) = entry.reference() {
-            effects.settled.push((kind, reference));
-        }
-        if entry.has_extra {
-            self.extras.remove(&seq);
-        }
-        if let (false, Some(lsn)) = (self.restored.is_empty(), entry.lsn) {
-            self.restored.remove(&lsn);
-        }
-        self.ring.remove(seq);
-        if kind != SettleKind::Accepted {
-            effects.drop_for(kind, 1);
-        }
-    }
-
-    /// Why an entry whose expiry is over goes: dead-lettered as expired, or silently by retention.
-    pub(in crate::core) fn expire_ready(&mut self, seq: u64, effects: &mut Effects) {
-        let Some(entry) = self.ring.get(seq) else {
-            return;
-        };
-        let expiry_ms = entry.expiry_ms;
-        let retention = entry
-            .message()
-            .and_then(|message| self.retention_end(&message));
-        if retention == Some(expiry_ms) {
-            self.unready(seq);
-            self.remove_for(seq, SettleKind::Retention, effects);
-        } else {
-            self.doom_ready(seq, Cause::Expired, effects);
-        }
-    }
-
     fn expect_expiry(&mut self, expiry_ms: u64) {
         if expiry_ms != 0 {
             let at = CoreTime::from_ms(expiry_ms);
@@ -385,11 +325,6 @@ impl QueueState {
             self.timer = Some(due);
             effects.due = Some(due);
         }
-    }
-
-    /// How the log names an entry.
-    pub(in crate::core) fn reference_of(&self, seq: u64) -> Option<EntryRef> {
-        self.ring.get(seq).and_then(Entry::reference)
     }
 
     /// The overlay of an entry.

@@ -126,9 +126,8 @@ impl QueueState {
         }
         self.unready(seq);
         let entry = self.ring.get_mut(seq)?;
-        entry.acquired = entry.acquired.saturating_add(1);
-        let (attempt, failed, lsn, has_extra) =
-            (entry.acquired, entry.failed, entry.lsn, entry.has_extra);
+        let attempt = entry.acquire();
+        let (failed, lsn, has_extra) = (entry.failed, entry.lsn, entry.has_extra());
         let overlay = if has_extra {
             self.overlay_of(seq)
         } else {
@@ -140,10 +139,7 @@ impl QueueState {
                 if let Some(reference) = self.ring.get(seq).and_then(|entry| entry.reference()) {
                     effects.settled.push((SettleKind::Accepted, reference));
                 }
-                if has_extra {
-                    self.extras.remove(&seq);
-                }
-                self.ring.remove(seq)?
+                self.take_out(seq)?
             }
             Lease::Link => {
                 self.leased += 1;
@@ -188,7 +184,7 @@ impl QueueState {
         self.set_deadline(seq, until);
         if let Some(entry) = self.ring.get_mut(seq) {
             entry.state = EntryState::Leased;
-            entry.has_extra = true;
+            entry.set_extra();
         }
         *self
             .extras
@@ -211,6 +207,9 @@ impl QueueState {
         self.leased -= 1;
         if let Some(old) = self.deadline_of.remove(&seq) {
             self.deadlines.remove(&(old, seq));
+            if let Some(entry) = self.ring.get_mut(seq) {
+                entry.clear_logged();
+            }
         }
     }
 }

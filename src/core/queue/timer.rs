@@ -1,7 +1,6 @@
 //! What happens in a queue by itself: leases lapse, delays end, entries expire.
 
 use crate::core::model::time::CoreTime;
-use crate::core::queue::effects::Doomed;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::state::QueueState;
 
@@ -28,34 +27,7 @@ impl QueueState {
             }
             self.expiry_due = self.ring.earliest_expiry();
         }
-        if self.retry_due.is_some_and(|due| due <= now) {
-            self.retry_due = None;
-            effects.doomed.extend(self.stranded.drain(..));
-            self.stranded_bytes = 0;
-        }
+        self.retry_stranded(now, effects);
         self.after_push(now, effects);
-    }
-
-    /// The mover could not deliver this one: it stays with it, nothing counted, until `retry`, unless the
-    /// queue's limits want its place.
-    pub(in crate::core) fn strand(
-        &mut self,
-        doomed: Doomed,
-        now: CoreTime,
-        retry: CoreTime,
-        effects: &mut Effects,
-    ) {
-        self.stranded_bytes += doomed.message.body_len() as u64;
-        self.stranded.push_back(doomed);
-        // Not later than asked for before: one that is refused every moment must not put off the others.
-        self.retry_due.get_or_insert(retry);
-        self.drop_oldest(now, effects);
-        self.ask_for_timer(effects);
-    }
-
-    /// The mover has delivered this one: it is gone from here.
-    pub(in crate::core) fn moved(&mut self, seq: u64) {
-        self.extras.remove(&seq);
-        self.ring.remove(seq);
     }
 }

@@ -300,7 +300,21 @@ pub(super) fn shown(value: Option<&Value>) -> String {
         FieldValue::Bool(value) => value.to_string(),
         FieldValue::F32(value) => value.to_string(),
         FieldValue::F64(value) => value.to_string(),
-        _ => integer(value).map_or_else(|| "...".to_owned(), |number| number.to_string()),
+        FieldValue::I8(_)
+        | FieldValue::U8(_)
+        | FieldValue::I16(_)
+        | FieldValue::I16Spec(_)
+        | FieldValue::U16(_)
+        | FieldValue::I32(_)
+        | FieldValue::U32(_)
+        | FieldValue::I64(_)
+        | FieldValue::I64Spec(_) => integer(value).unwrap_or_default().to_string(),
+        FieldValue::Decimal { .. }
+        | FieldValue::Bytes(_)
+        | FieldValue::Timestamp(_)
+        | FieldValue::Array(_)
+        | FieldValue::Table(_)
+        | FieldValue::Void => "...".to_owned(),
     };
     format!("the value '{text}' of type '{}'", type_name(value))
 }

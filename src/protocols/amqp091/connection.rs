@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Buf;
 use bytes::BytesMut;
 
 use crate::auth::Auth;
@@ -22,6 +23,7 @@ use crate::protocols::amqp091::codec::ReplyCode;
 use crate::protocols::amqp091::codec::ShortStr;
 use crate::protocols::amqp091::codec::frame;
 use crate::protocols::amqp091::codec::method::connection as wire;
+use crate::protocols::amqp091::codec::method::ids;
 use crate::protocols::amqp091::codec::write_method;
 use crate::protocols::amqp091::errors::Refusal;
 use crate::protocols::amqp091::handshake;
@@ -42,6 +44,9 @@ use crate::transport::buffer::WriteBuf;
 
 /// How long a client may take to answer a close.
 const CLOSE_MS: u64 = 5000;
+
+/// The same when the broker stops: clients that sleep must not delay it.
+const SHUTDOWN_MS: u64 = 500;
 
 /// A method that ends the whole connection, and its ids for the close that says so.
 #[derive(Debug)]
@@ -90,6 +95,8 @@ pub struct Amqp091 {
     /// Bytes of the handshake so far.
     before_login_bytes: usize,
     login_deadline: CoreTime,
+    /// The output was full, so the driver does not read.
+    was_full: bool,
     /// A time-out said that the peer is gone.
     lost: bool,
 }
@@ -124,6 +131,7 @@ impl Amqp091 {
             heart: Heartbeat::new(0, now),
             before_login_bytes: 0,
             login_deadline: now + timeout,
+            was_full: false,
             lost: false,
         }
     }
@@ -161,7 +169,13 @@ impl Amqp091 {
     /// Tells the client why, and waits for its close-ok.
     fn fail(&mut self, fault: &Fault, now: CoreTime, out: &mut WriteBuf) {
         let text = fault.refusal.text();
-        tracing::warn!(conn = self.link.conn, protocol = %DOOR, peer = %self.link.peer, error = %text, "connection closed on an error");
+        // A refused login has its own line, and a shutdown is nobody's error.
+        if !matches!(
+            fault.refusal.code,
+            ReplyCode::AccessRefused | ReplyCode::ConnectionForced
+        ) {
+            tracing::warn!(conn = self.link.conn, protocol = %DOOR, peer = %self.link.peer, error = %text, "connection closed on an error");
+        }
         let close = wire::Close {
             reply_code: fault.refusal.code.code(),
             reply_text: ShortStr::clipped(&text),
@@ -189,13 +203,12 @@ impl Amqp091 {
 
 /// After our close everything but its answer is ignored (0-9-1 §1.4.2.5).
 fn closing(link: &Link, input: &mut BytesMut, out: &mut WriteBuf) -> Step {
-    use bytes::Buf;
     loop {
         match frame::next_frame(input, link.frame_max) {
             Ok(None) => return Step::Stay,
             Ok(Some(raw)) => {
                 let answer = raw.channel == 0 && raw.kind == frame::FrameKind::Method;
-                let ids = crate::protocols::amqp091::codec::method::ids(raw.payload);
+                let ids = ids(raw.payload);
                 let len = raw.wire_len();
                 input.advance(len);
                 match ids {
@@ -273,10 +286,13 @@ impl Session for Amqp091 {
         }
         let wrote = out.pending().len() > before;
         if wrote {
-            // It takes what it gets, so it is there: while its output is full it is not read from.
             self.heart.sent(now);
-            self.heart.heard(now);
+            if self.was_full {
+                // It was not read from, but it takes what it gets, so it is there.
+                self.heart.heard(now);
+            }
         }
+        self.was_full = out.room() == 0;
         wrote
     }
 
@@ -299,7 +315,11 @@ impl Session for Amqp091 {
             }
             Phase::Handshake(_) | Phase::Closing(_) => {}
         }
-        match self.heart.look(now, !self.wants_bytes()) {
+        let held = match &self.phase {
+            Phase::Live(live) => live.is_blocked(),
+            Phase::Handshake(_) | Phase::Closing(_) => false,
+        };
+        match self.heart.look(now, held) {
             Beat::Nothing => {}
             Beat::Send => frame::write_heartbeat(out.buf()),
             Beat::Lost => {
@@ -354,6 +374,7 @@ impl Session for Amqp091 {
                 let text = "broker forced connection closure with reason 'shutdown'";
                 let refusal = Refusal::new(ReplyCode::ConnectionForced, text);
                 self.fail(&Fault::new(refusal, (0, 0)), now, out);
+                self.phase = Phase::Closing(now + SHUTDOWN_MS);
                 Flow::Continue
             }
         }

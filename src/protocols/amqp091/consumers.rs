@@ -38,7 +38,6 @@ impl Consumer {
     /// How many deliveries it may still get, its channel's limit apart.
     pub(super) fn credit(&self) -> usize {
         match usize::from(self.prefetch) {
-            _ if self.no_ack => usize::MAX,
             0 => usize::MAX,
             limit => limit.saturating_sub(self.in_flight),
         }
@@ -107,22 +106,18 @@ impl Consumers {
         self.turns.push_back(key);
     }
 
-    /// How many turns are due.
-    pub(super) fn turns(&self) -> usize {
-        self.turns.len()
-    }
-
-    /// Those that owe their queue an answer, whatever keeps them from taking.
-    pub(super) fn owing(&mut self) -> impl Iterator<Item = &mut Consumer> {
-        let (turns, by_key) = (&self.turns, &mut self.by_key);
-        let owing: Vec<u64> = turns
-            .iter()
-            .copied()
-            .filter(|key| by_key.get(key).is_some_and(|consumer| consumer.owes))
-            .collect();
-        by_key
-            .iter_mut()
-            .filter(move |(key, _)| owing.contains(key))
-            .map(|(_, consumer)| consumer)
+    /// Those that owe their queue an answer while something keeps them from taking; they owe it no more.
+    pub(super) fn owing(&mut self) -> impl Iterator<Item = &Consumer> {
+        let by_key = &mut self.by_key;
+        let mut owing = Vec::new();
+        for key in &self.turns {
+            if let Some(consumer) = by_key.get_mut(key)
+                && std::mem::take(&mut consumer.owes)
+            {
+                owing.push(*key);
+            }
+        }
+        let by_key = &self.by_key;
+        owing.into_iter().filter_map(|key| by_key.get(&key))
     }
 }

@@ -26,7 +26,7 @@ impl Refusal {
     pub(super) fn later(what: &str) -> Self {
         Self::new(
             ReplyCode::NotImplemented,
-            format!("{what}: arrives with a later version"),
+            format!("{what} will arrive with a later version"),
         )
     }
 
@@ -51,6 +51,14 @@ impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {
         Self::precondition(error.to_string())
     }
+}
+
+/// A method that makes no sense where it came.
+pub(super) fn out_of_place(method: &str) -> Refusal {
+    Refusal::new(
+        ReplyCode::CommandInvalid,
+        format!("'{method}' cannot come now"),
+    )
 }
 
 /// A core error about `resource`, such as `queue 'q' in vhost '/'`.

@@ -208,10 +208,7 @@ fn on_method(
             write_method(out.buf(), 0, &wire::OpenOk::default());
             Ok(Step::Next(Phase::Live(Box::new(live))))
         }
-        (_, method) => {
-            let text = format!("'{}' cannot come now", method.name());
-            Err(Refusal::new(ReplyCode::CommandInvalid, text))
-        }
+        (_, method) => Err(errors::out_of_place(method.name())),
     }
 }
 

@@ -9,8 +9,6 @@ use bytes::Buf;
 use bytes::BytesMut;
 
 use crate::auth::Identity;
-use crate::core::inbox::Event;
-use crate::core::log::store::Watermark;
 use crate::core::model::ids::Lsn;
 use crate::core::model::message::Producer;
 use crate::core::model::time::CoreTime;
@@ -22,14 +20,14 @@ use crate::protocols::amqp091::codec::FrameKind;
 use crate::protocols::amqp091::codec::Method;
 use crate::protocols::amqp091::codec::RawFrame;
 use crate::protocols::amqp091::codec::ReplyCode;
-use crate::protocols::amqp091::codec::ShortStr;
 use crate::protocols::amqp091::codec::frame::FRAME_HEAD_BYTES;
 use crate::protocols::amqp091::codec::method::MethodFrame;
-use crate::protocols::amqp091::codec::method::basic;
 use crate::protocols::amqp091::codec::method::basic::BasicMethod;
+use crate::protocols::amqp091::codec::method::channel;
 use crate::protocols::amqp091::codec::method::channel::ChannelMethod;
 use crate::protocols::amqp091::codec::method::connection as wire;
 use crate::protocols::amqp091::codec::method::connection::ConnectionMethod;
+use crate::protocols::amqp091::codec::method::ids;
 use crate::protocols::amqp091::codec::next_frame;
 use crate::protocols::amqp091::codec::write_method;
 use crate::protocols::amqp091::connection::Fault;
@@ -38,7 +36,6 @@ use crate::protocols::amqp091::consumers::Consumers;
 use crate::protocols::amqp091::delivery::Outgoing;
 use crate::protocols::amqp091::errors;
 use crate::protocols::amqp091::errors::Refusal;
-use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::publisher::Publisher;
 use crate::protocols::amqp091::settles::Settles;
@@ -71,10 +68,12 @@ pub(super) struct Live {
     pub(super) outgoing: Option<Outgoing>,
     /// Taken and not written.
     pub(super) taken: VecDeque<Taken>,
+    /// What a take fills; empty in between.
+    pub(super) scratch: Vec<Delivery>,
     /// Channels with answers or confirms to come.
     pub(super) waiting: BTreeSet<u16>,
     /// What the log was asked to tell about.
-    waited: Option<Lsn>,
+    pub(super) waited: Option<Lsn>,
     /// A publish stands in the input while an alarm is raised.
     pub(super) blocked: bool,
     pub(super) has_published: bool,
@@ -99,6 +98,7 @@ impl Live {
             consumers: Consumers::default(),
             outgoing: None,
             taken: VecDeque::new(),
+            scratch: Vec::new(),
             waiting: BTreeSet::new(),
             waited: None,
             blocked: false,
@@ -108,10 +108,14 @@ impl Live {
         }
     }
 
-    /// Whether nothing may be read: an alarm or the log holds a publish back, or a content is half out.
+    /// Whether an alarm or the log holds a publish back.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked || self.publisher.is_stalled()
+    }
+
+    /// Whether nothing may be read: a publish is held back, or a content is half out.
     pub(super) fn is_held(&self) -> bool {
-        self.blocked
-            || self.publisher.is_stalled()
+        self.is_blocked()
             || self.outgoing.is_some()
             || !self.taken.is_empty()
             || self.behind.is_some()
@@ -184,7 +188,7 @@ impl Live {
         frame: RawFrame<'_>,
         behind: &[u8],
     ) -> Result<Used, Fault> {
-        let ids = crate::protocols::amqp091::codec::method::ids(frame.payload).unwrap_or_default();
+        let ids = ids(frame.payload).unwrap_or_default();
         let method = Method::decode_from_client(frame.payload)
             .map_err(|error| Fault::new(error.into(), ids))?;
         let (number, len) = (frame.channel, frame.wire_len());
@@ -240,10 +244,14 @@ impl Live {
                 write_method(turn.out.buf(), 0, &wire::UpdateSecretOk {});
                 Ok(Used::Bytes(0))
             }
-            other => {
-                let text = format!("'{}' cannot come now", other.name());
-                Err(Refusal::new(ReplyCode::CommandInvalid, text))
-            }
+            Method::Connection(_)
+            | Method::Channel(_)
+            | Method::Access(_)
+            | Method::Exchange(_)
+            | Method::Queue(_)
+            | Method::Basic(_)
+            | Method::Confirm(_)
+            | Method::Tx(_) => Err(errors::out_of_place(method.name())),
         }
     }
 
@@ -266,12 +274,7 @@ impl Live {
                 self.forget_channel(turn, number);
             }
             (Some(State::Closing), Method::Channel(ChannelMethod::Close(_))) => {
-                self.reply(
-                    turn,
-                    number,
-                    &crate::protocols::amqp091::codec::method::channel::CloseOk {},
-                    None,
-                );
+                self.reply(turn, number, &channel::CloseOk {}, None);
             }
             (Some(State::Closing | State::Leaving), _) => {}
         }
@@ -336,186 +339,6 @@ impl Live {
                 .send(turn.core(), number, method, lsn, turn.out.buf())
         {
             self.waiting.insert(number);
-        }
-    }
-
-    /// Settles and pushes what is in hand.
-    pub(super) fn flush(&mut self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
-        self.settles
-            .flush(turn.core(), turn.now)
-            .map_err(|error| errors::refusal(&error, ""))?;
-        self.publisher
-            .flush(turn.core(), &mut self.channels, turn.now)
-    }
-
-    /// The log may have room again.
-    pub(super) fn retry(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        self.publisher
-            .retry(turn.core(), &mut self.channels, turn.now)?;
-        Ok(())
-    }
-
-    pub(super) fn on_event(&mut self, turn: &mut Turn<'_>, event: Event) -> Result<(), Fault> {
-        match event {
-            Event::Ready(key) => self.consumers.ready(key),
-            Event::Cancelled(key) => self.cancelled(turn, key),
-            Event::WatermarkMoved => {
-                self.waited = None;
-                if turn.core().watermark(self.vhost.shard()) == Watermark::Failed {
-                    let text = "the log has failed";
-                    return Err(Refusal::new(ReplyCode::InternalError, text).into());
-                }
-                self.retry(turn)?;
-            }
-            Event::AlarmsChanged => {
-                self.alarms_changed(turn);
-                self.retry(turn)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// connection.blocked and connection.unblocked, to a publisher that knows them.
-    pub(super) fn alarms_changed(&mut self, turn: &mut Turn<'_>) {
-        let alarms = turn.core().alarms();
-        if !alarms.any() {
-            self.blocked = false;
-            if std::mem::take(&mut self.announced) {
-                write_method(turn.out.buf(), 0, &wire::Unblocked {});
-            }
-            return;
-        }
-        if self.has_published && !self.announced && turn.link.client.connection_blocked {
-            let reason = match (alarms.memory(), alarms.disk()) {
-                (true, true) => "low on memory & disk",
-                (true, false) => "low on memory",
-                (false, _) => "low on disk",
-            };
-            let blocked = wire::Blocked {
-                reason: ShortStr::clipped(reason),
-            };
-            write_method(turn.out.buf(), 0, &blocked);
-            self.announced = true;
-        }
-    }
-
-    /// Writes what became possible: the rest of a body, answers, confirms, then deliveries.
-    pub(super) fn pull(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        if let Some(outgoing) = &mut self.outgoing {
-            if !outgoing.write(turn.link.frame_max, turn.out) {
-                return Ok(());
-            }
-            self.outgoing = None;
-        }
-        self.flush_waiting(turn);
-        self.deliver(turn)
-            .map_err(|error| errors::refusal(&error, ""))?;
-        self.watch(turn);
-        Ok(())
-    }
-
-    fn flush_waiting(&mut self, turn: &mut Turn<'_>) {
-        // Publishes add confirms without a word: they are few channels that have any.
-        self.publisher.take_confirming(&mut self.waiting);
-        if self.waiting.is_empty() {
-            return;
-        }
-        let core = turn.core();
-        let durable = match core.watermark(self.vhost.shard()) {
-            Watermark::Durable(upto) => upto,
-            Watermark::Failed => return,
-        };
-        let is_durable = |lsn: Lsn| lsn.number() <= durable;
-        let (channels, behind) = (&mut self.channels, &mut self.behind);
-        self.waiting.retain(|&number| {
-            let Some(channel) = channels.get_mut(&number) else {
-                return false;
-            };
-            channel.replies.flush(is_durable, turn.out.buf());
-            if let Some(confirms) = &mut channel.confirms {
-                let answered = confirms.flush(number, is_durable, turn.out.buf());
-                core.metrics().confirmed.of(DOOR).inc_by(answered.accepted);
-                core.metrics().refused.of(DOOR).inc_by(answered.refused);
-            }
-            if channel.replies.is_waiting() {
-                return true;
-            }
-            if *behind == Some(number) {
-                *behind = None;
-            }
-            if channel.state == State::Leaving {
-                channels.remove(&number);
-                core.metrics().channels.dec();
-                return false;
-            }
-            channel
-                .confirms
-                .as_ref()
-                .is_some_and(|confirms| confirms.waits_for().is_some())
-        });
-    }
-
-    /// Asks the log to tell when the next of the answers can go out.
-    fn watch(&mut self, turn: &mut Turn<'_>) {
-        let channels = &self.channels;
-        let answers = self.waiting.iter().filter_map(|number| {
-            let channel = channels.get(number)?;
-            let confirm = channel.confirms.as_ref().and_then(|c| c.waits_for());
-            [channel.replies.waits_for(), confirm]
-                .into_iter()
-                .flatten()
-                .min()
-        });
-        let next = answers.chain(self.publisher.waits_for(turn.core())).min();
-        if let Some(lsn) = next
-            && self.waited.is_none_or(|waited| lsn < waited)
-        {
-            self.waited = Some(lsn);
-            turn.core().wait(lsn, &turn.link.inbox);
-        }
-    }
-
-    /// Sends a message back to its publisher (0-9-1 §1.8.3.8).
-    pub(super) fn give_back(
-        &mut self,
-        turn: &mut Turn<'_>,
-        number: u16,
-        target: &crate::protocols::amqp091::publisher::Target<'_>,
-        body: crate::core::model::batch::DraftBody<'_>,
-    ) {
-        use crate::core::model::batch::DraftBody;
-        use crate::protocols::amqp091::delivery::write_header;
-        let returned = basic::Return {
-            reply_code: ReplyCode::NoRoute.code(),
-            reply_text: ShortStr::clipped(ReplyCode::NoRoute.name()),
-            exchange: ShortStr::new(target.exchange).unwrap_or_default(),
-            routing_key: ShortStr::new(target.key).unwrap_or_default(),
-        };
-        write_method(turn.out.buf(), number, &returned);
-        turn.core().metrics().returned.of(DOOR).inc();
-        let parts = match body {
-            DraftBody::Copied(bytes) => {
-                write_header(
-                    turn.out.buf(),
-                    number,
-                    bytes.len(),
-                    target.properties.as_bytes(),
-                );
-                crate::protocols::amqp091::codec::write_body_frames(
-                    turn.out.buf(),
-                    number,
-                    [bytes],
-                    turn.link.frame_max,
-                );
-                return;
-            }
-            DraftBody::Shared(parts) => parts,
-        };
-        let len = parts.iter().map(bytes::Bytes::len).sum();
-        write_header(turn.out.buf(), number, len, target.properties.as_bytes());
-        let mut outgoing = Outgoing::of_parts(number, parts);
-        if !outgoing.write(turn.link.frame_max, turn.out) {
-            self.outgoing = Some(outgoing);
         }
     }
 }

@@ -20,6 +20,8 @@ mod handshake;
 
 mod live;
 
+mod pull;
+
 mod channel;
 
 mod methods;

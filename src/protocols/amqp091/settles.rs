@@ -10,11 +10,13 @@ use crate::core::queue::settle::LeaseRef;
 use crate::core::queue::settle::Outcome;
 use crate::protocols::amqp091::link::DOOR;
 
+/// Most queues of a group, so that a search is a glance.
+const GROUPS_MAX: usize = 16;
+
 /// Leases to be settled, all with one outcome.
 #[derive(Default)]
 pub(super) struct Settles {
     outcome: Option<Outcome>,
-    /// A handful of queues at most, so that a search is a glance.
     groups: Vec<(Arc<Queue>, Vec<LeaseRef>)>,
 }
 
@@ -28,7 +30,8 @@ impl Settles {
         outcome: Outcome,
         now: CoreTime,
     ) -> Result<(), CoreError> {
-        if self.outcome.is_some_and(|last| last != outcome) {
+        let other = self.outcome.is_some_and(|last| last != outcome);
+        if other || self.groups.len() >= GROUPS_MAX {
             self.flush(core, now)?;
         }
         self.outcome = Some(outcome);

@@ -105,12 +105,12 @@ pub(super) fn chunks_are_elided_with_their_publish(bench: &mut Bench) {
 
 pub(super) fn what_something_else_refers_to_is_written(bench: &mut Bench) {
     bench.hold();
-    let pinned = || match publish(&[1], b"retained") {
-        Record::Publish(publish) => Record::Publish(Publish {
+    let pinned = || {
+        Record::Publish(Publish {
+            message: MessageFields::default(),
+            entries: Cow::Owned(vec![EntryFields::plain(QueueId(1))]),
             elidable: false,
-            ..publish
-        }),
-        other => other,
+        })
     };
     let lsn = bench.append(vec![pinned()]);
     bench.append(vec![settle(1, &[at(lsn)])]);

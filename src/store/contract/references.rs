@@ -129,9 +129,12 @@ pub(super) fn chunks_live_as_long_as_their_publish(bench: &mut Bench) {
         entries: Cow::Owned(vec![EntryFields::plain(QueueId(2))]),
         elidable: true,
     }));
+    // Shares the publish's segment, and stays.
+    records.push(publish(&[3], b"kept"));
     let first = bench.append(records);
     let message = first.plus(5);
-    bench.settle_down(message);
+    let kept = first.plus(6);
+    bench.settle_down(kept);
     fill_and_settle(bench, 3);
     for _ in 0..2 {
         let (_, replayed) = bench.restart();
@@ -140,10 +143,20 @@ pub(super) fn chunks_live_as_long_as_their_publish(bench: &mut Bench) {
             numbers,
             (first.number()..=message.number()).collect::<Vec<_>>()
         );
-        assert_eq!(bench.store().space().references, 6);
+        assert_eq!(bench.store().space().references, 7);
     }
     bench.append(vec![settle(2, &[at(message)])]);
-    assert_eq!(bench.store().space().references, 0);
+    assert_eq!(bench.store().space().references, 1);
+    fill_and_settle(bench, 2);
+    let held = bench.store().space().segments;
+    let (_, replayed) = bench.restart();
+    assert_eq!(bench.store().space().references, 1, "no more, and no less");
+    assert_eq!(live(bench, &replayed), BTreeSet::from([(3, at(kept))]));
+    let is_shown = replayed.iter().any(|(n, _)| *n == message.number());
+    let are_chunks_there = replayed.iter().any(|(n, _)| *n == first.number());
+    assert!(are_chunks_there || !is_shown, "a publish without its body");
+    assert!(held >= 2);
+    bench.append(vec![settle(3, &[at(kept)])]);
     fill_and_settle(bench, 2);
     bench.wait_for_segments(2);
 }
@@ -226,7 +239,7 @@ pub(super) fn any_history_leaves_exactly_what_is_live(bench: &mut Bench) {
     let histories = proptest::collection::vec(act(), 40..160);
     let bench = std::cell::RefCell::new(bench);
     let mut runner = TestRunner::new(Config {
-        cases: 12,
+        cases: 24,
         max_shrink_iters: 0,
         ..Config::default()
     });
@@ -309,6 +322,10 @@ impl History<'_> {
         let found = live(self.bench, &replayed);
         let homeless: Live = found.difference(&self.live).copied().collect();
         assert!(homeless.is_subset(&self.homeless), "{homeless:?} came back");
+        // A moved entry holds its move and its message.
+        let held = |(_, entry): &(u64, EntryRef)| 1 + u64::from(entry.entry != entry.message);
+        let references: u64 = found.iter().map(held).sum();
+        assert_eq!(self.bench.store().space().references, references);
         let found: Live = found.difference(&homeless).copied().collect();
         assert_eq!(found, self.live);
         for (_, entry) in homeless {
@@ -335,27 +352,23 @@ fn live(bench: &Bench, replayed: &Replayed) -> Live {
         let lsn = Lsn::new(bench.shard, *number).expect("an lsn");
         let fields = format::split(&mut bytes.as_slice()).expect("whole");
         let record = format::decode(fields.expect("not empty")).expect("a record");
-        match record {
-            Record::Publish(publish) => {
-                messages.insert(lsn);
-                live.extend(publish.entries.iter().map(|e| (e.queue.0, at(lsn))));
+        if let Record::Publish(publish) = &record {
+            messages.insert(lsn);
+            live.extend(publish.entries.iter().map(|e| (e.queue.0, at(lsn))));
+        }
+        if let Record::Settle { queue, entries, .. } = &record {
+            for entry in entries.iter() {
+                live.remove(&(queue.0, *entry));
             }
-            Record::Settle { queue, entries, .. } => {
-                for entry in entries.iter() {
-                    live.remove(&(queue.0, *entry));
-                }
-            }
-            Record::Move(moved) => {
-                let message = moved.entry.message;
-                if live.remove(&(moved.source.0, moved.entry)) {
-                    let made = EntryRef {
-                        entry: lsn,
-                        message,
-                    };
-                    live.extend(moved.targets.iter().map(|e| (e.queue.0, made)));
-                }
-            }
-            _ => {}
+        }
+        if let Record::Move(moved) = &record
+            && live.remove(&(moved.source.0, moved.entry))
+        {
+            let made = EntryRef {
+                entry: lsn,
+                message: moved.entry.message,
+            };
+            live.extend(moved.targets.iter().map(|e| (e.queue.0, made)));
         }
     }
     for (_, entry) in &live {

@@ -220,9 +220,9 @@ impl<'a> Replay<'a> {
         while let Some(record) = format::split(&mut body).map_err(|e| e.to_string())? {
             let record = format::decode(record).map_err(|e| e.to_string())?;
             count += 1;
-            self.journal.replay(segment, self.next, &record);
+            let is_whole = self.journal.replay(segment, self.next, &record);
             self.scanned.clean_stop = is_clean_stop(&record);
-            if let Some(lsn) = Lsn::new(self.shard, self.next) {
+            if let Some(lsn) = Lsn::new(self.shard, self.next).filter(|_| is_whole) {
                 (self.visit)(lsn, record);
             }
             self.next += 1;

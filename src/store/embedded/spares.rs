@@ -23,6 +23,8 @@ use super::segment::LogDir;
 const WANTED: usize = 2;
 /// Spares that are kept when many segments become free at once.
 const KEPT: usize = 4;
+/// Between two pieces of zeros: what is made ahead must not slow down what is written now.
+const PACE: Duration = Duration::from_millis(5);
 /// How soon a disk that refused is tried again; a recycled segment is noticed at once.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -46,6 +48,8 @@ struct State {
     /// The segment that is written while its end is not filled yet.
     filling: Option<Arc<FilledFile>>,
     next_number: u64,
+    /// The writer found no spare, so it needs them sooner.
+    hurries: bool,
     stopping: bool,
 }
 
@@ -116,6 +120,8 @@ impl Spares {
                 self.changed.notify_one();
                 return Ok(spare);
             }
+            // A new log's first segment is what everyone starts with.
+            state.hurries = filled == 0;
             let number = state.next_number;
             state.next_number += 1;
             number
@@ -198,6 +204,7 @@ impl Spares {
                 state.next_number += 1;
                 return Work::Make(number);
             }
+            state.hurries = false;
             if self.starved.swap(false, Ordering::AcqRel) {
                 tracing::info!("the log can make room ahead again");
             }
@@ -205,7 +212,17 @@ impl Spares {
         }
     }
 
+    /// Waits a moment, unless the writer needs spares; true when the log is being closed.
+    fn pace(&self) -> bool {
+        let mut state = self.state.lock();
+        if !state.hurries && !state.stopping {
+            self.changed.wait_for(&mut state, PACE);
+        }
+        state.stopping
+    }
+
     fn fill_on(&self, file: &FilledFile) -> io::Result<()> {
+        self.pace();
         let filled = file.fill_step();
         if filled.is_err() {
             // The writer grows the file where it must.
@@ -251,7 +268,7 @@ impl Spares {
         let file = self.dir.disk.open(&path)?;
         let filled = FilledFile::new(Arc::clone(&file), self.segment_bytes, 0);
         while !filled.is_full() {
-            if self.state.lock().stopping {
+            if self.pace() {
                 return self.dir.disk.remove(&path);
             }
             if let Err(error) = filled.fill_step() {

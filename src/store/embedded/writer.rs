@@ -12,7 +12,6 @@ use crate::core::model::time::CoreTime;
 
 use crate::store::journal::Batch;
 
-use super::Shared;
 use super::frame::BLOCK_BYTES;
 use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
@@ -20,6 +19,7 @@ use super::frame::SegmentHeader;
 use super::frame::padded;
 use super::recover::Tail;
 use super::segment::FilledFile;
+use super::shared::Shared;
 
 /// Zeros that are written before the first segment is used; the rest follows in the background.
 const FIRST_FILL_BYTES: u64 = 4 * 1024 * 1024;
@@ -201,7 +201,7 @@ impl Writer {
             };
             if let Err(error) = done {
                 tracing::error!(%error, "the log has failed: nothing more is confirmed");
-                self.fail();
+                self.shared.fail();
                 return;
             }
         }
@@ -214,6 +214,10 @@ impl Writer {
         let mut log = shared.log.lock();
         loop {
             log.active_left = self.active.left();
+            // First, or a log that is never idle would never give room back. Rarely true.
+            if log.journal.may_recycle() {
+                return Step::Recycle;
+            }
             if let Some(bytes) = log.journal.next_batch_bytes() {
                 if self.active.must_roll(bytes, shared.segment_bytes) {
                     return Step::Roll(log.journal.next_batch_first());
@@ -221,9 +225,6 @@ impl Writer {
                 if let Some(batch) = log.journal.take(self.active.header.id) {
                     return Step::Write(batch);
                 }
-            }
-            if log.journal.may_recycle() {
-                return Step::Recycle;
             }
             if log.is_stopping {
                 return Step::Stop;
@@ -309,15 +310,6 @@ impl Writer {
             .metrics
             .log_segments
             .set(gauge(bytes / shared.segment_bytes));
-    }
-
-    fn fail(&mut self) {
-        {
-            let mut log = self.shared.log.lock();
-            self.shared.watermark.fail();
-            log.waiters.take_upto(u64::MAX, &mut self.woken);
-        }
-        self.wake();
     }
 
     /// Calls waiters, without the lock.

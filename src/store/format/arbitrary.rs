@@ -1,4 +1,4 @@
-//! Records for tests: any of every kind, and one of every kind with every field set.
+//! Records for tests: any of every kind.
 
 use std::borrow::Cow;
 

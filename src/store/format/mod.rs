@@ -14,4 +14,7 @@ pub(crate) use encode::encode;
 pub(crate) mod arbitrary;
 
 #[cfg(test)]
+pub(crate) mod every_kind;
+
+#[cfg(test)]
 mod tests;

@@ -233,20 +233,13 @@ impl Batch {
             .extend_from_slice(self.bytes.get(moved..).unwrap_or_default());
         self.bytes.truncate(moved);
         let prefix = u32::try_from(self.prefix).unwrap_or(0);
-        let mut settles = Vec::new();
-        for slot in at..self.slots.len() {
-            while let Some(settle) = self.pop_settle(slot) {
-                settles.push((slot - at, settle));
-            }
-        }
         for slot in self.slots.drain(at..) {
             rest.slots.push(Slot {
                 offset: slot.offset - offset + prefix,
+                // What is cut off is of the current append, whose numbers nobody knew to settle them.
+                settles: NONE,
                 ..slot
             });
-        }
-        for (slot, settle) in settles {
-            rest.add_settle(slot, settle);
         }
         let moved = self.left_out.extract_if(.., |(slot, _)| *slot >= at);
         rest.left_out

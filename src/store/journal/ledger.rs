@@ -90,6 +90,11 @@ impl Ledger {
         }
     }
 
+    /// Whether a segment has this record.
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.find(number).is_some()
+    }
+
     /// Adds references to a record.
     pub(super) fn retain(&mut self, number: u64, references: u64) {
         if let Some(segment) = self.find_mut(number) {

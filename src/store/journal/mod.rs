@@ -12,6 +12,7 @@ mod references;
 mod waiters;
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::collections::VecDeque;
 
 use crate::core::log::record::EntryRef;
@@ -19,6 +20,7 @@ use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Space;
 use crate::core::model::ids::Lsn;
+use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format;
@@ -28,7 +30,7 @@ pub(crate) use ledger::Ledger;
 pub(crate) use waiters::Waiters;
 
 /// Buffers that are kept for the next batch.
-const SPARE_BATCHES: usize = 3;
+const SPARE_BATCHES: usize = 2;
 
 /// How a journal cuts batches.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,7 @@ pub(crate) struct Limits {
 
 /// Pending records and the references of all records.
 pub(crate) struct Journal {
+    shard: Shard,
     limits: Limits,
     /// Number of the next record.
     next: u64,
@@ -60,6 +63,8 @@ pub(crate) struct Journal {
     ledger: Ledger,
     /// Publishes whose body is in chunk records.
     chunked: HashMap<u64, Chunked>,
+    /// Publishes and moves that were replayed without what they need.
+    void: HashSet<u64>,
     /// Chunk records that were replayed, and no publish yet: number and references.
     orphans: Vec<(u64, u32)>,
     /// Entries of the current settle that must be written.
@@ -73,9 +78,10 @@ struct Chunked {
 }
 
 impl Journal {
-    /// An empty journal.
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// The empty journal of a shard.
+    pub(crate) fn new(shard: Shard, limits: Limits) -> Self {
         Self {
+            shard,
             limits,
             next: 1,
             sealed: VecDeque::new(),
@@ -86,6 +92,7 @@ impl Journal {
             spare: Vec::new(),
             ledger: Ledger::default(),
             chunked: HashMap::new(),
+            void: HashSet::new(),
             orphans: Vec::new(),
             kept: Vec::new(),
         }
@@ -117,8 +124,8 @@ impl Journal {
     /// Appends records and returns the number of the first.
     ///
     /// # Errors
-    /// [`AppendError::Busy`] as the limits say; [`AppendError::Failed`] for a record of 4 GiB or more,
-    /// which no caller may build: the log must then be given up.
+    /// [`AppendError::Busy`] as the limits say. [`AppendError::Failed`] for a record of 4 GiB or more, which
+    /// nobody builds: some records before it may have been taken, so the log must then be given up.
     pub(crate) fn append(
         &mut self,
         now: CoreTime,
@@ -265,9 +272,23 @@ impl Journal {
         let slot = batch.slot_of(number)?;
         Some((batch, slot))
     }
+
+    /// Number of a record of this shard, 0, which no record has, for one of another.
+    fn number(&self, lsn: Lsn) -> u64 {
+        if lsn.shard() == self.shard {
+            lsn.number()
+        } else {
+            0
+        }
+    }
+
+    /// References to records that are not placed yet.
+    #[cfg(test)]
+    fn pending_references(&self) -> u64 {
+        let batches = self.sealed.iter().chain([&self.open]);
+        batches.map(Batch::references).sum()
+    }
 }
 
-/// Number of an LSN of this journal's shard.
-fn number(lsn: Lsn) -> u64 {
-    lsn.number()
-}
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Move;
+use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Dead;
@@ -13,7 +14,6 @@ use super::Chunked;
 use super::Journal;
 use super::batch::Slot;
 use super::batch::SlotState;
-use super::number;
 
 impl Journal {
     /// Appends one record.
@@ -23,60 +23,85 @@ impl Journal {
         }
         self.note_about(record);
         if let Record::Move(moved) = record {
-            self.pin(number(moved.entry.message));
-            self.pin(number(moved.entry.entry));
+            self.pin(self.number(moved.entry.message));
+            self.pin(self.number(moved.entry.entry));
         }
-        let state = match record {
-            Record::Publish(publish) if publish.elidable => SlotState::Elidable,
-            _ => SlotState::Written,
+        let is_elidable = matches!(record, Record::Publish(publish) if publish.elidable);
+        let state = if is_elidable {
+            SlotState::Elidable
+        } else {
+            SlotState::Written
         };
         let this = self.next;
         self.encode(record, Slot::new(own_references(record), state))?;
-        match record {
-            Record::Publish(publish) => {
-                if let BodyFields::Chunks { chunks, .. } = publish.message.body {
-                    self.add_chunked(this, chunks, publish.entries.len());
-                }
-            }
-            Record::Move(moved) => self.apply_move(moved, this),
-            Record::Catalog { .. } => self.open.last_catalog = this,
-            _ => {}
+        if let Record::Publish(publish) = record {
+            self.add_chunked(this, publish);
+        }
+        if let Record::Move(moved) = record {
+            self.apply_move(moved, this);
+        }
+        if let Record::Catalog { .. } = record {
+            self.open.last_catalog = this;
         }
         Ok(())
     }
 
-    /// Counts a record that was read from `segment`, which is the newest or a new one.
-    pub(crate) fn replay(&mut self, segment: u64, this: u64, record: &Record<'_>) {
+    /// Counts a record that was read from `segment`, which is the newest or a new one. False: what it
+    /// needs is gone, so everything that it made has ended, and nobody must see it.
+    #[must_use]
+    pub(crate) fn replay(&mut self, segment: u64, this: u64, record: &Record<'_>) -> bool {
         self.next = this + 1;
         self.open.restart(self.next, self.limits.prefix);
         self.ledger.replay(segment, this);
-        let references = own_references(record);
-        self.ledger.retain(this, u64::from(references));
-        match record {
-            Record::Chunk { references, .. } => {
-                self.orphans.push((this, *references));
-                return;
-            }
-            Record::Publish(publish) => {
-                if let BodyFields::Chunks { chunks, .. } = publish.message.body {
-                    let mine = usize::try_from(chunks).unwrap_or(usize::MAX);
-                    let orphans = self.orphans.len().saturating_sub(mine);
-                    self.orphans.truncate(orphans);
-                    self.add_chunked(this, chunks, publish.entries.len());
-                }
-            }
-            Record::Settle { entries, .. } => {
-                for entry in entries.iter() {
-                    self.release(*entry, this);
-                }
-            }
-            Record::Move(moved) => self.apply_move(moved, this),
-            Record::Catalog { .. } => self.ledger.catalog(this),
-            _ => {}
+        if let Record::Chunk { references, .. } = record {
+            self.ledger.retain(this, u64::from(*references));
+            self.orphans.push((this, *references));
+            return true;
+        }
+        let is_whole = self.is_whole(this, record);
+        if is_whole {
+            self.count(this, record);
+        } else {
+            self.void.insert(this);
         }
         self.drop_orphans();
         self.note_about(record);
         self.ledger.about_replayed(&mut self.open.about);
+        is_whole
+    }
+
+    /// Whether the records are there that a replayed one needs. They are as long as it has a reference, so
+    /// without them each of its entries ended, with or without a record that says so.
+    fn is_whole(&mut self, this: u64, record: &Record<'_>) -> bool {
+        if let Record::Publish(publish) = record {
+            let chunks = u64::from(chunks_of(publish));
+            return (this.saturating_sub(chunks)..this).all(|chunk| self.ledger.has(chunk));
+        }
+        if let Record::Move(moved) = record {
+            return self.is_there(self.number(moved.entry.message));
+        }
+        true
+    }
+
+    fn count(&mut self, this: u64, record: &Record<'_>) {
+        self.ledger.retain(this, u64::from(own_references(record)));
+        if let Record::Publish(publish) = record {
+            self.add_chunked(this, publish);
+            let chunks = usize::try_from(chunks_of(publish)).unwrap_or(usize::MAX);
+            self.orphans
+                .truncate(self.orphans.len().saturating_sub(chunks));
+        }
+        if let Record::Settle { entries, .. } = record {
+            for entry in entries.iter() {
+                self.release(*entry, this);
+            }
+        }
+        if let Record::Move(moved) = record {
+            self.apply_move(moved, this);
+        }
+        if let Record::Catalog { .. } = record {
+            self.ledger.catalog(this);
+        }
     }
 
     /// Releases chunks whose publish was torn off, or elided after they were written.
@@ -91,9 +116,13 @@ impl Journal {
         self.release(dead.entry, self.last());
     }
 
-    fn add_chunked(&mut self, publish: u64, chunks: u32, entries: usize) {
-        let references = u64::try_from(entries).unwrap_or(u64::MAX);
-        self.chunked.insert(publish, Chunked { chunks, references });
+    /// Remembers a publish whose body is in chunk records.
+    fn add_chunked(&mut self, this: u64, publish: &Publish<'_>) {
+        let chunks = chunks_of(publish);
+        if chunks > 0 {
+            let references = u64::try_from(publish.entries.len()).unwrap_or(u64::MAX);
+            self.chunked.insert(this, Chunked { chunks, references });
+        }
     }
 
     fn push_settle(
@@ -108,9 +137,9 @@ impl Journal {
         let mut kept = std::mem::take(&mut self.kept);
         kept.clear();
         for entry in entries {
-            if !self.is_elided(number(entry.message)) {
+            if !self.is_elided(self.number(entry.message)) {
                 kept.push(*entry);
-                self.note_settle(number(entry.message));
+                self.note_settle(self.number(entry.message));
             }
         }
         let result = self.encode_settle(record, &kept, entries.len());
@@ -132,8 +161,8 @@ impl Journal {
             return self.encode(&Record::Tombstone, slot);
         }
         for entry in kept {
-            self.about(number(entry.entry));
-            self.about(number(entry.message));
+            self.about(self.number(entry.entry));
+            self.about(self.number(entry.message));
         }
         let settle = Record::Settle {
             queue: *queue,
@@ -151,6 +180,12 @@ impl Journal {
         {
             batch.add_settle(slot, this);
         }
+    }
+
+    /// Whether a record is pending, or in a segment with what it needs.
+    fn is_there(&mut self, number: u64) -> bool {
+        let is_void = !self.void.is_empty() && self.void.contains(&number);
+        !is_void && (self.ledger.has(number) || self.pending(number).is_some())
     }
 
     fn is_elided(&mut self, message: u64) -> bool {
@@ -171,7 +206,7 @@ impl Journal {
 
     fn apply_move(&mut self, moved: &Move<'_>, by: u64) {
         let targets = u32::try_from(moved.targets.len()).unwrap_or(u32::MAX);
-        self.retain_message(number(moved.entry.message), targets);
+        self.retain_message(self.number(moved.entry.message), targets);
         self.release(moved.entry, by);
     }
 
@@ -197,12 +232,15 @@ impl Journal {
     }
 
     /// Takes one reference from an entry's record and, if it was moved, from its message, because of
-    /// record `by`.
+    /// record `by`. Void if the message is gone: see [`Self::is_whole`].
     fn release(&mut self, entry: EntryRef, by: u64) {
-        if entry.entry != entry.message {
-            self.release_record(number(entry.entry), by);
+        if !self.is_there(self.number(entry.message)) {
+            return;
         }
-        self.release_message(number(entry.message), by);
+        if entry.entry != entry.message {
+            self.release_record(self.number(entry.entry), by);
+        }
+        self.release_message(self.number(entry.message), by);
     }
 
     fn release_message(&mut self, message: u64, by: u64) {
@@ -261,29 +299,28 @@ impl Journal {
 
     /// Notes the segments that a record other than a settle is about.
     fn note_about(&mut self, record: &Record<'_>) {
-        match record {
-            Record::Settle { entries, .. } => {
-                for entry in entries.iter() {
-                    self.about(number(entry.entry));
-                    self.about(number(entry.message));
-                }
+        if let Record::Settle { entries, .. } = record {
+            for entry in entries.iter() {
+                self.about(self.number(entry.entry));
+                self.about(self.number(entry.message));
             }
-            Record::Grant { entries, .. } => {
-                for entry in entries.iter() {
-                    self.about(number(entry.entry));
-                }
+        }
+        if let Record::Grant { entries, .. } = record {
+            for entry in entries.iter() {
+                self.about(self.number(entry.entry));
             }
-            Record::Counters { entry, .. } => self.about(number(*entry)),
-            Record::Move(moved) => {
-                self.about(number(moved.entry.entry));
-                self.about(number(moved.entry.message));
-            }
-            Record::PurgeRange { upto, .. } => {
-                let upto = number(*upto);
-                self.ledger.all_upto(upto, &mut self.open.about);
-                self.open.about_pending = self.open.about_pending.min(self.pending_from());
-            }
-            _ => {}
+        }
+        if let Record::Counters { entry, .. } = record {
+            self.about(self.number(*entry));
+        }
+        if let Record::Move(moved) = record {
+            self.about(self.number(moved.entry.entry));
+            self.about(self.number(moved.entry.message));
+        }
+        if let Record::PurgeRange { upto, .. } = record {
+            let upto = self.number(*upto);
+            self.ledger.all_upto(upto, &mut self.open.about);
+            self.open.about_pending = self.open.about_pending.min(self.pending_from());
         }
     }
 
@@ -298,6 +335,14 @@ impl Journal {
 
     fn pending_from(&self) -> u64 {
         self.sealed.front().unwrap_or(&self.open).first()
+    }
+}
+
+/// Chunk records right before a publish that its body is in.
+fn chunks_of(publish: &Publish<'_>) -> u32 {
+    match publish.message.body {
+        BodyFields::Chunks { chunks, .. } => chunks,
+        BodyFields::Inline(_) | BodyFields::File { .. } => 0,
     }
 }
 

@@ -65,7 +65,7 @@ impl ShardLog {
         Self {
             shard,
             segment_bytes,
-            journal: Journal::new(LIMITS),
+            journal: Journal::new(shard, LIMITS),
             waiters: Waiters::default(),
             held: false,
             closed: false,
@@ -192,11 +192,10 @@ impl ShardLog {
                 let mut bytes = &*batch.bytes;
                 while let Some(record) = next(&mut bytes)? {
                     number += 1;
-                    if number > known {
-                        self.journal.replay(segment.id, number, &record);
-                    }
+                    let is_whole =
+                        number <= known || self.journal.replay(segment.id, number, &record);
                     scanned.clean_stop = is_clean_stop(&record);
-                    if let Some(lsn) = Lsn::new(self.shard, number) {
+                    if let Some(lsn) = Lsn::new(self.shard, number).filter(|_| is_whole) {
                         visit(lsn, record);
                     }
                 }

@@ -422,7 +422,9 @@ async fn headers_of_bytes_are_binary_both_ways() {
 #[tokio::test]
 async fn what_no_attribute_can_carry_overflows_into_one_and_comes_back() {
     let properties = application(vec![
+        ("AWS.name", Value::I64(9)),
         ("bytes", Value::Bytes(Bytes::new())),
+        ("control", Value::Text("\u{1}".into())),
         ("empty", Value::Text("".into())),
         (
             "list",
@@ -449,7 +451,7 @@ async fn what_no_attribute_can_carry_overflows_into_one_and_comes_back() {
     assert_eq!(
         overflow,
         json!({
-            "bytes": {"$bytes": ""}, "empty": "", "list": [1, "two", null, {"$timestamp": 3}],
+            "AWS.name": 9, "bytes": {"$bytes": ""}, "control": "\u{1}", "empty": "", "list": [1, "two", null, {"$timestamp": 3}],
             "map": {"deep": {"b": true}}, "nothing": null, "odd name!": "x",
         })
     );

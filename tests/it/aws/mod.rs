@@ -1,5 +1,9 @@
 //! The AWS gateway over the memory store, by real HTTP on port 0.
 
+mod amqp;
+
+mod crossing;
+
 mod harness;
 
 mod mapping;

@@ -253,6 +253,14 @@ async fn a_redrive_policy_needs_a_target_that_allows_it() {
     let policy = |name: &str| json!({"RedrivePolicy": json!({"deadLetterTargetArn": arn(name), "maxReceiveCount": 2}).to_string()});
     let create =
         |name: &str, attributes: Value| json!({"QueueName": name, "Attributes": attributes});
+    declare(&broker, "transient", false);
+    assert_eq!(
+        broker
+            .refusal("CreateQueue", create("q", policy("transient")))
+            .await
+            .1,
+        "InvalidParameterValue"
+    );
     assert_eq!(
         broker
             .refusal("CreateQueue", create("q", policy("dead")))

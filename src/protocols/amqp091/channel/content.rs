@@ -30,35 +30,18 @@ pub(in crate::protocols::amqp091) struct Partial {
     pub(in crate::protocols::amqp091) routing_key: Vec<u8>,
     pub(in crate::protocols::amqp091) mandatory: bool,
     pub(in crate::protocols::amqp091) head: Vec<u8>,
+    /// Bytes that the header announced.
+    size: u64,
     /// Bytes of the body that are still to come.
     missing: u64,
-    body: Assembled,
-}
-
-/// A body, or what has come of it.
-#[derive(Debug)]
-pub(in crate::protocols::amqp091) enum Assembled {
-    /// Copied together: it is small.
-    Copied(Vec<u8>),
     /// Slices of the read buffers.
-    Shared(Vec<Bytes>),
+    parts: Vec<Bytes>,
+    /// What came in pieces too small to be kept as slices.
+    copied: Vec<u8>,
 }
 
-impl Default for Assembled {
-    fn default() -> Self {
-        Self::Copied(Vec::new())
-    }
-}
-
-impl Assembled {
-    /// As core wants it.
-    pub(in crate::protocols::amqp091) fn draft(&self) -> DraftBody<'_> {
-        match self {
-            Self::Copied(bytes) => DraftBody::Copied(bytes),
-            Self::Shared(parts) => DraftBody::Shared(parts.clone()),
-        }
-    }
-}
+/// A shorter piece is copied: a slice of it would cost more than its bytes.
+const SLICE_MIN_BYTES: usize = 1024;
 
 impl Partial {
     pub(in crate::protocols::amqp091) fn new(publish: &basic::Publish<'_>) -> Self {
@@ -73,16 +56,17 @@ impl Partial {
     /// The header came.
     pub(in crate::protocols::amqp091) fn set_header(&mut self, head: &[u8], body_size: u64) {
         self.head = head.to_vec();
-        self.missing = body_size;
-        let small = usize::try_from(body_size).is_ok_and(|size| size <= COPY_MAX_BYTES);
-        if !small {
-            self.body = Assembled::Shared(Vec::new());
-        }
+        (self.size, self.missing) = (body_size, body_size);
     }
 
-    /// Whether the body keeps slices of the read buffer.
+    /// Bytes that the header announced.
+    pub(in crate::protocols::amqp091) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether the body keeps slices of the read buffer: core copies a smaller one anyway.
     pub(in crate::protocols::amqp091) fn shares(&self) -> bool {
-        matches!(self.body, Assembled::Shared(_))
+        usize::try_from(self.size).map_or(true, |size| size > COPY_MAX_BYTES)
     }
 
     /// Whether the body is whole.
@@ -90,36 +74,43 @@ impl Partial {
         self.missing == 0
     }
 
-    /// Adds a body frame to a small body.
+    /// Adds a body frame, as bytes.
     ///
     /// # Errors
     /// 501 when it is more than was announced.
     pub(in crate::protocols::amqp091) fn copy(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.count(bytes.len())?;
-        match &mut self.body {
-            Assembled::Copied(body) => body.extend_from_slice(bytes),
-            Assembled::Shared(parts) => parts.push(Bytes::copy_from_slice(bytes)),
-        }
+        self.copied.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Adds a body frame to a large body.
+    /// Adds a body frame, as a slice of the read buffer.
     ///
     /// # Errors
     /// As [`Partial::copy`].
     pub(in crate::protocols::amqp091) fn share(&mut self, bytes: Bytes) -> Result<(), Refusal> {
-        self.count(bytes.len())?;
-        match &mut self.body {
-            Assembled::Copied(body) => body.extend_from_slice(&bytes),
-            Assembled::Shared(parts) if !bytes.is_empty() => parts.push(bytes),
-            Assembled::Shared(_) => {}
+        if bytes.len() < SLICE_MIN_BYTES {
+            return self.copy(&bytes);
         }
+        self.count(bytes.len())?;
+        self.close_copied();
+        self.parts.push(bytes);
         Ok(())
     }
 
-    /// The body.
-    pub(in crate::protocols::amqp091) fn body(&self) -> &Assembled {
-        &self.body
+    /// The body, as core wants it.
+    pub(in crate::protocols::amqp091) fn body(&mut self) -> DraftBody<'_> {
+        if !self.shares() {
+            return DraftBody::Copied(&self.copied);
+        }
+        self.close_copied();
+        DraftBody::Shared(std::mem::take(&mut self.parts))
+    }
+
+    fn close_copied(&mut self) {
+        if !self.copied.is_empty() {
+            self.parts.push(std::mem::take(&mut self.copied).into());
+        }
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), Refusal> {
@@ -127,8 +118,7 @@ impl Partial {
             .ok()
             .and_then(|bytes| self.missing.checked_sub(bytes));
         self.missing = missing.ok_or_else(|| {
-            let text =
-                format!("a body has more bytes than its header announced ({bytes} at the end)");
+            let text = format!("body is longer than the {} bytes of its header", self.size);
             Refusal::new(ReplyCode::FrameError, text)
         })?;
         Ok(())

@@ -116,6 +116,13 @@ impl Channel {
         self.sources.len() - 1
     }
 
+    /// Whether deliveries of a source show how often they failed.
+    pub(super) fn shows_count(&self, source: usize) -> bool {
+        self.sources
+            .get(source)
+            .is_some_and(|source| source.is_quorum)
+    }
+
     /// How many deliveries the channel as a whole may still get.
     pub(super) fn credit(&self) -> usize {
         match usize::from(self.channel_prefetch) {

@@ -13,10 +13,10 @@ use crate::protocols::amqp091::codec::write_method;
 use crate::protocols::amqp091::delivery;
 use crate::protocols::amqp091::errors;
 use crate::protocols::amqp091::errors::Refusal;
-use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::mapping;
+use crate::protocols::amqp091::methods::deliver::Count;
 
 impl Live {
     pub(super) fn basic_qos(
@@ -125,12 +125,8 @@ impl Live {
             turn.link.frame_max,
             turn.out,
         );
-        let metrics = turn.core().metrics();
-        metrics.delivered.of(DOOR).inc();
-        metrics.write_messages.inc();
-        let bytes = delivery.message.body_len() as u64;
-        metrics.delivered_bytes.of(DOOR).inc_by(bytes);
-        let again = u64::from(delivery.is_redelivered());
-        metrics.redelivered.of(DOOR).inc_by(again);
+        let mut count = Count::default();
+        count.add(delivery);
+        count.report(turn.core());
     }
 }

@@ -73,9 +73,7 @@ impl Live {
                 let text = "second 'channel.open' seen";
                 Err(Refusal::new(ReplyCode::ChannelError, text))
             }
-            ChannelMethod::OpenOk(_) => {
-                Err(Refusal::new(ReplyCode::CommandInvalid, "'channel.open-ok'"))
-            }
+            ChannelMethod::OpenOk(_) => Err(errors::out_of_place("channel.open-ok")),
         }
     }
 

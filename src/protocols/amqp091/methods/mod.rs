@@ -6,6 +6,10 @@ mod channel;
 
 mod consume;
 
+mod content;
+
+mod deliver;
+
 mod exchange;
 
 mod publish;
@@ -74,11 +78,11 @@ impl Live {
                 self.confirm_select(turn, number, m.nowait)
             }
             Method::Tx(_) => Err(Refusal::later("transactions")),
-            Method::Connection(_) | Method::Queue(_) | Method::Basic(_) | Method::Confirm(_) => {
-                let text = format!("'{}' cannot come now", method.name());
-                Err(Refusal::new(ReplyCode::CommandInvalid, text))
-            }
-            Method::Access(_) => Err(Refusal::new(ReplyCode::CommandInvalid, method.name())),
+            Method::Connection(_)
+            | Method::Access(_)
+            | Method::Queue(_)
+            | Method::Basic(_)
+            | Method::Confirm(_) => Err(errors::out_of_place(method.name())),
         }
     }
 

@@ -13,19 +13,22 @@ use crate::protocols::amqp091::codec::ContentHeader;
 use crate::protocols::amqp091::codec::FrameKind;
 use crate::protocols::amqp091::codec::Properties;
 use crate::protocols::amqp091::codec::ReplyCode;
+use crate::protocols::amqp091::codec::ShortStr;
 use crate::protocols::amqp091::codec::method::basic as wire;
 use crate::protocols::amqp091::codec::next_frame;
-use crate::protocols::amqp091::connection::Fault;
+use crate::protocols::amqp091::codec::write_body_frames;
+use crate::protocols::amqp091::codec::write_method;
+use crate::protocols::amqp091::delivery::Outgoing;
+use crate::protocols::amqp091::delivery::write_header;
 use crate::protocols::amqp091::errors;
 use crate::protocols::amqp091::errors::Refusal;
+use crate::protocols::amqp091::link::DOOR;
+use crate::protocols::amqp091::link::Link;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::live::Used;
 use crate::protocols::amqp091::mapping;
 use crate::protocols::amqp091::publisher::Target;
-
-/// Class and method of basic.publish, for faults that show with its content.
-const PUBLISH: (u16, u16) = (60, 40);
 
 /// RabbitMQ's bound for an expiration, in milliseconds.
 const MAX_EXPIRATION_MS: u64 = 4_294_967_295;
@@ -65,134 +68,22 @@ impl Live {
                 return Ok(Used::Held);
             }
         }
-        let frame_max = turn.link.frame_max;
-        if let Some((header, body, used)) = whole_content(number, behind, frame_max)? {
+        if let Some(whole) = Whole::behind(turn.link, number, behind)? {
             let target = Target {
                 exchange: publish.exchange.as_bytes(),
                 key: publish.routing_key.as_bytes(),
-                properties: header.properties,
+                properties: whole.properties,
             };
-            self.accept(
-                turn,
-                number,
-                publish.mandatory,
-                &target,
-                DraftBody::Copied(body),
-            )?;
-            return Ok(Used::Bytes(used));
+            let body = DraftBody::Copied(whole.body);
+            self.accept(turn, number, publish.mandatory, &target, body)?;
+            return Ok(Used::Bytes(whole.used));
         }
         self.channel(number)?.content = Content::Header(Partial::new(publish));
         Ok(Used::Bytes(0))
     }
 
-    /// A content header on its own.
-    pub(in crate::protocols::amqp091) fn on_header(
-        &mut self,
-        turn: &mut Turn<'_>,
-        number: u16,
-        payload: &[u8],
-    ) -> Result<(), Fault> {
-        let Some(channel) = self.open_for_content(number)? else {
-            return Ok(());
-        };
-        let Content::Header(mut partial) = std::mem::take(&mut channel.content) else {
-            let text = "expected method frame, got content header frame instead";
-            return Err(Fault::new(
-                Refusal::new(ReplyCode::UnexpectedFrame, text),
-                PUBLISH,
-            ));
-        };
-        let header =
-            ContentHeader::decode(payload).map_err(|error| Fault::new(error.into(), PUBLISH))?;
-        let most = turn.link.limits.message_max_bytes;
-        if header.body_size > most {
-            let text = format!(
-                "message size {} is larger than configured max size {most}",
-                header.body_size
-            );
-            return self.refuse(turn, number, Refusal::precondition(text), PUBLISH);
-        }
-        partial.set_header(header.properties.as_bytes(), header.body_size);
-        self.go_on(turn, number, partial)
-    }
-
-    /// A body frame of a small body.
-    pub(in crate::protocols::amqp091) fn on_body(
-        &mut self,
-        turn: &mut Turn<'_>,
-        number: u16,
-        payload: &[u8],
-    ) -> Result<(), Fault> {
-        let Some(channel) = self.open_for_content(number)? else {
-            return Ok(());
-        };
-        let Content::Body(mut partial) = std::mem::take(&mut channel.content) else {
-            let text = "expected method frame, got content body frame instead";
-            return Err(Fault::new(
-                Refusal::new(ReplyCode::UnexpectedFrame, text),
-                PUBLISH,
-            ));
-        };
-        partial.copy(payload)?;
-        self.go_on(turn, number, partial)
-    }
-
-    /// Whether a body frame of this channel is to be kept as a slice of the read buffer.
-    pub(in crate::protocols::amqp091) fn shares_body(&self, number: u16) -> bool {
-        self.channels
-            .get(&number)
-            .is_some_and(|channel| match &channel.content {
-                Content::Body(partial) => partial.shares(),
-                Content::None | Content::Header(_) => false,
-            })
-    }
-
-    /// A body frame of a large body.
-    pub(in crate::protocols::amqp091) fn on_shared_body(
-        &mut self,
-        turn: &mut Turn<'_>,
-        number: u16,
-        payload: Bytes,
-    ) -> Result<(), Fault> {
-        let Some(channel) = self.channels.get_mut(&number) else {
-            return Ok(());
-        };
-        if let Content::Body(mut partial) = std::mem::take(&mut channel.content) {
-            partial.share(payload)?;
-            return self.go_on(turn, number, partial);
-        }
-        Ok(())
-    }
-
-    /// The channel that a content frame belongs to; none if it is to be ignored.
-    fn open_for_content(
-        &mut self,
-        number: u16,
-    ) -> Result<Option<&mut crate::protocols::amqp091::channel::Channel>, Refusal> {
-        let channel = self.channel(number)?;
-        Ok((channel.state == State::Open).then_some(channel))
-    }
-
-    /// Publishes a content that is whole, or waits for the rest.
-    fn go_on(&mut self, turn: &mut Turn<'_>, number: u16, partial: Partial) -> Result<(), Fault> {
-        if !partial.is_whole() {
-            self.channel(number)?.content = Content::Body(partial);
-            return Ok(());
-        }
-        let target = Target {
-            exchange: &partial.exchange,
-            key: &partial.routing_key,
-            properties: Properties::of_validated(&partial.head),
-        };
-        let body = partial.body().draft();
-        match self.accept(turn, number, partial.mandatory, &target, body) {
-            Ok(()) => Ok(()),
-            Err(refusal) => self.refuse(turn, number, refusal, PUBLISH),
-        }
-    }
-
     /// Publishes a whole content.
-    fn accept(
+    pub(super) fn accept(
         &mut self,
         turn: &mut Turn<'_>,
         number: u16,
@@ -243,6 +134,43 @@ impl Live {
         Ok(())
     }
 
+    /// Sends a message back to its publisher (0-9-1 §1.8.3.8).
+    fn give_back(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        target: &Target<'_>,
+        body: DraftBody<'_>,
+    ) {
+        let returned = wire::Return {
+            reply_code: ReplyCode::NoRoute.code(),
+            reply_text: ShortStr::clipped(ReplyCode::NoRoute.name()),
+            exchange: ShortStr::new(target.exchange).unwrap_or_default(),
+            routing_key: ShortStr::new(target.key).unwrap_or_default(),
+        };
+        write_method(turn.out.buf(), number, &returned);
+        turn.core().metrics().returned.of(DOOR).inc();
+        let parts = match body {
+            DraftBody::Copied(bytes) => {
+                write_header(
+                    turn.out.buf(),
+                    number,
+                    bytes.len(),
+                    target.properties.as_bytes(),
+                );
+                write_body_frames(turn.out.buf(), number, [bytes], turn.link.frame_max);
+                return;
+            }
+            DraftBody::Shared(parts) => parts,
+        };
+        let len = parts.iter().map(Bytes::len).sum();
+        write_header(turn.out.buf(), number, len, target.properties.as_bytes());
+        let mut outgoing = Outgoing::of_parts(number, parts);
+        if !outgoing.write(turn.link.frame_max, turn.out) {
+            self.outgoing = Some(outgoing);
+        }
+    }
+
     /// A user-id must be the user's own (RabbitMQ's validated user-id).
     fn check_user(&self, properties: Properties<'_>) -> Result<(), Refusal> {
         let Some(claimed) = properties.user_id() else {
@@ -259,34 +187,53 @@ impl Live {
     }
 }
 
-/// A content that stands whole behind its publish, if it is small: header, body, bytes of both frames.
-fn whole_content(
-    number: u16,
-    behind: &[u8],
-    frame_max: u32,
-) -> Result<Option<(ContentHeader<'_>, &[u8], usize)>, Refusal> {
-    let Some(first) = next_frame(behind, frame_max)? else {
-        return Ok(None);
-    };
-    if first.kind != FrameKind::Header || first.channel != number {
-        return Ok(None);
+/// A small content that stands whole behind its publish.
+struct Whole<'a> {
+    properties: Properties<'a>,
+    body: &'a [u8],
+    /// Bytes of its frames.
+    used: usize,
+}
+
+impl<'a> Whole<'a> {
+    /// Looks for one at the start of `behind`.
+    fn behind(link: &Link, number: u16, behind: &'a [u8]) -> Result<Option<Self>, Refusal> {
+        let Some(first) = next_frame(behind, link.frame_max)? else {
+            return Ok(None);
+        };
+        if first.kind != FrameKind::Header || first.channel != number {
+            return Ok(None);
+        }
+        let header = ContentHeader::decode(first.payload)?;
+        let is_small = usize::try_from(header.body_size).is_ok_and(|size| size <= COPY_MAX_BYTES);
+        if !is_small || header.body_size > link.limits.message_max_bytes {
+            return Ok(None);
+        }
+        let properties = header.properties;
+        let used = first.wire_len();
+        if header.body_size == 0 {
+            let body = &[];
+            return Ok(Some(Self {
+                properties,
+                body,
+                used,
+            }));
+        }
+        let behind = behind.get(used..).unwrap_or_default();
+        let Some(second) = next_frame(behind, link.frame_max)? else {
+            return Ok(None);
+        };
+        let body = second.payload;
+        let is_whole = second.kind == FrameKind::Body
+            && second.channel == number
+            && u64::try_from(body.len()) == Ok(header.body_size);
+        let used = used + second.wire_len();
+        Ok(is_whole.then_some(Self {
+            properties,
+            body,
+            used,
+        }))
     }
-    let header = ContentHeader::decode(first.payload)?;
-    let used = first.wire_len();
-    if header.body_size == 0 {
-        return Ok(Some((header, &[], used)));
-    }
-    if usize::try_from(header.body_size).map_or(true, |size| size > COPY_MAX_BYTES) {
-        return Ok(None);
-    }
-    let Some(second) = next_frame(behind.get(used..).unwrap_or_default(), frame_max)? else {
-        return Ok(None);
-    };
-    let is_whole = second.kind == FrameKind::Body
-        && second.channel == number
-        && u64::try_from(second.payload.len()) == Ok(header.body_size);
-    let used = used + second.wire_len();
-    Ok(is_whole.then_some((header, second.payload, used)))
 }
 
 /// The time to live, in milliseconds.

@@ -1,0 +1,210 @@
+//! What an operation on a queue leaves: records under its lock, everything else without it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::core::Core;
+use crate::core::bury::Work;
+use crate::core::error::CoreError;
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::GrantedEntry;
+use crate::core::log::record::Holder;
+use crate::core::log::record::Record;
+use crate::core::log::record::SettleKind;
+use crate::core::log::store::AppendError;
+use crate::core::model::ids::Lsn;
+use crate::core::model::time::CoreTime;
+use crate::core::queue::Queue;
+use crate::core::queue::effects::Effects;
+use crate::core::queue::state::QueueState;
+use crate::core::telemetry_of::drop_reason;
+
+/// Entries of one settle record: a purge of a deep queue is many records, not one that is as long.
+const SETTLE_ENTRIES: usize = 4096;
+
+/// How long settles that found the disk full wait until they are tried again.
+const RETRY_MS: u64 = 1000;
+
+/// What was logged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::core) struct Logged {
+    /// The last record.
+    pub(in crate::core) lsn: Option<Lsn>,
+    /// The disk is full: settles wait in the queue, grants and counters are forgotten.
+    pub(in crate::core) is_deferred: bool,
+}
+
+impl Core {
+    /// Runs an operation on a queue, and does what it leaves.
+    ///
+    /// Its records are appended under the lock: what happens to an entry is in the log in the order in
+    /// which it happened.
+    pub(in crate::core) fn on_queue<R>(
+        &self,
+        queue: &Arc<Queue>,
+        now: CoreTime,
+        operation: impl FnOnce(&mut QueueState, &mut Effects) -> R,
+    ) -> Result<(R, Logged), CoreError> {
+        let mut work = Work::new();
+        let done = self.on_queue_into(queue, now, &mut work, operation)?;
+        self.bury_all(work, now)?;
+        Ok(done)
+    }
+
+    /// As [`Core::on_queue`], but leaves dead letters to the caller: one may push out the next, and a
+    /// chain of full queues must not become a chain of calls.
+    pub(in crate::core) fn on_queue_into<R>(
+        &self,
+        queue: &Arc<Queue>,
+        now: CoreTime,
+        work: &mut Work,
+        operation: impl FnOnce(&mut QueueState, &mut Effects) -> R,
+    ) -> Result<(R, Logged), CoreError> {
+        let mut effects = Effects::default();
+        let (result, logged) = {
+            let mut state = queue.lock();
+            let result = operation(&mut state, &mut effects);
+            (
+                result,
+                self.log_effects(queue, &mut state, &mut effects, now)?,
+            )
+        };
+        self.finish(queue, effects, work);
+        Ok((result, logged))
+    }
+
+    /// What can be done without the queue's lock: timer, wakes, counts; dead letters go to `work`.
+    pub(in crate::core) fn finish(
+        &self,
+        queue: &Arc<Queue>,
+        mut effects: Effects,
+        work: &mut Work,
+    ) {
+        for &(kind, n) in &effects.dropped {
+            self.count_drop(kind, n);
+        }
+        if let Some(due) = effects.due {
+            self.inner.timers.set(queue, due);
+        }
+        self.inner.metrics.wakes.inc_by(effects.wakes.len() as u64);
+        effects.wake();
+        let doomed = effects.doomed.into_iter();
+        work.extend(doomed.map(|doomed| (Arc::clone(queue), doomed)));
+    }
+
+    pub(in crate::core) fn count_drop(&self, kind: SettleKind, n: u64) {
+        if let Some(reason) = drop_reason(kind) {
+            self.inner.metrics.dropped.of(reason).inc_by(n);
+        }
+    }
+
+    /// Appends the records of an operation.
+    ///
+    /// A full disk undoes nothing: settles wait in the queue until there is room, and what is lazy
+    /// anyway is left out.
+    pub(in crate::core) fn log_effects(
+        &self,
+        queue: &Queue,
+        state: &mut QueueState,
+        effects: &mut Effects,
+        now: CoreTime,
+    ) -> Result<Logged, CoreError> {
+        if !state.unlogged.is_empty() {
+            let late = std::mem::take(&mut state.unlogged);
+            effects.settled.splice(0..0, late);
+        }
+        if effects.has_no_records() {
+            return Ok(Logged::default());
+        }
+        match self.append_effects(queue, effects, now) {
+            Ok(lsn) => Ok(Logged {
+                lsn: Some(lsn),
+                is_deferred: false,
+            }),
+            Err(AppendError::Failed) => Err(CoreError::LogFailed),
+            Err(AppendError::Full | AppendError::Busy) => {
+                state.defer(
+                    std::mem::take(&mut effects.settled),
+                    now + RETRY_MS,
+                    effects,
+                );
+                Ok(Logged {
+                    lsn: None,
+                    is_deferred: true,
+                })
+            }
+        }
+    }
+
+    fn append_effects(
+        &self,
+        queue: &Queue,
+        effects: &Effects,
+        now: CoreTime,
+    ) -> Result<Lsn, AppendError> {
+        let id = queue.id();
+        let entries: Vec<EntryRef> = effects.settled.iter().map(|(_, entry)| *entry).collect();
+        let grants: Vec<GrantedEntry> = effects.granted.iter().map(|(_, entry)| *entry).collect();
+        let settles = runs(&effects.settled, |(kind, _)| *kind).map(|(outcome, range)| {
+            let entries = Cow::Borrowed(entries.get(range).unwrap_or_default());
+            Record::Settle {
+                queue: id,
+                outcome,
+                entries,
+            }
+        });
+        let granted = runs(&effects.granted, |(until, _)| *until).map(|(until, range)| {
+            let entries = Cow::Borrowed(grants.get(range).unwrap_or_default());
+            Record::Grant {
+                queue: id,
+                holder: Holder::Nobody,
+                until,
+                entries,
+            }
+        });
+        let counters = effects.counted.iter().map(|counted| Record::Counters {
+            queue: id,
+            entry: counted.entry,
+            acquired: counted.acquired,
+            failed: counted.failed,
+        });
+        let mut number = 0;
+        let records = settles.chain(granted).chain(counters);
+        let mut records = records.inspect(|_| number += 1);
+        let first = self
+            .inner
+            .store
+            .append(queue.shard(), now, true, &mut records)?;
+        drop(records);
+        Ok(first.plus(number - 1))
+    }
+}
+
+/// Ranges of neighbours with the same key, none longer than [`SETTLE_ENTRIES`].
+fn runs<T, K: PartialEq + Copy>(
+    items: &[T],
+    key: impl Fn(&T) -> K,
+) -> impl Iterator<Item = (K, Range<usize>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let first = key(items.get(at)?);
+        let start = at;
+        let rest = items.iter().skip(start).take(SETTLE_ENTRIES);
+        at += rest.take_while(|item| key(item) == first).count();
+        Some((first, start..at))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_with_their_key_and_at_their_longest() {
+        let items: Vec<u8> = [vec![1; 3], vec![2; SETTLE_ENTRIES + 1]].concat();
+        let found: Vec<_> = runs(&items, |item| *item).collect();
+        let n = SETTLE_ENTRIES;
+        assert_eq!(found, [(1, 0..3), (2, 3..3 + n), (2, 3 + n..4 + n)]);
+    }
+}

@@ -1,0 +1,196 @@
+//! What the threads of a log share.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+
+use crate::core::log::store::StoreError;
+use crate::core::log::store::Waiter;
+use crate::core::model::ids::Identity;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::Shard;
+
+use crate::telemetry::Metrics;
+
+use crate::store::journal::Journal;
+use crate::store::journal::Limits;
+use crate::store::journal::Waiters;
+use crate::store::watermark::AtomicWatermark;
+
+use super::Settings;
+use super::catalog::Catalog;
+use super::frame;
+use super::meta::Meta;
+use super::segment::LogDir;
+use super::spares::Spares;
+
+/// Largest frame: larger ones gain nothing, and delay those who wait for the next.
+const FRAME_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Pending bytes above which appends are refused, which bounds the memory of a log that is too slow.
+const BUSY_BYTES: usize = 8 * 1024 * 1024;
+/// Smallest segment.
+const SEGMENT_MIN_BYTES: u64 = 64 * 1024;
+/// What a full disk leaves to urgent appends.
+const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// What it does not leave to anyone, so that a frame that was accepted can be written.
+const RESERVE_MIN_BYTES: u64 = 64 * 1024;
+
+/// What the threads share.
+pub(super) struct Shared {
+    pub(super) shard: Shard,
+    pub(super) path: PathBuf,
+    pub(super) segment_bytes: u64,
+    pub(super) dir: Arc<LogDir>,
+    pub(super) spares: Spares,
+    pub(super) catalog: Catalog,
+    pub(super) meta: Mutex<Meta>,
+    pub(super) identity: Identity,
+    pub(super) watermark: AtomicWatermark,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Mutex<Log>,
+    /// Tells the writer that there is something to do, when it is idle.
+    pub(super) kick: Condvar,
+}
+
+/// What the log's lock guards.
+pub(super) struct Log {
+    pub(super) journal: Journal,
+    pub(super) waiters: Waiters,
+    /// The writer sleeps.
+    pub(super) is_idle: bool,
+    /// The writer is to end when nothing is pending.
+    pub(super) is_stopping: bool,
+    /// Appends are taken.
+    pub(super) is_open: bool,
+    /// Bytes that fit in the segment that is written, without new blocks.
+    pub(super) active_left: u64,
+}
+
+impl Shared {
+    pub(super) fn new(
+        path: &Path,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        dir: Arc<LogDir>,
+        catalog: Catalog,
+        meta: Meta,
+    ) -> Self {
+        let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
+        Self {
+            shard: Shard(0),
+            path: path.to_owned(),
+            segment_bytes,
+            spares: Spares::new(Arc::clone(&dir), segment_bytes),
+            dir,
+            catalog,
+            meta: Mutex::new(meta),
+            identity: meta.identity,
+            watermark: AtomicWatermark::default(),
+            metrics,
+            log: Mutex::new(Log {
+                journal: Journal::new(Shard(0), limits(segment_bytes)),
+                waiters: Waiters::default(),
+                is_idle: false,
+                is_stopping: false,
+                is_open: false,
+                active_left: 0,
+            }),
+            kick: Condvar::new(),
+        }
+    }
+
+    /// Whether a full disk still has room for an append.
+    pub(super) fn has_room(&self, log: &Log, urgent: bool) -> bool {
+        let Some(ready) = self.spares.left_when_full() else {
+            return true;
+        };
+        let pending = u64::try_from(log.journal.pending_bytes()).unwrap_or(u64::MAX);
+        let reserve = if urgent {
+            RESERVE_MIN_BYTES
+        } else {
+            RESERVE_BYTES.min(self.segment_bytes)
+        };
+        (ready + log.active_left).saturating_sub(pending) > reserve
+    }
+
+    /// Gives the log up: nothing more will be durable, and whoever waits is told so.
+    pub(super) fn fail(&self) {
+        let mut woken = Vec::new();
+        {
+            let mut log = self.log.lock();
+            self.watermark.fail();
+            log.waiters.take_upto(u64::MAX, &mut woken);
+        }
+        for waiter in woken {
+            waiter.watermark_moved(self.shard);
+        }
+    }
+
+    /// What the checkpoint has absorbed of a log that ends with `last`.
+    pub(super) fn applied(&self, last: Option<Lsn>) -> Result<Option<Lsn>, StoreError> {
+        let applied = self.catalog.applied(self.shard)?;
+        if applied <= last {
+            return Ok(applied);
+        }
+        Err(StoreError::Damaged {
+            path: self.dir.path().display().to_string(),
+            what: "the log ends before what catalog.redb has absorbed of it".to_owned(),
+        })
+    }
+
+    /// Waits until record `upto` is durable; false if the log has failed.
+    pub(super) fn wait_durable(self: &Arc<Self>, upto: Lsn) -> bool {
+        let done = Arc::new(Signal::default());
+        self.wait(upto, Arc::clone(&done) as Arc<dyn Waiter>);
+        done.wait();
+        !self.watermark.has_failed()
+    }
+
+    pub(super) fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>) {
+        if lsn.shard() == self.shard {
+            let mut log = self.log.lock();
+            if !self.watermark.answers(lsn.number()) {
+                log.waiters.add(lsn.number(), waiter);
+                return;
+            }
+        }
+        waiter.watermark_moved(lsn.shard());
+    }
+}
+
+/// How a log with such segments cuts frames.
+pub(super) fn limits(segment_bytes: u64) -> Limits {
+    let half = usize::try_from(segment_bytes / 2).unwrap_or(usize::MAX);
+    Limits {
+        batch_bytes: FRAME_MAX_BYTES.min(half),
+        busy_bytes: BUSY_BYTES,
+        merge: true,
+        prefix: frame::FRAME_HEADER_BYTES,
+    }
+}
+
+/// A thread that waits for a watermark.
+#[derive(Default)]
+struct Signal {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    fn wait(&self) {
+        let mut is_set = self.is_set.lock();
+        while !*is_set {
+            self.changed.wait(&mut is_set);
+        }
+    }
+}
+
+impl Waiter for Signal {
+    fn watermark_moved(&self, _shard: Shard) {
+        *self.is_set.lock() = true;
+        self.changed.notify_one();
+    }
+}

@@ -1,0 +1,192 @@
+//! [`Store`] for the embedded log.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::core::log::record::Record;
+use crate::core::log::store::AppendError;
+use crate::core::log::store::Capabilities;
+use crate::core::log::store::Dead;
+use crate::core::log::store::Scanned;
+use crate::core::log::store::Space;
+use crate::core::log::store::Store;
+use crate::core::log::store::StoreError;
+use crate::core::log::store::Waiter;
+use crate::core::log::store::Watermark;
+use crate::core::model::ids::Identity;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::Shard;
+use crate::core::model::time::CoreTime;
+
+use super::EmbeddedLog;
+use super::meta;
+use super::meta::io_error;
+use super::recover::Replay;
+use super::shared::limits;
+use super::writer::Active;
+
+impl Store for EmbeddedLog {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            shards: 1,
+            frame_max_bytes: limits(self.shared.segment_bytes).batch_bytes,
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        self.shared.identity
+    }
+
+    fn load(
+        &self,
+        shard: Shard,
+        visit: &mut dyn FnMut(&str, &[u8]),
+    ) -> Result<Option<Lsn>, StoreError> {
+        self.shared.catalog.load(shard, visit)
+    }
+
+    fn scan(
+        &self,
+        shard: Shard,
+        visit: &mut dyn FnMut(Lsn, Record<'_>),
+    ) -> Result<Scanned, StoreError> {
+        let shared = &self.shared;
+        if shard != shared.shard {
+            return Ok(Scanned::default());
+        }
+        let mut log = shared.log.lock();
+        if log.is_open && log.journal.last() == 0 {
+            return Ok(Scanned::default());
+        }
+        if log.is_open {
+            let error = io::Error::new(io::ErrorKind::ResourceBusy, "records were appended");
+            return Err(io_error("scan", shared.dir.path(), error));
+        }
+        let recovered = Replay::new(&shared.dir, shard, &mut log.journal, visit).run()?;
+        if let Some(applied) = shared.applied(recovered.scanned.last)? {
+            log.journal.absorbed(applied.number());
+        }
+        drop(log);
+        let mut scanned = recovered.scanned;
+        let active = match recovered.tail {
+            Some(tail) => {
+                if tail.is_torn {
+                    // A tombstone takes the place of the frame, and so the number of its first record.
+                    scanned.last = Lsn::new(shard, recovered.next);
+                }
+                Active::resume(tail, shared.segment_bytes, recovered.next)
+            }
+            None => Active::first(shared),
+        };
+        self.start(active, scanned.last.map_or(0, Lsn::number))?;
+        Ok(scanned)
+    }
+
+    fn append<'a>(
+        &self,
+        shard: Shard,
+        now: CoreTime,
+        urgent: bool,
+        records: &mut dyn Iterator<Item = Record<'a>>,
+    ) -> Result<Lsn, AppendError> {
+        let shared = &self.shared;
+        let mut log = shared.log.lock();
+        if shard != shared.shard || !log.is_open || shared.watermark.has_failed() {
+            return Err(AppendError::Failed);
+        }
+        if !shared.has_room(&log, urgent) {
+            return Err(AppendError::Full);
+        }
+        let first = match log.journal.append(now, urgent, records) {
+            Ok(first) => first,
+            Err(AppendError::Failed) => {
+                drop(log);
+                shared.fail();
+                return Err(AppendError::Failed);
+            }
+            Err(refused) => return Err(refused),
+        };
+        let was_idle = std::mem::take(&mut log.is_idle);
+        drop(log);
+        if was_idle {
+            shared.kick.notify_one();
+        }
+        Lsn::new(shard, first).ok_or(AppendError::Failed)
+    }
+
+    fn watermark(&self, shard: Shard) -> Watermark {
+        if shard == self.shared.shard {
+            self.shared.watermark.get()
+        } else {
+            Watermark::Failed
+        }
+    }
+
+    fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>) {
+        self.shared.wait(lsn, waiter);
+    }
+
+    fn dead(&self, dead: &[Dead]) {
+        let was_idle = {
+            let mut log = self.shared.log.lock();
+            for dead in dead {
+                log.journal.dead(dead);
+            }
+            log.journal.may_recycle() && std::mem::take(&mut log.is_idle)
+        };
+        if was_idle {
+            self.shared.kick.notify_one();
+        }
+    }
+
+    fn checkpoint(
+        &self,
+        shard: Shard,
+        upto: Lsn,
+        changes: &mut dyn Iterator<Item = (&str, Option<&[u8]>)>,
+    ) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        // A checkpoint ahead of its log would take records for absorbed that are yet to come.
+        let is_there = shared.log.lock().journal.last() >= upto.number();
+        if !is_there || !shared.wait_durable(upto) {
+            let error = io::Error::other("the log does not have what it would absorb");
+            return Err(io_error("checkpoint", &shared.path, error));
+        }
+        shared.catalog.checkpoint(shard, upto, changes)?;
+        let mut meta = shared.meta.lock();
+        if !meta.has_catalog {
+            meta.has_catalog = true;
+            meta::write(&shared.path, &meta)?;
+        }
+        drop(meta);
+        shared.log.lock().journal.absorbed(upto.number());
+        shared.kick.notify_one();
+        Ok(())
+    }
+
+    fn space(&self) -> Space {
+        let space = self.shared.log.lock().journal.space();
+        Space {
+            log_bytes: space.segments * self.shared.segment_bytes
+                + self.shared.spares.ready_bytes(),
+            ..space
+        }
+    }
+
+    fn close(&self, now: CoreTime) -> Result<(), StoreError> {
+        let stop = Record::Epoch {
+            epoch: self.shared.identity.incarnation,
+            clean_stop: true,
+        };
+        // Refused when it was closed before, was never scanned, has failed, or finds the disk full: then
+        // the next start only takes it for a crash.
+        let _ = self.append(self.shared.shard, now, true, &mut std::iter::once(stop));
+        self.stop();
+        let log = self.shared.log.lock();
+        if !self.shared.watermark.has_failed() && log.journal.durable() == log.journal.last() {
+            return Ok(());
+        }
+        let error = io::Error::other("what was appended last is not on disk");
+        Err(io_error("close", self.shared.dir.path(), error))
+    }
+}

@@ -1,0 +1,213 @@
+//! Torn tails, flipped bits, and old bytes that look like the log.
+
+use std::fs;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tempfile::TempDir;
+
+use crate::core::log::record::Record;
+use crate::core::log::store::StoreError;
+use crate::core::model::ids::Lsn;
+
+use crate::store::journal::Journal;
+
+use super::super::disk::RealDisk;
+use super::super::frame::BLOCK_BYTES;
+use super::super::frame::FrameHeader;
+use super::super::recover::Replay;
+use super::super::segment::LogDir;
+use super::super::shared::limits;
+use super::SETTINGS;
+use super::SHARD;
+use super::append;
+use super::append_durably;
+use super::copy;
+use super::open;
+use super::segments;
+
+/// Where the third block's frame ends, padding excluded: the second frame of a new log.
+const SECOND_FRAME: usize = 2 * BLOCK_BYTES;
+
+/// A log with one record in each of `frames` frames.
+fn log_of(frames: usize) -> TempDir {
+    let dir = TempDir::new().expect("a temporary directory");
+    let opened = open(dir.path()).expect("opens");
+    for n in 1..=frames {
+        append_durably(&opened.log, &format!("record {n}"));
+    }
+    dir
+}
+
+fn numbered(upto: usize) -> Vec<(u64, String)> {
+    (1..=upto)
+        .map(|n| (u64::try_from(n).expect("small"), format!("record {n}")))
+        .collect()
+}
+
+/// What is left of a segment whose second frame was torn at byte `cut`.
+fn torn_at(segment: &[u8], cut: usize, is_truncated: bool) -> Vec<u8> {
+    let mut torn = segment.to_vec();
+    if is_truncated {
+        torn.truncate(SECOND_FRAME + cut);
+    } else {
+        // Not zeros: a byte that is zero by nature would not be torn.
+        torn[SECOND_FRAME + cut..SECOND_FRAME + 512].fill(0xee);
+    }
+    torn
+}
+
+#[test]
+fn a_frame_torn_at_any_byte_is_lost_and_nothing_else() {
+    let dir = log_of(2);
+    let path = &segments(dir.path())[0];
+    let segment = fs::read(path).expect("a segment");
+    let frame = FrameHeader::decode(&segment[SECOND_FRAME..]).expect("a frame");
+    let length = 64 + usize::try_from(frame.0.bytes).expect("small");
+    for cut in 0..length {
+        for is_truncated in [false, true] {
+            fs::write(path, torn_at(&segment, cut, is_truncated)).expect("written");
+            let mut numbers = Vec::new();
+            let log = LogDir::new(dir.path().join("log"), Arc::new(RealDisk));
+            let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
+            let mut visit = |lsn: Lsn, _: Record<'_>| numbers.push(lsn.number());
+            let found = Replay::new(&log, SHARD, &mut journal, &mut visit).run();
+            let found = found.expect("a torn tail is no damage");
+            assert_eq!((numbers, found.next), (vec![1], 2), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_torn_frame_does_not_come_back_when_the_log_goes_on() {
+    let dir = log_of(2);
+    let segment = fs::read(&segments(dir.path())[0]).expect("a segment");
+    for cut in [0, 1, 31, 32, 63, 64, 70] {
+        let torn = copy(dir.path());
+        fs::write(&segments(torn.path())[0], torn_at(&segment, cut, false)).expect("written");
+        let opened = open(torn.path()).expect("a torn tail is no damage");
+        assert_eq!(opened.records, numbered(1));
+        let next = append_durably(&opened.log, "next").number();
+        assert!(next <= 3, "at most a tombstone stands before it");
+        drop(opened);
+        let records = open(torn.path()).expect("opens").records;
+        assert_eq!(records[0], (1, "record 1".to_owned()));
+        assert_eq!(records.last(), Some(&(next, "next".to_owned())));
+        assert!(records.iter().all(|(_, text)| text != "record 2"));
+    }
+}
+
+#[test]
+fn a_bad_frame_before_a_good_one_is_damage() {
+    let dir = log_of(3);
+    let path = segments(dir.path())[0].clone();
+    let mut bytes = fs::read(&path).expect("a segment");
+    bytes[SECOND_FRAME + 70] ^= 1;
+    fs::write(&path, bytes).expect("written");
+    let Err(StoreError::Damaged { path: named, what }) = open(dir.path()).map(|_| ()) else {
+        panic!("a hole in the log is damage");
+    };
+    assert_eq!(named, path.display().to_string());
+    assert!(what.contains(&format!("offset {SECOND_FRAME}")), "{what}");
+}
+
+/// A log of several segments, sealed ones included.
+fn log_of_segments() -> TempDir {
+    let dir = log_of(40);
+    assert!(segments(dir.path()).len() >= 3);
+    dir
+}
+
+#[test]
+fn a_log_of_several_segments_is_read_over_their_seals() {
+    let dir = log_of_segments();
+    assert_eq!(open(dir.path()).expect("opens").records, numbered(40));
+}
+
+#[test]
+fn a_segment_that_lost_its_end_is_damage() {
+    let dir = log_of_segments();
+    let path = &segments(dir.path())[1];
+    let bytes = fs::read(path).expect("a segment");
+    for end in [0, BLOCK_BYTES, 3 * BLOCK_BYTES, bytes.len() - BLOCK_BYTES] {
+        fs::write(path, &bytes[..end]).expect("written");
+        let error = open(dir.path()).map(|_| ()).expect_err("a hole");
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_found() {
+    let dir = log_of_segments();
+    let mut runner = proptest::test_runner::TestRunner::new(proptest::test_runner::Config {
+        cases: 64,
+        ..Default::default()
+    });
+    let flips = (any::<Index>(), any::<Index>(), 0..8_u8);
+    let outcome = runner.run(&flips, |(segment, at, bit)| {
+        let flipped = copy(dir.path());
+        let paths = segments(flipped.path());
+        let path = &paths[segment.index(paths.len())];
+        let mut bytes = fs::read(path).expect("a segment");
+        // The headers, and the records: padding is nobody's.
+        let block = at.index(bytes.len() / BLOCK_BYTES);
+        let at = block * BLOCK_BYTES + at.index(80);
+        let was_used = bytes[at] != 0;
+        bytes[at] ^= 1 << bit;
+        fs::write(path, bytes).expect("written");
+        match open(flipped.path()) {
+            Ok(opened) => {
+                let lost = 40 - opened.records.len();
+                prop_assert!(lost <= 1, "only the last frame can pass for torn: {lost}");
+                prop_assert!(lost == 0 || was_used);
+                prop_assert_eq!(opened.records, numbered(40 - lost));
+            }
+            Err(StoreError::Damaged { .. }) => {}
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+        Ok(())
+    });
+    outcome.expect("found");
+}
+
+#[test]
+fn what_a_recycled_segment_held_never_comes_back() {
+    let dir = log_of_segments();
+    let spares = dir.path().join("log");
+    for entry in fs::read_dir(&spares).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|ext| ext == "spare") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    // The same log's own first segment, with good frames of its own: only the salt tells.
+    fs::copy(&segments(dir.path())[0], spares.join("0000000900.spare")).expect("copied");
+    let opened = open(dir.path()).expect("opens");
+    let mut expected = opened.records.clone();
+    for n in 41..=60 {
+        let lsn = append_durably(&opened.log, &format!("record {n}"));
+        expected.push((lsn.number(), format!("record {n}")));
+        drop(open(copy(dir.path()).path()).expect("whole at any moment"));
+    }
+    drop(opened);
+    assert_eq!(open(dir.path()).expect("opens").records, expected);
+}
+
+#[test]
+fn a_body_that_looks_like_the_log_is_only_a_body() {
+    let dir = log_of(3);
+    let opened = open(dir.path()).expect("opens");
+    let stolen = fs::read(&segments(dir.path())[0]).expect("a segment");
+    // With the frames at the file's own alignment, whatever is before them.
+    for shift in [0, 1, 4_000] {
+        let text: String = stolen[shift..3 * BLOCK_BYTES]
+            .iter()
+            .map(|byte| char::from(byte & 0x7f))
+            .collect();
+        append(&opened.log, &text);
+    }
+    append_durably(&opened.log, "last");
+    drop(opened);
+    assert_eq!(open(dir.path()).expect("opens").records.len(), 7);
+}

@@ -1,0 +1,100 @@
+//! The data dir: its lock, its format, and parts that are missing.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::core::log::store::Store;
+use crate::core::log::store::StoreError;
+
+use super::SHARD;
+use super::append_durably;
+use super::open;
+
+/// A data dir with a record and a checkpoint.
+fn used() -> TempDir {
+    let dir = TempDir::new().expect("a temporary directory");
+    let opened = open(dir.path()).expect("opens");
+    let lsn = append_durably(&opened.log, "queue/1");
+    opened
+        .log
+        .checkpoint(SHARD, lsn, &mut std::iter::empty())
+        .expect("written");
+    dir
+}
+
+fn refusal(dir: &TempDir) -> StoreError {
+    open(dir.path()).map(|_| ()).expect_err("refused")
+}
+
+#[test]
+fn two_processes_never_have_the_same_data_dir() {
+    let dir = used();
+    let first = open(dir.path()).expect("opens");
+    let refused = refusal(&dir);
+    assert!(matches!(refused, StoreError::Locked { .. }), "{refused}");
+    assert!(refused.to_string().contains("in use by another process"));
+    drop(first);
+    assert!(open(dir.path()).is_ok(), "the lock went with its holder");
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let dir = used();
+    let newer = "viaduct data, format 2\nand nobody knows what else\n";
+    fs::write(dir.path().join("meta"), newer).expect("written");
+    let refused = refusal(&dir);
+    let StoreError::NewerFormat { found, known, .. } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!((found, known), (2, 1));
+    let left = fs::read_to_string(dir.path().join("meta")).expect("there");
+    assert_eq!(left, newer);
+}
+
+#[test]
+fn a_missing_part_is_no_empty_start() {
+    for part in ["meta", "catalog.redb", "log"] {
+        let dir = used();
+        let path = dir.path().join(part);
+        if path.is_dir() {
+            fs::remove_dir_all(path).expect("removed");
+        } else {
+            fs::remove_file(path).expect("removed");
+        }
+        let refused = refusal(&dir);
+        assert!(
+            matches!(refused, StoreError::Damaged { .. }),
+            "{part}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_meta_is_refused() {
+    let dir = used();
+    let path = dir.path().join("meta");
+    let good = fs::read_to_string(&path).expect("there");
+    assert_eq!(good.lines().next(), Some("viaduct data, format 1"));
+    let bad = good.replace("incarnation 1", "incarnation 7");
+    for meta in ["", "viaduct", good[..good.len() - 3].as_ref(), &bad] {
+        fs::write(&path, meta).expect("written");
+        let refused = refusal(&dir);
+        assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+    }
+    fs::write(&path, good).expect("written");
+    assert_eq!(
+        open(dir.path()).expect("opens").log.identity().incarnation,
+        2
+    );
+}
+
+#[test]
+fn a_data_dir_that_cannot_be_made_names_its_path() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let file = dir.path().join("file");
+    fs::write(&file, "").expect("written");
+    let refused = open(&file).map(|_| ()).expect_err("refused");
+    assert!(matches!(refused, StoreError::Io { .. }));
+    assert!(refused.to_string().contains("file"), "{refused}");
+}

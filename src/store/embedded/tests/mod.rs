@@ -1,0 +1,128 @@
+//! What only the embedded log has to prove: files, frames, damage, syncs, a full disk.
+
+mod damage;
+mod dir;
+mod fixture;
+mod room;
+mod syncs;
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use crate::core::log::record::Record;
+use crate::core::log::store::Store;
+use crate::core::log::store::StoreError;
+use crate::core::log::store::Waiter;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::Shard;
+use crate::core::model::time::CoreTime;
+
+use crate::telemetry::Metrics;
+
+use super::EmbeddedLog;
+use super::Settings;
+
+const SHARD: Shard = Shard(0);
+const NOW: CoreTime = CoreTime::from_ms(1);
+/// Small segments, so that a test fills many.
+const SETTINGS: Settings = Settings {
+    segment_bytes: 64 * 1024,
+};
+
+/// A log and what its scan found.
+struct Opened {
+    log: Arc<EmbeddedLog>,
+    /// Numbers and keys of catalog records, which stand for any.
+    records: Vec<(u64, String)>,
+}
+
+/// Opens and scans a log.
+fn open(dir: &Path) -> Result<Opened, StoreError> {
+    let log = EmbeddedLog::open(dir, SETTINGS, Arc::new(Metrics::new()))?;
+    let mut records = Vec::new();
+    log.scan(SHARD, &mut |lsn, record| {
+        if let Record::Catalog { key, .. } = record {
+            records.push((lsn.number(), key.to_owned()));
+        }
+    })?;
+    Ok(Opened { log, records })
+}
+
+/// Appends a record with a text to be recognised by; it holds its segment.
+fn append(log: &EmbeddedLog, key: &str) -> Lsn {
+    let mut record = std::iter::once(Record::Catalog { key, value: None });
+    log.append(SHARD, NOW, false, &mut record).expect("taken")
+}
+
+/// Appends a record and waits until it is durable: it has a frame of its own.
+fn append_durably(log: &EmbeddedLog, key: &str) -> Lsn {
+    let lsn = append(log, key);
+    wait(log, lsn);
+    lsn
+}
+
+/// Waits until `lsn` is durable.
+fn wait(log: &EmbeddedLog, lsn: Lsn) {
+    let done = Arc::new(Done::default());
+    log.wait(lsn, Arc::clone(&done) as Arc<dyn Waiter>);
+    done.wait();
+    assert!(log.watermark(SHARD).covers(lsn));
+}
+
+/// A waiter that a thread waits for.
+#[derive(Default)]
+struct Done {
+    is_done: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Done {
+    fn wait(&self) {
+        let mut is_done = self.is_done.lock();
+        while !*is_done {
+            let patience = std::time::Duration::from_secs(20);
+            let waited = self.changed.wait_for(&mut is_done, patience);
+            assert!(!waited.timed_out(), "a wake-up was lost");
+        }
+    }
+}
+
+impl Waiter for Done {
+    fn watermark_moved(&self, _shard: Shard) {
+        *self.is_done.lock() = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A copy of a data dir, as a power cut would leave it.
+fn copy(dir: &Path) -> TempDir {
+    let copy = TempDir::new().expect("a temporary directory");
+    fs::create_dir(copy.path().join("log")).expect("made");
+    for part in ["", "log"] {
+        for entry in fs::read_dir(dir.join(part)).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                let name = path.file_name().expect("a name");
+                fs::copy(&path, copy.path().join(part).join(name)).expect("copied");
+            }
+        }
+    }
+    copy
+}
+
+/// Segments of a data dir, in order.
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir.join("log"))
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "seg"))
+        .collect();
+    paths.sort();
+    paths
+}

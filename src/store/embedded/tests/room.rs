@@ -1,0 +1,114 @@
+//! A full disk, and segments that come back.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::core::log::record::BodyFields;
+use crate::core::log::record::EntryFields;
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::MessageFields;
+use crate::core::log::record::Publish;
+use crate::core::log::record::Record;
+use crate::core::log::record::SettleKind;
+use crate::core::log::store::AppendError;
+use crate::core::log::store::Store;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
+
+use crate::telemetry::Metrics;
+
+use super::super::test_disk::TestDisk;
+use super::EmbeddedLog;
+use super::NOW;
+use super::SHARD;
+use super::Settings;
+use super::wait;
+
+const SETTINGS: Settings = Settings {
+    segment_bytes: 512 * 1024,
+};
+static BODY: [u8; 10_000] = [7; 10_000];
+
+fn publish(log: &EmbeddedLog) -> Result<Lsn, AppendError> {
+    let record = Record::Publish(Publish {
+        message: MessageFields {
+            body: BodyFields::Inline(Cow::Owned(vec![BODY.as_slice()])),
+            ..MessageFields::default()
+        },
+        entries: Cow::Owned(vec![EntryFields::plain(QueueId(1))]),
+        elidable: true,
+    });
+    log.append(SHARD, NOW, false, &mut std::iter::once(record))
+}
+
+fn settle(log: &EmbeddedLog, lsn: Lsn) -> Lsn {
+    let entry = EntryRef {
+        entry: lsn,
+        message: lsn,
+    };
+    let record = Record::Settle {
+        queue: QueueId(1),
+        outcome: SettleKind::Accepted,
+        entries: Cow::Owned(vec![entry]),
+    };
+    let settled = log.append(SHARD, NOW, true, &mut std::iter::once(record));
+    settled.expect("the reserve is for settles")
+}
+
+/// Polls until `done`, for what other threads do.
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..5_000 {
+        if done() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    panic!("{what} never came");
+}
+
+#[test]
+fn a_full_disk_takes_settles_and_then_publishes_again() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let disk = Arc::new(TestDisk::default());
+    let metrics = Arc::new(Metrics::new());
+    let log =
+        EmbeddedLog::open_on(dir.path(), SETTINGS, metrics, Arc::clone(&disk) as _).expect("opens");
+    eventually("two spares", || log.space().log_bytes >= 2 * 512 * 1024);
+    disk.full_above(Some(0));
+    let mut taken = Vec::new();
+    let refused = loop {
+        match publish(&log) {
+            Ok(lsn) => {
+                wait(&log, lsn);
+                taken.push(lsn);
+            }
+            Err(error) => break error,
+        }
+        assert!(taken.len() < 1_000, "the disk is full");
+    };
+    assert_eq!(refused, AppendError::Full);
+    for lsn in taken {
+        wait(&log, settle(&log, lsn));
+    }
+    let mut again = None;
+    eventually("room", || {
+        again = publish(&log).ok();
+        again.is_some()
+    });
+    wait(&log, again.expect("taken"));
+    // Still full, and no restart: what was recycled is enough.
+    disk.full_above(None);
+    drop(log);
+    let log = EmbeddedLog::open(dir.path(), SETTINGS, Metrics::new().into()).expect("opens");
+    let mut last = None;
+    log.scan(SHARD, &mut |lsn, record| {
+        if let Record::Publish(_) = record {
+            last = Some(lsn);
+        }
+    })
+    .expect("a good log");
+    assert_eq!(last, again);
+}

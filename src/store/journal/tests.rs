@@ -1,0 +1,312 @@
+//! Random histories with a writer that takes batches whenever it likes: the journal's own arithmetic, which the
+//! contract suite meets only as threads happen to run.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::core::log::record::BodyFields;
+use crate::core::log::record::EntryFields;
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::MessageFields;
+use crate::core::log::record::Move;
+use crate::core::log::record::Publish;
+use crate::core::log::record::Record;
+use crate::core::log::record::SettleKind;
+use crate::core::log::store::Dead;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
+use crate::core::model::ids::Shard;
+use crate::core::model::time::CoreTime;
+
+use crate::store::format;
+
+use super::Journal;
+use super::Limits;
+
+const SHARD: Shard = Shard(3);
+const LIMITS: Limits = Limits {
+    batch_bytes: 400,
+    busy_bytes: usize::MAX,
+    merge: true,
+    prefix: 64,
+};
+
+/// What goes into an append.
+#[derive(Clone, Debug)]
+enum Part {
+    Publish(BTreeSet<u64>, usize, bool),
+    Settle(Vec<Index>),
+    Move(Index, BTreeSet<u64>),
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Append(Vec<Part>),
+    Dead(Index),
+    Take,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let queues = || proptest::collection::btree_set(1..5_u64, 1..4);
+    let part = prop_oneof![
+        6 => (queues(), 0..3_usize, prop::bool::weighted(0.9))
+            .prop_map(|(queues, chunks, elidable)| Part::Publish(queues, chunks, elidable)),
+        6 => vec(any::<Index>(), 1..4).prop_map(Part::Settle),
+        1 => (any::<Index>(), queues()).prop_map(|(pick, queues)| Part::Move(pick, queues)),
+    ];
+    prop_oneof![
+        8 => vec(part, 1..5).prop_map(Act::Append),
+        1 => any::<Index>().prop_map(Act::Dead),
+        2 => Just(Act::Take),
+    ]
+}
+
+/// An entry: queue and reference numbers.
+type Entry = (u64, u64, u64);
+
+/// A journal, what it should hold, and what was written of it.
+struct History {
+    journal: Journal,
+    live: BTreeSet<Entry>,
+    homeless: BTreeSet<Entry>,
+    /// Chunks of each message.
+    chunks: BTreeMap<u64, u64>,
+    written: Vec<Vec<u8>>,
+    segment: u64,
+}
+
+fn lsn(number: u64) -> Lsn {
+    Lsn::new(SHARD, number).expect("in range")
+}
+
+fn reference(entry: Entry) -> EntryRef {
+    EntryRef {
+        entry: lsn(entry.1),
+        message: lsn(entry.2),
+    }
+}
+
+impl History {
+    fn new() -> Self {
+        Self {
+            journal: Journal::new(SHARD, LIMITS),
+            live: BTreeSet::new(),
+            homeless: BTreeSet::new(),
+            chunks: BTreeMap::new(),
+            written: Vec::new(),
+            segment: 1,
+        }
+    }
+
+    fn step(&mut self, act: &Act) {
+        match act {
+            Act::Append(parts) => self.append(parts),
+            Act::Dead(pick) => {
+                if let Some(entry) = self.pick(pick) {
+                    self.homeless.insert(entry);
+                    self.journal.dead(&Dead {
+                        entry: reference(entry),
+                        chunks: 0,
+                    });
+                }
+            }
+            Act::Take => self.take(),
+        }
+        let references: u64 = self.live.iter().map(|entry| self.held_by(*entry)).sum();
+        let pending = self.journal.pending_references();
+        let placed = self.journal.space().references;
+        assert_eq!(placed + pending, references, "after {act:?}");
+    }
+
+    /// References that an entry holds: its record, its message if that is another, the message's chunks.
+    fn held_by(&self, (_, entry, message): Entry) -> u64 {
+        1 + u64::from(entry != message) + self.chunks.get(&message).copied().unwrap_or(0)
+    }
+
+    fn pick(&mut self, pick: &Index) -> Option<Entry> {
+        let at = pick.index(self.live.len().max(1));
+        let picked = self.live.iter().nth(at).copied()?;
+        self.live.remove(&picked);
+        Some(picked)
+    }
+
+    fn append(&mut self, parts: &[Part]) {
+        let mut records = Vec::new();
+        let mut made = BTreeSet::new();
+        for part in parts {
+            let number = self.journal.last() + 1 + records.len() as u64;
+            match part {
+                Part::Publish(queues, chunks, elidable) => {
+                    let message = number + *chunks as u64;
+                    records.extend((0..*chunks).map(|_| chunk(queues)));
+                    records.push(publish(queues, *chunks, *elidable));
+                    self.chunks.insert(message, *chunks as u64);
+                    made.extend(queues.iter().map(|queue| (*queue, message, message)));
+                }
+                Part::Settle(picks) => {
+                    let first = picks.first().and_then(|pick| self.pick(pick));
+                    let Some(first) = first else { continue };
+                    let mut entries = vec![first];
+                    let others = self.live.iter().filter(|entry| entry.0 == first.0);
+                    entries.extend(others.take(picks.len() - 1).copied());
+                    for entry in &entries {
+                        self.live.remove(entry);
+                    }
+                    records.push(Record::Settle {
+                        queue: QueueId(first.0),
+                        outcome: SettleKind::Accepted,
+                        entries: entries.into_iter().map(reference).collect(),
+                    });
+                }
+                Part::Move(pick, targets) => {
+                    let Some(source) = self.pick(pick) else {
+                        continue;
+                    };
+                    made.extend(targets.iter().map(|queue| (*queue, number, source.2)));
+                    records.push(Record::Move(Move {
+                        source: QueueId(source.0),
+                        entry: reference(source),
+                        cause: SettleKind::Rejected,
+                        targets: entries_of(targets),
+                    }));
+                }
+            }
+        }
+        // Records of one append do not name each other here: core never does that.
+        self.live.append(&mut made);
+        let now = CoreTime::from_ms(self.journal.last());
+        let taken = self.journal.append(now, false, &mut records.into_iter());
+        taken.expect("nothing is too large");
+    }
+
+    /// Takes and "writes" one batch; every third starts a segment.
+    fn take(&mut self) {
+        self.segment += u64::from(self.written.len().is_multiple_of(3));
+        let Some(mut batch) = self.journal.take(self.segment) else {
+            return;
+        };
+        let bytes = batch.finish();
+        self.written.push(bytes[LIMITS.prefix..].to_vec());
+        self.journal.written(batch);
+    }
+
+    /// Writes what is left, and replays all of it into another journal.
+    fn replay(&mut self) {
+        while self.journal.next_batch_last().is_some() {
+            self.take();
+        }
+        let mut again = Journal::new(SHARD, LIMITS);
+        let (mut number, mut found) = (0, BTreeSet::new());
+        let mut void = BTreeSet::new();
+        for (segment, batch) in (1..).zip(&self.written) {
+            let mut bytes = batch.as_slice();
+            while let Some(fields) = format::split(&mut bytes).expect("whole") {
+                let record = format::decode(fields).expect("a record");
+                number += 1;
+                assert!(again.replay(segment, number, &record), "nothing is gone");
+                follow(number, &record, &mut found, &mut void);
+            }
+        }
+        assert_eq!(number, self.journal.last());
+        assert!(found.is_superset(&self.live));
+        let homeless: BTreeSet<Entry> = found.difference(&self.live).copied().collect();
+        assert!(homeless.is_subset(&self.homeless), "{homeless:?} came back");
+        again.continue_after(number);
+        for entry in homeless {
+            again.dead(&Dead {
+                entry: reference(entry),
+                chunks: 0,
+            });
+        }
+        assert_eq!(again.space().references, self.journal.space().references);
+    }
+}
+
+/// What a replayed record does to the entries.
+fn follow(number: u64, record: &Record<'_>, found: &mut BTreeSet<Entry>, void: &mut BTreeSet<u64>) {
+    if let Record::Publish(publish) = record {
+        found.extend(publish.entries.iter().map(|e| (e.queue.0, number, number)));
+    }
+    if let Record::Settle { queue, entries, .. } = record {
+        assert!(!entries.is_empty(), "a settle of nothing is a tombstone");
+        for entry in entries.iter() {
+            let (entry, message) = (entry.entry.number(), entry.message.number());
+            assert!(!void.contains(&message), "{number} settles a tombstone");
+            assert!(found.remove(&(queue.0, entry, message)));
+        }
+    }
+    if let Record::Move(moved) = record {
+        let message = moved.entry.message.number();
+        assert!(found.remove(&(moved.source.0, moved.entry.entry.number(), message)));
+        found.extend(moved.targets.iter().map(|e| (e.queue.0, number, message)));
+    }
+    if let Record::Tombstone = record {
+        void.insert(number);
+    }
+}
+
+fn entries_of(queues: &BTreeSet<u64>) -> Cow<'static, [EntryFields]> {
+    let queues = queues.iter().map(|queue| QueueId(*queue));
+    queues.map(EntryFields::plain).collect()
+}
+
+fn chunk(queues: &BTreeSet<u64>) -> Record<'static> {
+    Record::Chunk {
+        references: u32::try_from(queues.len()).expect("few"),
+        bytes: b"a part of a body",
+    }
+}
+
+fn publish(queues: &BTreeSet<u64>, chunks: usize, elidable: bool) -> Record<'static> {
+    let body = match u32::try_from(chunks).expect("few") {
+        0 => BodyFields::Inline(Cow::Owned(vec![b"a whole body".as_slice()])),
+        chunks => BodyFields::Chunks { chunks, bytes: 1 },
+    };
+    Record::Publish(Publish {
+        message: MessageFields {
+            body,
+            ..MessageFields::default()
+        },
+        entries: entries_of(queues),
+        elidable,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn references_are_exact_and_what_is_elided_is_named_by_nobody(acts in vec(act(), 1..60)) {
+        let mut history = History::new();
+        for act in &acts {
+            history.step(act);
+        }
+        history.replay();
+    }
+}
+
+#[test]
+fn an_append_that_fits_is_never_cut() {
+    let mut journal = Journal::new(SHARD, LIMITS);
+    let three = || (0..3).map(|_| publish(&BTreeSet::from([1]), 0, true));
+    let mut starts = Vec::new();
+    for _ in 0..40 {
+        let first = journal.append(CoreTime::default(), false, &mut three());
+        starts.push(first.expect("taken"));
+    }
+    let mut batches = 0;
+    while let Some(mut batch) = journal.take(1) {
+        assert!(starts.contains(&batch.first()), "starts with an append");
+        assert!(batch.finish().len() <= LIMITS.batch_bytes);
+        batches += 1;
+        journal.written(batch);
+    }
+    assert!(batches > 3);
+    assert_eq!(journal.durable(), 120);
+    assert_eq!(journal.pending_bytes(), 0);
+}
