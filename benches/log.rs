@@ -1,6 +1,7 @@
 //! What the embedded log makes of a disk, beside what the disk itself can do.
 //!
-//! `raw` writes ready bytes to a file whose blocks are all there, and syncs after each batch: nobody can be faster.
+//! `raw` writes ready bytes to a file whose blocks are all there, and syncs after each batch: one batch at a time, nobody
+//! can be faster.
 //! `log` appends the same messages to an embedded log, settles those of the batch before, and waits until the batch
 //! is durable; `log, 4 in flight` has up to four batches on the way. The rounds alternate, so that a neighbour's load
 //! falls on all of them. Run with `cargo bench --bench log`; the log's own part is well if `log` is at least half of `raw`.

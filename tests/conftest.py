@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextlib
 import fnmatch
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tomllib
 import uuid
@@ -13,6 +16,8 @@ import uuid
 import boto3
 import botocore.config
 import pika
+import pika.exceptions
+import pika.exceptions
 import pytest
 
 from broker import Broker
@@ -64,6 +69,20 @@ def broker(tmp_path_factory):
         running.close()
 
 
+@pytest.fixture(autouse=True)
+def deadline(request):
+    """Ends a test that hangs, so that the others still get their turn."""
+    seconds = 1800 if request.node.get_closest_marker("long") else 120
+
+    def too_late(_signal, _frame):
+        raise TimeoutError(f"the test takes longer than {seconds} s")
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+
+
 @pytest.fixture
 def name(request) -> str:
     """A queue name for this test alone, within SQS' naming rules."""
@@ -76,7 +95,8 @@ def pika_connection(broker):
     """An open pika connection."""
     connection = pika.BlockingConnection(pika.URLParameters(broker.amqp_url))
     yield connection
-    if connection.is_open:
+    # A test that kills the broker takes the connection with it.
+    with contextlib.suppress(pika.exceptions.AMQPError):
         connection.close()
 
 

@@ -4,15 +4,11 @@
 //! A change is written first and shown afterwards, so what was answered survives. Changes run one
 //! at a time under their own lock; nobody who only asks waits for a disk.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use parking_lot::RwLock;
-use serde::Deserialize;
-use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use super::cache::VerifiedLogins;
@@ -21,31 +17,24 @@ use super::error::Denied;
 use super::password::Cost;
 use super::password::Verifiers;
 use super::permission::Action;
-use super::permission::PermissionTexts;
 use super::permission::Permissions;
 use super::records::Records;
 use super::secret::Secret;
 use super::seed;
 use super::seed::AuthConfig;
 use super::seed::DefaultUsers;
+use super::state::State;
 use super::user::AccessKey;
-use super::user::Proof;
-use super::user::Tag;
 use super::user::User;
 use super::user::UserName;
 use super::user::UserView;
-use super::user::check_name;
-
-const USERS: &str = "auth/user/";
-const PERMISSIONS: &str = "auth/permission/";
-const KEYS: &str = "auth/key/";
 
 /// The one directory that every door asks.
 pub struct Auth {
-    state: RwLock<State>,
+    pub(super) state: RwLock<State>,
     /// Serialises changes; never held while somebody asks.
-    changes: Mutex<()>,
-    records: Arc<dyn Records>,
+    pub(super) changes: Mutex<()>,
+    pub(super) records: Arc<dyn Records>,
     pub(super) default_users: DefaultUsers,
     pub(super) verified: VerifiedLogins,
     /// As many password checks at a time as the machine has cores; the others wait in line.
@@ -53,31 +42,6 @@ pub struct Auth {
     /// What unknown users are checked against, so that they take as long as known ones.
     pub(super) decoy: Arc<OnceLock<Verifiers>>,
     pub(super) cost: Cost,
-}
-
-#[derive(Default)]
-struct State {
-    users: HashMap<UserName, Arc<User>>,
-    permissions: HashMap<UserName, HashMap<String, Arc<Permissions>>>,
-    keys: HashMap<String, Arc<AccessKey>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PermissionRecord {
-    user: UserName,
-    vhost: String,
-    #[serde(flatten)]
-    texts: PermissionTexts,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeyRecord {
-    id: String,
-    secret: String,
-    user: UserName,
-    vhost: String,
-    #[serde(default)]
-    is_default: bool,
 }
 
 impl Auth {
@@ -169,159 +133,6 @@ impl Auth {
         state.users.get(name).map(|user| state.view(user))
     }
 
-    /// Adds a user; without a password it can only use access keys. Blocks.
-    ///
-    /// # Errors
-    /// [`AuthError::UserExists`], or the password or record could not be made.
-    pub fn add_user(
-        &self,
-        name: &UserName,
-        password: Option<&Secret>,
-        tags: &[Tag],
-    ) -> Result<(), AuthError> {
-        if self.stored_user(name.as_str()).is_some() {
-            return Err(AuthError::UserExists(name.to_string()));
-        }
-        let proof = match password {
-            Some(password) => Proof::Password(Verifiers::make(password, self.cost)?),
-            None => Proof::None,
-        };
-        let _one_at_a_time = self.changes.lock();
-        if self.stored_user(name.as_str()).is_some() {
-            return Err(AuthError::UserExists(name.to_string()));
-        }
-        self.put_user(User {
-            name: name.clone(),
-            tags: tags.to_vec(),
-            proof,
-        })
-    }
-
-    /// Sets a user's password. Blocks. Connections that are open stay open.
-    ///
-    /// # Errors
-    /// [`AuthError::UserNotFound`], or the password or record could not be made.
-    pub fn set_password(&self, name: &UserName, password: &Secret) -> Result<(), AuthError> {
-        let proof = Proof::Password(Verifiers::make(password, self.cost)?);
-        let _one_at_a_time = self.changes.lock();
-        let user = self.existing(name)?;
-        self.put_user(User {
-            proof,
-            ..user.as_ref().clone()
-        })?;
-        self.verified.forget(name);
-        Ok(())
-    }
-
-    /// Sets a user's tags. Blocks.
-    ///
-    /// # Errors
-    /// [`AuthError::UserNotFound`], or the record could not be written.
-    pub fn set_tags(&self, name: &UserName, tags: &[Tag]) -> Result<(), AuthError> {
-        let _one_at_a_time = self.changes.lock();
-        let user = self.existing(name)?;
-        self.put_user(User {
-            tags: tags.to_vec(),
-            ..user.as_ref().clone()
-        })
-    }
-
-    /// Deletes a user with its permissions and access keys. Blocks.
-    ///
-    /// # Errors
-    /// [`AuthError::UserNotFound`], or the records could not be written.
-    pub fn delete_user(&self, name: &UserName) -> Result<(), AuthError> {
-        let _one_at_a_time = self.changes.lock();
-        let user = self.existing(name)?;
-        let (vhosts, keys) = self.state.read().belongings(&user);
-        // The user goes first: what a crash leaves behind then belongs to nobody.
-        self.records.put(&user_record(name), None)?;
-        for vhost in vhosts {
-            self.records.put(&permission_record(name, &vhost), None)?;
-        }
-        for id in &keys {
-            self.records.put(&key_record(id), None)?;
-        }
-        let mut state = self.state.write();
-        state.users.remove(name);
-        state.permissions.remove(name);
-        state.keys.retain(|_, key| key.user != *name);
-        drop(state);
-        self.verified.forget(name);
-        Ok(())
-    }
-
-    /// Sets the three patterns of a user in a virtual host. Blocks.
-    ///
-    /// # Errors
-    /// [`AuthError::UserNotFound`], [`AuthError::Pattern`], or the record could not be written.
-    pub fn set_permissions(
-        &self,
-        name: &UserName,
-        vhost: &str,
-        texts: PermissionTexts,
-    ) -> Result<(), AuthError> {
-        let permissions = Permissions::compile(texts)?;
-        let _one_at_a_time = self.changes.lock();
-        self.existing(name)?;
-        let record = PermissionRecord {
-            user: name.clone(),
-            vhost: vhost.to_owned(),
-            texts: permissions.texts.clone(),
-        };
-        self.records
-            .put(&permission_record(name, vhost), Some(encode(&record)))?;
-        let mut state = self.state.write();
-        state
-            .permissions
-            .entry(name.clone())
-            .or_default()
-            .insert(vhost.to_owned(), Arc::new(permissions));
-        Ok(())
-    }
-
-    /// Takes a user's permissions in a virtual host away. Blocks.
-    ///
-    /// # Errors
-    /// [`AuthError::UserNotFound`], or the record could not be written.
-    pub fn clear_permissions(&self, name: &UserName, vhost: &str) -> Result<(), AuthError> {
-        let _one_at_a_time = self.changes.lock();
-        self.existing(name)?;
-        self.records.put(&permission_record(name, vhost), None)?;
-        if let Some(vhosts) = self.state.write().permissions.get_mut(name) {
-            vhosts.remove(vhost);
-        }
-        Ok(())
-    }
-
-    /// Adds or replaces an access key. Blocks.
-    ///
-    /// # Errors
-    /// [`AuthError::UserNotFound`], or the record could not be written.
-    pub fn put_key(&self, key: AccessKey) -> Result<(), AuthError> {
-        check_name("access key id", &key.id)?;
-        let _one_at_a_time = self.changes.lock();
-        self.existing(&key.user)?;
-        self.records
-            .put(&key_record(&key.id), Some(encode_key(&key)))?;
-        self.put_key_in_memory(key);
-        Ok(())
-    }
-
-    /// Deletes an access key. Blocks.
-    ///
-    /// # Errors
-    /// [`AuthError::KeyNotFound`], or the record could not be written.
-    pub fn delete_key(&self, id: &str) -> Result<(), AuthError> {
-        let _one_at_a_time = self.changes.lock();
-        if self.raw_key(id).is_none() {
-            return Err(AuthError::KeyNotFound(id.to_owned()));
-        }
-        self.records.put(&key_record(id), None)?;
-        self.state.write().keys.remove(id);
-        Ok(())
-    }
-
     pub(super) fn records(&self) -> &dyn Records {
         self.records.as_ref()
     }
@@ -346,28 +157,6 @@ impl Auth {
     pub(super) fn raw_key(&self, id: &str) -> Option<Arc<AccessKey>> {
         self.state.read().keys.get(id).cloned()
     }
-
-    pub(super) fn put_user(&self, user: User) -> Result<(), AuthError> {
-        self.records
-            .put(&user_record(&user.name), Some(encode(&user)))?;
-        self.state
-            .write()
-            .users
-            .insert(user.name.clone(), Arc::new(user));
-        Ok(())
-    }
-
-    pub(super) fn put_key_in_memory(&self, key: AccessKey) {
-        self.state
-            .write()
-            .keys
-            .insert(key.id.clone(), Arc::new(key));
-    }
-
-    fn existing(&self, name: &UserName) -> Result<Arc<User>, AuthError> {
-        self.stored_user(name.as_str())
-            .ok_or_else(|| AuthError::UserNotFound(name.to_string()))
-    }
 }
 
 impl std::fmt::Debug for Auth {
@@ -378,116 +167,11 @@ impl std::fmt::Debug for Auth {
     }
 }
 
-impl State {
-    fn read(records: &dyn Records) -> Result<Self, AuthError> {
-        let mut state = Self::default();
-        for (key, value) in records.scan(USERS) {
-            let user: User = decode(&key, &value)?;
-            state.users.insert(user.name.clone(), Arc::new(user));
-        }
-        for (key, value) in records.scan(PERMISSIONS) {
-            let record: PermissionRecord = decode(&key, &value)?;
-            if state.users.contains_key(&record.user) {
-                let permissions = Arc::new(Permissions::compile(record.texts)?);
-                state
-                    .permissions
-                    .entry(record.user)
-                    .or_default()
-                    .insert(record.vhost, permissions);
-            }
-        }
-        for (key, value) in records.scan(KEYS) {
-            let record: KeyRecord = decode(&key, &value)?;
-            if state.users.contains_key(&record.user) {
-                let KeyRecord {
-                    id,
-                    secret,
-                    user,
-                    vhost,
-                    is_default,
-                } = record;
-                let key = AccessKey {
-                    id: id.clone(),
-                    secret: Secret::new(secret),
-                    user,
-                    vhost,
-                    is_default,
-                };
-                state.keys.insert(id, Arc::new(key));
-            }
-        }
-        Ok(state)
-    }
-
-    fn view(&self, user: &User) -> UserView {
-        let (_, mut access_keys) = self.belongings(user);
-        access_keys.sort();
-        let permissions = self.permissions.get(&user.name).into_iter().flatten();
-        UserView {
-            name: user.name.clone(),
-            tags: user.tags.clone(),
-            has_password: user.proof != Proof::None,
-            is_default: user.proof == Proof::WellKnown,
-            access_keys,
-            permissions: permissions
-                .map(|(vhost, permissions)| (vhost.clone(), permissions.texts.clone()))
-                .collect::<BTreeMap<_, _>>(),
-        }
-    }
-
-    /// Virtual hosts with permissions of the user, and ids of its access keys.
-    fn belongings(&self, user: &User) -> (Vec<String>, Vec<String>) {
-        let vhosts = self
-            .permissions
-            .get(&user.name)
-            .into_iter()
-            .flat_map(|vhosts| vhosts.keys().cloned());
-        let keys = self
-            .keys
-            .values()
-            .filter(|key| key.user == user.name)
-            .map(|key| key.id.clone());
-        (vhosts.collect(), keys.collect())
-    }
-}
-
-fn user_record(name: &UserName) -> String {
-    format!("{USERS}{name}")
-}
-
-/// User and virtual host are separated by NUL, which no user name contains.
-fn permission_record(name: &UserName, vhost: &str) -> String {
-    format!("{PERMISSIONS}{name}\0{vhost}")
-}
-
-pub(super) fn key_record(id: &str) -> String {
-    format!("{KEYS}{id}")
-}
-
-pub(super) fn encode_key(key: &AccessKey) -> Vec<u8> {
-    encode(&KeyRecord {
-        id: key.id.clone(),
-        secret: String::from_utf8_lossy(key.secret.expose()).into_owned(),
-        user: key.user.clone(),
-        vhost: key.vhost.clone(),
-        is_default: key.is_default,
-    })
-}
-
-fn encode(record: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(record).expect("records are plain structs with text keys")
-}
-
-fn decode<T: serde::de::DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, AuthError> {
-    serde_json::from_slice(value).map_err(|source| AuthError::Damaged {
-        key: key.to_owned(),
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::permission::PermissionTexts;
     use super::super::records::MemoryRecords;
+    use super::super::user::Tag;
     use super::*;
 
     fn open(records: &Arc<MemoryRecords>) -> Auth {

@@ -6,6 +6,7 @@
 //! the catalog. Refusals are logged by the door that asked, because it knows the peer.
 
 mod cache;
+mod changes;
 mod directory;
 mod error;
 mod login;
@@ -15,6 +16,7 @@ mod records;
 pub mod sasl;
 mod secret;
 mod seed;
+mod state;
 mod user;
 
 pub use directory::Auth;

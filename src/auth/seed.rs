@@ -1,11 +1,12 @@
 //! What the directory holds before an operator says anything, and what the configuration adds.
 
 use super::directory::Auth;
-use super::directory::key_record;
 use super::error::AuthError;
 use super::password::Cost;
 use super::permission::PermissionTexts;
 use super::secret::Secret;
+use super::state::encode_key;
+use super::state::key_record;
 use super::user::AccessKey;
 use super::user::Proof;
 use super::user::Tag;
@@ -119,7 +120,7 @@ fn make_defaults(auth: &Auth) -> Result<(), AuthError> {
             is_default: true,
         };
         auth.records()
-            .put(&key_record(id), Some(super::directory::encode_key(&key)))?;
+            .put(&key_record(id), Some(encode_key(&key)))?;
         auth.put_key_in_memory(key);
     }
     Ok(())

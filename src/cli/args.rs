@@ -101,6 +101,14 @@ pub(super) enum UserCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Gives a user another password, read as for add
+    SetPassword {
+        /// Name of the user
+        name: String,
+        /// Reads the password from a file
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
     /// Deletes a user with its permissions and access keys
     Delete {
         /// Name of the user

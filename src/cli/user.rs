@@ -1,15 +1,20 @@
 //! `viaduct user`.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use hyper::Method;
+use hyper::header::HeaderName;
 use hyper::header::HeaderValue;
+use hyper::header::IF_MATCH;
 use hyper::header::IF_NONE_MATCH;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
+use serde_json::Map;
 use serde_json::Value;
-use serde_json::json;
 
 use crate::auth::PermissionTexts;
+use crate::auth::Secret;
 use crate::auth::UserView;
 use crate::config::Loaded;
 
@@ -33,20 +38,25 @@ pub(super) fn user(loaded: &Loaded, command: UserCommand) -> Outcome {
             no_password,
             password_file,
         } => {
-            let password = match (password_file, no_password) {
-                (Some(path), _) => Some(password::from_file(&path)),
-                (None, true) => None,
-                (None, false) => Some(password::ask(&name)),
+            let password = if no_password {
+                None
+            } else {
+                Some(read_password(&name, password_file)?)
             };
-            let password = password
-                .transpose()
-                .map_err(|error| Failure::new(Exit::Usage, error))?;
-            add(
-                loaded,
-                &name,
-                password.as_ref().map(crate::auth::Secret::expose),
-                &tags,
-            )
+            put(loaded, &name, password.as_ref(), Some(&tags), IF_NONE_MATCH)?;
+            let permit = format!("viaduct user set-permissions '{name}' '.*' '.*' '.*'");
+            say(format!(
+                "user '{name}' added; let it do something: {permit}"
+            ));
+            Ok(Exit::Clean)
+        }
+        UserCommand::SetPassword {
+            name,
+            password_file,
+        } => {
+            let password = read_password(&name, password_file)?;
+            put(loaded, &name, Some(&password), None, IF_MATCH)?;
+            Ok(Exit::Clean)
         }
         UserCommand::List { json } => list(loaded, json),
         UserCommand::Delete { name } => {
@@ -70,21 +80,34 @@ pub(super) fn user(loaded: &Loaded, command: UserCommand) -> Outcome {
     }
 }
 
-fn add(loaded: &Loaded, name: &str, password: Option<&[u8]>, tags: &[String]) -> Outcome {
-    let password = password.map(String::from_utf8_lossy);
-    let body = match &password {
-        Some(password) => json!({"password": password, "tags": tags}),
-        None => json!({"tags": tags}),
-    };
+fn read_password(user: &str, file: Option<PathBuf>) -> Result<Secret, Failure> {
+    let password = file.map_or_else(|| password::ask(user), |path| password::from_file(&path));
+    password.map_err(|error| Failure::new(Exit::Usage, error))
+}
+
+/// Creates a user (`If-None-Match`) or changes one (`If-Match`).
+fn put(
+    loaded: &Loaded,
+    name: &str,
+    password: Option<&Secret>,
+    tags: Option<&[String]>,
+    precondition: HeaderName,
+) -> Result<(), Failure> {
+    let mut body = Map::new();
+    if let Some(password) = password {
+        body.insert(
+            "password".to_owned(),
+            String::from_utf8_lossy(password.expose()).into(),
+        );
+    }
+    if let Some(tags) = tags {
+        body.insert("tags".to_owned(), tags.into());
+    }
     let mut request = request(Method::PUT, &user_path(name), encoded(&body))?;
     request
         .headers_mut()
-        .insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
-    block_on(ask(&loaded.config, request))??.check()?;
-    say(format!(
-        "user '{name}' added; let it do something: viaduct user set-permissions '{name}' '.*' '.*' '.*'"
-    ));
-    Ok(Exit::Clean)
+        .insert(precondition, HeaderValue::from_static("*"));
+    block_on(ask(&loaded.config, request))??.check()
 }
 
 fn list(loaded: &Loaded, as_json: bool) -> Outcome {

@@ -4,30 +4,41 @@
 
 use std::time::Duration;
 
-use crate::auth::DeclaredKey;
-use crate::auth::DeclaredUser;
 use crate::auth::DefaultUsers;
-use crate::auth::Secret;
 use crate::auth::UserName;
 use crate::aws::config::CredentialsMode;
 use crate::telemetry::LogConfig;
 use crate::telemetry::LogFormat;
 
 use super::Config;
+use super::named::accounts;
+use super::named::key_secrets;
+use super::named::key_users;
+use super::named::key_vhosts;
+use super::named::passwords;
+use super::named::put_account;
+use super::named::put_key_secret;
+use super::named::put_key_user;
+use super::named::put_key_vhost;
+use super::named::put_password;
+use super::named::put_scopes;
+use super::named::put_tags;
+use super::named::scopes;
+use super::named::tags;
+use super::number::AutoBytes;
+use super::number::Bytes;
+use super::number::Number;
+use super::number::Time;
 use super::rule::Addresses;
-use super::rule::AutoBytes;
-use super::rule::Bytes;
 use super::rule::Choice;
 use super::rule::Folder;
 use super::rule::Hidden;
-use super::rule::Number;
 use super::rule::OptionalText;
 use super::rule::Raw;
 use super::rule::Rule;
 use super::rule::Switch;
 use super::rule::Tags;
 use super::rule::Text;
-use super::rule::Time;
 use super::rule::Words;
 
 /// A key that the configuration knows.
@@ -380,138 +391,6 @@ fn is_log_level(text: &str) -> bool {
     .is_ok()
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     UserName::parse(text).is_ok()
-}
-
-fn user<'a>(config: &'a mut Config, name: &str) -> Option<&'a mut DeclaredUser> {
-    let users = &mut config.auth.users;
-    let place = match users.iter().position(|user| user.name.as_str() == name) {
-        Some(place) => place,
-        None => {
-            users.push(DeclaredUser {
-                name: UserName::parse(name).ok()?,
-                password: None,
-                tags: Vec::new(),
-            });
-            users.len() - 1
-        }
-    };
-    users.get_mut(place)
-}
-
-fn put_password(config: &mut Config, name: &str, password: Secret) -> Option<()> {
-    user(config, name)?.password = Some(password);
-    Some(())
-}
-
-fn passwords(config: &Config) -> Vec<(String, Secret)> {
-    let users = config.auth.users.iter();
-    users
-        .filter_map(|user| Some((user.name.to_string(), user.password.clone()?)))
-        .collect()
-}
-
-fn put_tags(config: &mut Config, name: &str, tags: Vec<crate::auth::Tag>) -> Option<()> {
-    user(config, name)?.tags = tags;
-    Some(())
-}
-
-fn tags(config: &Config) -> Vec<(String, Vec<crate::auth::Tag>)> {
-    config
-        .auth
-        .users
-        .iter()
-        .map(|user| (user.name.to_string(), user.tags.clone()))
-        .collect()
-}
-
-/// An access key that nobody gave a user belongs to the default one.
-fn access_key<'a>(config: &'a mut Config, id: &str) -> Option<&'a mut DeclaredKey> {
-    let keys = &mut config.auth.keys;
-    let place = match keys.iter().position(|key| key.id == id) {
-        Some(place) => place,
-        None => {
-            let user = UserName::parse("guest").ok()?;
-            is_name(id).then_some(())?;
-            keys.push(DeclaredKey {
-                id: id.to_owned(),
-                secret: Secret::default(),
-                user,
-                vhost: "/".to_owned(),
-            });
-            keys.len() - 1
-        }
-    };
-    keys.get_mut(place)
-}
-
-fn put_key_secret(config: &mut Config, id: &str, secret: Secret) -> Option<()> {
-    access_key(config, id)?.secret = secret;
-    Some(())
-}
-
-fn key_secrets(config: &Config) -> Vec<(String, Secret)> {
-    config
-        .auth
-        .keys
-        .iter()
-        .map(|key| (key.id.clone(), key.secret.clone()))
-        .collect()
-}
-
-fn put_key_user(config: &mut Config, id: &str, user: String) -> Option<()> {
-    access_key(config, id)?.user = UserName::parse(&user).ok()?;
-    Some(())
-}
-
-fn key_users(config: &Config) -> Vec<(String, String)> {
-    config
-        .auth
-        .keys
-        .iter()
-        .map(|key| (key.id.clone(), key.user.to_string()))
-        .collect()
-}
-
-fn put_key_vhost(config: &mut Config, id: &str, vhost: String) -> Option<()> {
-    access_key(config, id)?.vhost = vhost;
-    Some(())
-}
-
-fn key_vhosts(config: &Config) -> Vec<(String, String)> {
-    config
-        .auth
-        .keys
-        .iter()
-        .map(|key| (key.id.clone(), key.vhost.clone()))
-        .collect()
-}
-
-fn put_account(config: &mut Config, vhost: &str, account: Option<String>) -> Option<()> {
-    is_name(vhost).then_some(())?;
-    config.vhosts.entry(vhost.to_owned()).or_default().account = account;
-    Some(())
-}
-
-fn accounts(config: &Config) -> Vec<(String, Option<String>)> {
-    config
-        .vhosts
-        .iter()
-        .map(|(name, vhost)| (name.clone(), vhost.account.clone()))
-        .collect()
-}
-
-fn put_scopes(config: &mut Config, service: &str, names: Vec<String>) -> Option<()> {
-    config.aws.scopes.insert(service.to_owned(), names);
-    Some(())
-}
-
-fn scopes(config: &Config) -> Vec<(String, Vec<String>)> {
-    config
-        .aws
-        .scopes
-        .iter()
-        .map(|(service, names)| (service.clone(), names.clone()))
-        .collect()
 }

@@ -7,9 +7,9 @@ use super::Config;
 use super::keys::DOORS_TO_COME;
 use super::keys::KEYS;
 use super::keys::Key;
+use super::path::join;
 use super::source::Loaded;
 use super::source::Origin;
-use super::source::join;
 
 /// A name to show in the place of a `*`, by section.
 const EXAMPLE_NAMES: [(&str, &str); 4] = [

@@ -203,11 +203,12 @@ impl Core {
 
 impl Replay<'_> {
     fn record(&mut self, lsn: Lsn, record: Record<'_>) {
-        let chunks = match &record {
-            // Chunks of a publish that was settled before it was written, or torn off, have no publish.
-            Record::Chunk { bytes, .. } => return self.chunks.push(Bytes::copy_from_slice(bytes)),
-            _ => std::mem::take(&mut self.chunks),
-        };
+        if let Record::Chunk { bytes, .. } = &record {
+            self.chunks.push(Bytes::copy_from_slice(bytes));
+            return;
+        }
+        // Chunks of a publish that was settled before it was written, or torn off, have no publish.
+        let chunks = std::mem::take(&mut self.chunks);
         match record {
             Record::Publish(publish) => self.publish(lsn, &publish, chunks),
             Record::Settle { queue, entries, .. } => {

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use hyper::Method;
 use hyper::Request;
 use hyper::Response;
+use hyper::header::IF_MATCH;
+use hyper::header::IF_NONE_MATCH;
 use percent_encoding::percent_decode_str;
 
 use super::Management;
@@ -42,7 +44,7 @@ impl Management {
             (&Method::GET, ["api", "users"]) => self.list_users(),
             (&Method::GET, ["api", "users", name]) => self.get_user(name),
             (&Method::PUT, ["api", "users", name]) => {
-                self.put_user(name, body, must_be_new(request))
+                self.put_user(name, body, Precondition::of(request))
             }
             (&Method::DELETE, ["api", "users", name]) => self.delete_user(name),
             (&Method::GET, ["api", "permissions"]) => self.list_permissions(),
@@ -68,12 +70,31 @@ impl Management {
     }
 }
 
-/// `If-None-Match: *` (RFC 9110 §13.1.2): create, and don't replace.
-fn must_be_new(request: &Request<Bytes>) -> bool {
-    request
-        .headers()
-        .get(hyper::header::IF_NONE_MATCH)
-        .is_some_and(|value| value == "*")
+/// What a PUT asks for to be so (RFC 9110 §13.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Precondition {
+    /// Nothing: create or change.
+    None,
+    /// `If-None-Match: *`: create, and don't change.
+    New,
+    /// `If-Match: *`: change, and don't create.
+    Exists,
+}
+
+impl Precondition {
+    fn of(request: &Request<Bytes>) -> Self {
+        let is_star = |name| {
+            request
+                .headers()
+                .get(name)
+                .is_some_and(|value| value == "*")
+        };
+        match (is_star(IF_NONE_MATCH), is_star(IF_MATCH)) {
+            (true, _) => Self::New,
+            (false, true) => Self::Exists,
+            (false, false) => Self::None,
+        }
+    }
 }
 
 fn decoded(segment: &str) -> Option<String> {

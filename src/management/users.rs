@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
 
+use crate::auth::AuthError;
 use crate::auth::Secret;
 use crate::auth::Tag;
 use crate::auth::UserName;
@@ -15,6 +16,7 @@ use super::answer::Refusal;
 use super::answer::json;
 use super::answer::parse;
 use super::answer::put;
+use super::router::Precondition;
 
 /// The body of a PUT.
 #[derive(Deserialize)]
@@ -59,17 +61,20 @@ impl Management {
     }
 
     /// Creates a user, or changes what the body names of one.
-    pub(super) fn put_user(&self, name: &str, body: &Bytes, must_be_new: bool) -> Answer {
+    pub(super) fn put_user(&self, name: &str, body: &Bytes, precondition: Precondition) -> Answer {
         let name = UserName::parse(name)?;
         let body: UserBody = parse(body)?;
         let password = body.password.map(Secret::new);
         let tags = body.tags.as_ref().map(TagsBody::parse).transpose()?;
         if self.auth.user(name.as_str()).is_none() {
+            if precondition == Precondition::Exists {
+                return Err(AuthError::UserNotFound(name.to_string()).into());
+            }
             self.auth
                 .add_user(&name, password.as_ref(), &tags.unwrap_or_default())?;
             return Ok(put(true));
         }
-        if must_be_new {
+        if precondition == Precondition::New {
             return Err(Refusal::exists(format!("user '{name}' exists already")));
         }
         if let Some(password) = password {

@@ -59,6 +59,8 @@ enum Step {
     Login(Result<Identity, LoginError>),
     Read(usize),
     Deadline,
+    /// The output has room again.
+    Again,
     Gone,
 }
 
@@ -73,12 +75,16 @@ struct Connection<S: Session, IO> {
     /// Whole frames may stand in the input, because the session had to wait: no read brings them back.
     held: bool,
     out: WriteBuf,
+    /// Something was written since the session last took: it may have more.
+    again: bool,
     login: Option<Login>,
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
     /// None once the session was told.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// How it ends: lost, unless it turns out otherwise.
     end: End,
+    /// Whether the session knows that it is over.
+    ended: bool,
 }
 
 /// Drives a session over a connection until either ends.
@@ -103,10 +109,12 @@ where
         input: BytesMut::new(),
         held: false,
         out: WriteBuf::new(),
+        again: false,
         login: None,
         timer: None,
         stop,
         end: End::Lost,
+        ended: false,
     };
     connection.end = connection.run().await;
 }
@@ -114,11 +122,20 @@ where
 impl<S: Session, IO> Drop for Connection<S, IO> {
     /// However the task ends, a panic included, its leases go back and its consumers leave.
     fn drop(&mut self) {
-        let now = CoreTime::from_ms(self.shared.clock.now_ms());
-        self.session.on_end(self.end, now);
+        self.end_session(self.end);
         give_read_buffer(std::mem::take(&mut self.input));
         let protocol = self.session.protocol();
         self.shared.metrics.connections.of(protocol).dec();
+    }
+}
+
+impl<S: Session, IO> Connection<S, IO> {
+    /// Tells the session once that its connection is gone.
+    fn end_session(&mut self, end: End) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let now = CoreTime::from_ms(self.shared.clock.now_ms());
+            self.session.on_end(end, now);
+        }
     }
 }
 
@@ -135,7 +152,7 @@ where
         loop {
             let step = poll_fn(|cx| self.poll_step(cx)).await;
             let now = self.now();
-            let busy = matches!(step, Step::Read(_) | Step::Event(_));
+            let busy = matches!(step, Step::Read(_) | Step::Event(_) | Step::Again);
             let flow = match step {
                 Step::Stop => {
                     self.stop = None;
@@ -145,6 +162,7 @@ where
                     self.wrote(n);
                     Flow::Continue
                 }
+                Step::Again => Flow::Continue,
                 Step::Event(event) => self.on_events(event, now),
                 Step::Login(login) => {
                     self.login = None;
@@ -162,6 +180,7 @@ where
                 self.write_last().await;
                 return End::Closed;
             }
+            self.again = false;
             if self.pull(now) == Flow::Close {
                 self.write_last().await;
                 return End::Closed;
@@ -246,6 +265,9 @@ where
         if self.poll_timer(cx).is_ready() {
             return Poll::Ready(Step::Deadline);
         }
+        if self.again && self.out.is_empty() {
+            return Poll::Ready(Step::Again);
+        }
         Poll::Pending
     }
 
@@ -273,6 +295,7 @@ where
 
     fn wrote(&mut self, n: usize) {
         self.out.advance(n);
+        self.again = true;
         self.shared.metrics.writes.inc();
         self.shared.metrics.write_bytes.inc_by(n as u64);
     }
@@ -328,7 +351,21 @@ where
                 self.wrote(n);
             }
             let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
+            // What it held goes back now, however long the peer takes to go.
+            self.end_session(End::Closed);
+            self.drain().await;
         };
         let _ = tokio::time::timeout(LAST_WRITE, last).await;
+    }
+
+    /// Reads to the peer's own end and forgets what it reads.
+    ///
+    /// A client may have more on its way than its close: amqplib 2.3 writes pending acks after it. A socket that is
+    /// closed with unread bytes answers them with a reset, which takes the goodbye away from the client, too.
+    async fn drain(&mut self) {
+        self.input.clear();
+        while let Step::Read(_) = poll_fn(|cx| self.poll_read(cx)).await {
+            self.input.clear();
+        }
     }
 }

@@ -42,7 +42,6 @@ pub enum RunError {
 struct Signals {
     term: Signal,
     interrupt: Signal,
-    hangup: Signal,
     /// Never waited for: having a handler turns a file-size limit into an error of the write, which
     /// ends the broker in words instead of by a signal.
     _file_size: Signal,
@@ -56,9 +55,21 @@ impl Signals {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
             _file_size: signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED))?,
         })
+    }
+}
+
+impl Signals {
+    /// Waits for a signal that asks for the end, and gives its name.
+    ///
+    /// # Cancel safety
+    /// No signal is lost when the wait is dropped.
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
@@ -67,12 +78,21 @@ impl Signals {
 /// # Errors
 /// [`RunError`] says what to tell and how to exit.
 pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Result<(), RunError> {
-    // Before anything that takes time: a signal during the start is answered right after it.
     let mut signals = Signals::new().map_err(RunError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     log_panics();
     raise_open_files(loaded.config.limits.connections_max);
     let config = loaded.config.clone();
-    let broker = Broker::start_loaded(loaded, Some(Reloader::new(sources, log))).await?;
+    let starting = Broker::start_loaded(loaded, Some(Reloader::new(sources, log)));
+    // A start that replays a long log must not hold a stop up. Dropping it half-way closes what it
+    // opened; reading a log changes nothing in it.
+    let broker = tokio::select! {
+        started = starting => started?,
+        name = signals.end() => {
+            tracing::info!(signal = name, "stopped before it was ready");
+            return Ok(());
+        }
+    };
     banner::print(&config, broker.listening(), broker.auth());
     if config.auth.default_users == DefaultUsers::Anywhere {
         tracing::warn!(
@@ -89,9 +109,8 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
                 let _ = broker.stop().await;
                 return Err(RunError::LogFailed);
             }
-            _ = signals.term.recv() => break "SIGTERM",
-            _ = signals.interrupt.recv() => break "SIGINT",
-            _ = signals.hangup.recv() => log_reload(&broker.operator().reload()),
+            name = signals.end() => break name,
+            _ = hangup.recv() => log_reload(&broker.operator().reload()),
         }
     };
     tracing::info!(signal = name, "stopping");

@@ -29,7 +29,7 @@ def get(channel, queue: str, seconds: float = 10):
 
 def test_connect(pika_connection):
     capabilities = pika_connection._impl.server_properties["capabilities"]
-    for capability in ("publisher_confirms", "basic.nack", "consumer_cancel_notify", "exchange_exchange_bindings"):
+    for capability in ("publisher_confirms", "basic.nack", "consumer_cancel_notify", "connection.blocked"):
         assert capabilities[capability] is True
 
 

@@ -19,7 +19,7 @@ use crate::process::outcome;
 use crate::process::viaduct;
 
 /// Tries of a promised time: the machine may be busy, the broker may not be slow each time.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 fn get(broker: &Broker, door: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(broker.address(door)).unwrap();
@@ -84,34 +84,28 @@ fn ready_lines_are_those_that_testcontainers_wait_for() {
 
 #[test]
 fn an_empty_data_dir_is_ready_in_200_ms() {
-    let fastest = (0..TRIES).map(|_| {
+    let mut took = Vec::new();
+    let is_fast = (0..TRIES).any(|_| {
         let start = Instant::now();
         let _broker = Broker::start(&[]);
-        start.elapsed()
+        took.push(start.elapsed());
+        start.elapsed() < Duration::from_millis(200)
     });
-    let fastest = fastest.min().unwrap();
-    assert!(
-        fastest < Duration::from_millis(200),
-        "the fastest start took {fastest:?}"
-    );
+    assert!(is_fast, "{took:?}");
 }
 
 #[test]
 fn sigterm_and_ctrl_c_end_an_idle_broker_within_a_second() {
     for signal in [Signal::TERM, Signal::INT] {
-        let fastest = (0..TRIES).map(|_| {
+        let is_fast = (0..TRIES).any(|_| {
             let mut broker = Broker::start(&[]);
             let (status, took) = broker.stop(signal);
             assert_eq!(status.code(), Some(0), "{}", broker.log());
             assert!(!broker.data_dir().join("listeners.json").exists());
             assert!(!broker.data_dir().join("control.sock").exists());
-            took
+            took < Duration::from_secs(1)
         });
-        let fastest = fastest.min().unwrap();
-        assert!(
-            fastest < Duration::from_secs(1),
-            "the fastest stop took {fastest:?}"
-        );
+        assert!(is_fast, "no stop by {signal:?} took less than a second");
     }
 }
 
@@ -180,6 +174,12 @@ fn users_are_managed_on_a_running_and_on_a_stopped_broker() {
     );
     let permit = ["user", "set-permissions", "alice", "^a", "", ".*"];
     assert_eq!(outcome(&mut broker.command(&permit)).0, 0);
+    let set = |name| ["user", "set-password", name, "--password-file", "secret"];
+    assert_eq!(outcome(&mut broker.command(&set("alice"))).0, 0);
+    assert_eq!(
+        outcome(&mut broker.command(&set("nobody"))).2,
+        "viaduct: there is no user 'nobody'\n"
+    );
     let (_, running, _) = outcome(&mut broker.command(&["user", "list", "--json"]));
     assert!(
         running.contains(r#""permissions":{"/":{"configure":"^a","write":"","read":".*"}}"#),

@@ -34,12 +34,20 @@ const EVERYBODY: &[&str] = &[
     "server",
 ];
 
-/// Every Rust file under `folder` with its text.
+/// Every Rust file under `folder` with its text. A folder `tests` is left out: it is compiled for tests
+/// only, and a session's test stands on the memory store.
 fn rust_files(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        if path.is_dir() && path.file_name().is_some_and(|name| name == "tests") {
+            let parent = fs::read_to_string(folder.join("mod.rs")).unwrap();
+            assert!(
+                parent.contains("#[cfg(test)]\nmod tests;"),
+                "{}: the broker must not contain its tests",
+                path.display()
+            );
+        } else if path.is_dir() {
             found.extend(rust_files(&path));
         } else if path.extension().is_some_and(|end| end == "rs") {
             let text = fs::read_to_string(&path).unwrap();

@@ -164,8 +164,8 @@ impl Broker {
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
-        let status = eventually("the broker ends", || child.try_wait().unwrap());
-        status
+
+        eventually("the broker ends", || child.try_wait().unwrap())
     }
 
     /// Sends a signal and waits for the end; how it went and how long it took.

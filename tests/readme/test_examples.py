@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+
+import pika
 
 from conftest import TESTS
 
@@ -24,8 +27,9 @@ def run(broker, name: str) -> list[str]:
     return ended.stdout.splitlines()
 
 
-def test_every_python_example_is_run_here():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"pika_to_boto3.py", "boto3_to_pika.py"}
+def test_every_example_is_run_here():
+    names = {path.name for path in EXAMPLES.iterdir()}
+    assert names == {"pika_to_boto3.py", "boto3_to_pika.py", "embedded.rs"}
 
 
 def test_pika_to_boto3(broker):
@@ -37,3 +41,16 @@ def test_pika_to_boto3(broker):
 def test_boto3_to_pika(broker):
     printed = [line.rstrip() for line in run(broker, "boto3_to_pika.py")]
     assert printed == ["done: possible", "failed: impossible", "failed: impossible (again)", "dead: impossible"]
+
+
+def test_embedded(tmp_path):
+    command = ["cargo", "run", "--quiet", "--locked", "--example", "embedded", str(tmp_path / "data")]
+    embedded = subprocess.Popen(command, cwd=EXAMPLES.parent, stdout=subprocess.PIPE, text=True)
+    try:
+        url = embedded.stdout.readline().strip()
+        pika.BlockingConnection(pika.URLParameters(url)).close()
+        embedded.send_signal(signal.SIGINT)
+        assert embedded.wait(20) == 0
+    finally:
+        if embedded.poll() is None:
+            embedded.kill()

@@ -56,6 +56,8 @@ use dispatch::wire_of;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Memory for a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
+/// An HTTP/2 peer that answers no ping is gone; HTTP/1.1 has the time-out of the head.
+const PING_EVERY: Duration = Duration::from_secs(60);
 /// Requests at once on an HTTP/2 connection: long polls each hold one.
 const MAX_STREAMS: u32 = 256;
 
@@ -96,6 +98,7 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(TokioIo::new(io), service);

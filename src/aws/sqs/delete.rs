@@ -5,11 +5,11 @@
 
 use serde_json::Value;
 
+use super::batch;
 use super::context::Context;
 use super::context::answer;
 use super::context::refusal;
 use super::leases;
-use super::message;
 use super::types::Batch;
 use super::types::BatchAnswer;
 use super::types::Done;
@@ -47,7 +47,7 @@ pub(super) async fn batch(
         .iter()
         .map(|entry| entry.id.as_deref().unwrap_or_default())
         .collect();
-    message::check_batch("DeleteMessageBatchRequestEntry", &ids)?;
+    batch::check("DeleteMessageBatchRequestEntry", &ids)?;
     let (mut leases, mut successful, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         let id = required(entry.id, "Id")?;

@@ -7,11 +7,15 @@ pub mod address;
 
 pub mod attributes;
 
+pub mod redrive;
+
 pub mod digest;
 
 pub mod errors;
 
 pub mod message;
+
+pub mod batch;
 
 pub mod model;
 
@@ -34,6 +38,8 @@ mod queues;
 mod send;
 
 mod receive;
+
+mod render;
 
 mod delete;
 

@@ -1,29 +1,21 @@
 //! ReceiveMessage: short and long polling.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::address::QueueAddress;
 use super::attributes::RECEIVE_WAIT;
 use super::attributes::VISIBILITY_TIMEOUT;
 use super::context::Context;
 use super::context::Found;
 use super::context::answer;
 use super::context::refusal;
-use super::digest;
 use super::errors;
-use super::mapping;
-use super::mapping::Rendered;
-use super::mapping::Renderer;
-use super::receipt::Receipt;
+use super::render;
 use super::settings;
-use super::types::AttributeValues;
 use super::types::ReceiveAnswer;
 use super::types::ReceiveMessage;
-use super::types::Received;
 use crate::auth::Action;
 use crate::aws::wire::AwsError;
 use crate::aws::wire::error::invalid_parameter;
@@ -36,7 +28,6 @@ use crate::core::queue::entry::Delivery;
 use crate::core::queue::take::Lease;
 use crate::core::queue::take::Terms;
 use crate::core::queue::take::Took;
-use crate::telemetry::Conversion;
 use crate::telemetry::Protocol;
 
 const MAX_MESSAGES: i64 = 10;
@@ -60,12 +51,12 @@ const SYSTEM: [&str; 9] = [
 ];
 
 /// What a receive asks for, checked.
-struct Wanted {
+pub(super) struct Wanted {
     messages: usize,
     visibility_ms: u64,
     wait: Duration,
-    system: Vec<String>,
-    attributes: Vec<String>,
+    pub(super) system: Vec<String>,
+    pub(super) attributes: Vec<String>,
 }
 
 /// Receives up to ten messages, and waits for the first as long as it may.
@@ -79,7 +70,7 @@ pub(super) async fn receive(
     count(context, &deliveries);
     let messages = deliveries
         .iter()
-        .map(|delivery| render(context, &found, &wanted, delivery))
+        .map(|delivery| render::message(context, &found, &wanted, delivery))
         .collect();
     answer(ReceiveAnswer { messages })
 }
@@ -257,145 +248,4 @@ fn count(context: Context<'_>, deliveries: &[Delivery]) {
         .of(Protocol::Sqs)
         .inc_by(bytes.sum());
     metrics.redelivered.of(Protocol::Sqs).inc_by(again as u64);
-}
-
-fn render(context: Context<'_>, found: &Found, wanted: &Wanted, delivery: &Delivery) -> Received {
-    let core = context.core();
-    let identity = core.identity();
-    let url = |name: &str| {
-        QueueAddress {
-            account: found.address.account.clone(),
-            name: name.to_owned(),
-        }
-        .to_url(&context.caller.base_url)
-    };
-    let renderer = Renderer {
-        formats: core.formats(),
-        url: &url,
-    };
-    let rendered = renderer.render(&delivery.message, delivery.overlay.as_deref());
-    for field in &rendered.lost {
-        let loss = Conversion {
-            from: mapping::door_of(delivery.message.format()),
-            to: Protocol::Sqs,
-            field,
-        };
-        core.metrics().conversion_loss.get_or_create(&loss).inc();
-    }
-    let receipt = Receipt {
-        queue: found.queue.id().0,
-        sequence: delivery.seq,
-        lsn: delivery.lsn.map_or(0, crate::core::model::ids::Lsn::get),
-        attempt: delivery.attempt,
-        incarnation: identity.incarnation,
-    };
-    let attributes = system_attributes(context, found, wanted, delivery, &rendered);
-    let message_attributes = select(rendered.attributes, &wanted.attributes);
-    Received {
-        message_id: uuid::Uuid::from_u128(delivery.message.id(identity)).to_string(),
-        receipt_handle: receipt.encode(),
-        md5_of_body: digest::of_body(&rendered.body),
-        body: rendered.body,
-        attributes,
-        md5_of_message_attributes: digest::of_attributes(&message_attributes),
-        message_attributes,
-    }
-}
-
-fn system_attributes(
-    context: Context<'_>,
-    found: &Found,
-    wanted: &Wanted,
-    delivery: &Delivery,
-    rendered: &Rendered,
-) -> BTreeMap<&'static str, String> {
-    if wanted.system.is_empty() {
-        return BTreeMap::new();
-    }
-    let message = &delivery.message;
-    let group = String::from_utf8_lossy(message.group()).into_owned();
-    let died_in = delivery
-        .overlay
-        .as_ref()
-        .and_then(|overlay| overlay.deaths.first());
-    let source = died_in.map(|death| {
-        let source = QueueAddress {
-            account: found.address.account.clone(),
-            name: death.queue.to_string(),
-        };
-        source.to_arn(&context.caller.region)
-    });
-    let first = delivery.first_received.map(|time| time.as_ms().to_string());
-    let user = &message.producer().user;
-    let sender = if user.is_empty() {
-        context.caller.account.clone()
-    } else {
-        user.to_string()
-    };
-    let all = [
-        ("SenderId", Some(sender)),
-        (
-            "SentTimestamp",
-            Some(message.enqueued_at().as_ms().to_string()),
-        ),
-        (
-            "ApproximateReceiveCount",
-            Some((u32::from(delivery.failed) + 1).to_string()),
-        ),
-        ("ApproximateFirstReceiveTimestamp", first),
-        ("MessageGroupId", (!group.is_empty()).then_some(group)),
-        ("AWSTraceHeader", rendered.trace.clone()),
-        ("DeadLetterQueueSourceArn", source),
-    ];
-    let is_asked = |name: &str| {
-        wanted
-            .system
-            .iter()
-            .any(|asked| asked == "All" || asked == name)
-    };
-    all.into_iter()
-        .filter(|(name, _)| is_asked(name))
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
-}
-
-/// Keeps the attributes that were asked for: `All`, `.*`, `prefix.*`, or by name.
-fn select(attributes: AttributeValues, asked: &[String]) -> AttributeValues {
-    let is_asked = |name: &str| {
-        asked.iter().any(|asked| match asked.as_str() {
-            "All" | ".*" => true,
-            asked => asked
-                .strip_suffix(".*")
-                .map_or(asked == name, |prefix| name.starts_with(prefix)),
-        })
-    };
-    attributes
-        .into_iter()
-        .filter(|(name, _)| is_asked(name))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::types::AttributeValue;
-    use super::*;
-
-    #[test]
-    fn attributes_are_selected_by_name_prefix_or_all() {
-        let attributes: AttributeValues = ["a", "ab", "b.c"]
-            .map(|name| (name.to_owned(), AttributeValue::default()))
-            .into();
-        let selected = |asked: &[&str]| {
-            let asked: Vec<String> = asked.iter().map(|name| (*name).to_owned()).collect();
-            select(attributes.clone(), &asked)
-                .into_keys()
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(selected(&[]), Vec::<String>::new());
-        assert_eq!(selected(&["a"]), ["a"]);
-        assert_eq!(selected(&["a.*"]), ["a", "ab"]);
-        assert_eq!(selected(&["b.*", "nothing"]), ["b.c"]);
-        assert_eq!(selected(&["All"]), ["a", "ab", "b.c"]);
-        assert_eq!(selected(&[".*"]), ["a", "ab", "b.c"]);
-    }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::attributes::MAXIMUM_MESSAGE_SIZE;
+use super::batch;
 use super::context::Context;
 use super::context::Found;
 use super::context::answer;
@@ -66,8 +67,8 @@ pub(super) async fn batch(
         .iter()
         .map(|entry| entry.id.as_deref().unwrap_or_default())
         .collect();
-    message::check_batch("SendMessageBatchRequestEntry", &ids)?;
-    message::check_batch_size(entries.iter().map(message::size).sum())?;
+    batch::check("SendMessageBatchRequestEntry", &ids)?;
+    batch::check_size(entries.iter().map(message::size).sum())?;
     let (mut checked, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {
         let id = required(entry.id.clone(), "Id")?;

@@ -12,8 +12,9 @@ use super::address::QueueAddress;
 use super::attributes;
 use super::attributes::Given;
 use super::attributes::NumberRule;
-use super::attributes::RedriveAllowPolicy;
-use super::attributes::RedrivePolicy;
+use super::redrive;
+use super::redrive::RedriveAllowPolicy;
+use super::redrive::RedrivePolicy;
 use crate::core::model::overlay::Cause;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::settings::DeadLetterTarget;
@@ -66,7 +67,7 @@ impl Told {
             .and_then(|told| told.redrive_allow.as_deref())
             .unwrap_or_default();
         // It was checked when it came.
-        attributes::parse_redrive_allow(text).unwrap_or_default()
+        redrive::parse_redrive_allow(text).unwrap_or_default()
     }
 }
 
@@ -151,7 +152,7 @@ fn write(settings: &mut QueueSettings, mut told: Told, given: &Given, now: CoreT
 }
 
 /// The redrive policy that holds, as this door prints it.
-pub(super) fn redrive(
+pub(super) fn redrive_policy(
     settings: &QueueSettings,
     own: &QueueAddress,
     region: &str,
@@ -192,7 +193,7 @@ pub(super) fn difference(
             return Some(name);
         }
     }
-    let holds = redrive(settings, own, "");
+    let holds = redrive_policy(settings, own, "");
     if let Some(policy) = &given.redrive {
         let same = match (policy, &holds) {
             (Some(a), Some(b)) => {
@@ -253,7 +254,7 @@ pub(super) fn show(
         "LastModifiedTimestamp",
         (told.map_or(created, |told| told.modified_ms) / 1_000).to_string(),
     );
-    if let Some(policy) = redrive(settings, own, region) {
+    if let Some(policy) = redrive_policy(settings, own, region) {
         put("RedrivePolicy", policy.to_text());
     }
     let Some(told) = told else {

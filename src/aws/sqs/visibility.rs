@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
+use super::batch;
 use super::context::Context;
 use super::context::Found;
 use super::context::answer;
 use super::context::refusal;
 use super::errors;
 use super::leases;
-use super::message;
 use super::types::Batch;
 use super::types::BatchAnswer;
 use super::types::Done;
@@ -42,7 +42,7 @@ pub(super) async fn batch(
         .iter()
         .map(|entry| entry.id.as_deref().unwrap_or_default())
         .collect();
-    message::check_batch("ChangeMessageVisibilityBatchRequestEntry", &ids)?;
+    batch::check("ChangeMessageVisibilityBatchRequestEntry", &ids)?;
     let (mut successful, mut failed, mut last) = (Vec::new(), Vec::new(), None);
     for entry in entries {
         let id = required(entry.id.clone(), "Id")?;

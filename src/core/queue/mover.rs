@@ -131,7 +131,10 @@ impl QueueState {
     ) {
         if self.is_moving(doomed.seq) {
             self.push_stranded(doomed);
-            self.retry_due = Some(retry);
+            // One that is refused every moment must not put off the others.
+            if self.retry_due.is_none_or(|due| due <= now) {
+                self.retry_due = Some(retry);
+            }
             self.drop_oldest(now, effects);
             self.ask_for_timer(effects);
         }

@@ -124,6 +124,7 @@ impl Amqp091 {
             peer,
             conn: conn_id,
             client: Capabilities::default(),
+            name: Box::default(),
         };
         Self {
             link,

@@ -34,6 +34,7 @@ use crate::protocols::amqp091::heartbeat::Heartbeat;
 use crate::protocols::amqp091::link::Capabilities;
 use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Link;
+use crate::protocols::amqp091::link::connection_name;
 use crate::protocols::amqp091::live::Live;
 use crate::transport::FirstBytes;
 use crate::transport::buffer::WriteBuf;
@@ -214,6 +215,7 @@ fn on_method(
 
 fn start_ok(link: &mut Link, start: &wire::StartOk<'_>) -> Result<Step, Refusal> {
     link.client = Capabilities::of(start.client_properties);
+    link.name = connection_name(start.client_properties);
     let response = start.response.as_bytes();
     let (mechanism, credentials) = match start.mechanism.as_bytes() {
         b"PLAIN" => ("PLAIN", sasl::plain(response)),
@@ -309,6 +311,6 @@ fn open_vhost(link: &Link, user: &Identity, name: ShortStr<'_>) -> Result<Live, 
         link.core.metrics().permissions_denied.of(DOOR).inc();
         errors::denied(&error, "")
     })?;
-    tracing::debug!(conn = link.conn, protocol = %DOOR, peer = %link.peer, user = %user.user, vhost = name, "connection open");
-    Ok(Live::new(vhost, user.clone()))
+    tracing::debug!(conn = link.conn, protocol = %DOOR, peer = %link.peer, user = %user.user, vhost = name, client = &*link.name, "connection open");
+    Ok(Live::new(vhost, user.clone(), &link.name))
 }

@@ -16,6 +16,19 @@ use crate::transport::buffer::WriteBuf;
 /// The label of everything that this door counts.
 pub(super) const DOOR: Protocol = Protocol::Amqp091;
 
+/// Longest name of a connection that is kept, in bytes.
+const NAME_MAX_BYTES: usize = 255;
+
+/// The name that a client gives its connection, as far as it is kept.
+pub(super) fn connection_name(client_properties: RawTable<'_>) -> Box<str> {
+    let name = client_properties
+        .get(b"connection_name")
+        .and_then(RawValue::as_str)
+        .unwrap_or_default();
+    let end = name.floor_char_boundary(NAME_MAX_BYTES);
+    name.get(..end).unwrap_or_default().into()
+}
+
 /// What the client says that it can do (`client-properties`, table `capabilities`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Capabilities {
@@ -47,6 +60,8 @@ pub(super) struct Link {
     pub(super) peer: SocketAddr,
     pub(super) conn: u64,
     pub(super) client: Capabilities,
+    /// What the client calls the connection.
+    pub(super) name: Box<str>,
     /// Agreed size of a frame, in bytes.
     pub(super) frame_max: u32,
     /// Agreed highest channel number.

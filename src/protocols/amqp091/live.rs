@@ -79,15 +79,17 @@ pub(super) struct Live {
     pub(super) has_published: bool,
     /// connection.blocked was sent, and connection.unblocked was not.
     pub(super) announced: bool,
+    /// The output is full, and frames are left.
+    pub(super) is_full: bool,
     /// A method of this channel waits for the answers before it.
     pub(super) behind: Option<u16>,
 }
 
 impl Live {
-    pub(super) fn new(vhost: Arc<Vhost>, user: Identity) -> Self {
+    pub(super) fn new(vhost: Arc<Vhost>, user: Identity, name: &str) -> Self {
         let producer = Producer {
             user: user.user.as_str().into(),
-            client_id: "".into(),
+            client_id: name.into(),
         };
         Self {
             vhost,
@@ -104,6 +106,7 @@ impl Live {
             blocked: false,
             has_published: false,
             announced: false,
+            is_full: false,
             behind: None,
         }
     }
@@ -113,9 +116,10 @@ impl Live {
         self.blocked || self.publisher.is_stalled()
     }
 
-    /// Whether nothing may be read: a publish is held back, or a content is half out.
+    /// Whether nothing may be read: a publish is held back, or the output is full or half a content.
     pub(super) fn is_held(&self) -> bool {
         self.is_blocked()
+            || self.is_full
             || self.outgoing.is_some()
             || !self.taken.is_empty()
             || self.behind.is_some()
@@ -134,6 +138,11 @@ impl Live {
         let mut at = 0;
         let mut step = Step::Stay;
         while !self.is_held() {
+            if turn.out.room() == 0 {
+                // A short question may have a long answer: whoever does not read gets no more.
+                self.is_full = true;
+                break;
+            }
             let rest = input.get(at..).unwrap_or_default();
             let Some(frame) = next_frame(rest, turn.link.frame_max)? else {
                 break;
@@ -307,10 +316,11 @@ impl Live {
         if self.publisher.is_stalled() {
             return Ok(Used::Held);
         }
-        if let Method::Basic(BasicMethod::Get(_)) = method
-            && self.channel(number)?.replies.is_waiting()
-        {
-            // Its content cannot stand in the list of answers; nothing is read until they are out.
+        let replies = &self.channel(number)?.replies;
+        let is_get = matches!(method, Method::Basic(BasicMethod::Get(_)));
+        if (is_get && replies.is_waiting()) || replies.is_full() {
+            // A content cannot stand in the list of answers, and the list is bounded: nothing is read
+            // until they are out.
             self.behind = Some(number);
             return Ok(Used::Held);
         }

@@ -78,6 +78,7 @@ impl Live {
 
     /// Writes what became possible: the rest of a body, answers, confirms, then deliveries.
     pub(super) fn pull(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.is_full = turn.out.room() == 0;
         if let Some(outgoing) = &mut self.outgoing {
             if !outgoing.write(turn.link.frame_max, turn.out) {
                 return Ok(());

@@ -103,21 +103,45 @@ impl LogDir {
 /// INVARIANT: zeros are written above `filled` only, with the lock held; whoever writes records above
 /// `filled` first takes the lock and raises it to the end, so zeros never land on records.
 pub(super) struct FilledFile {
-    pub(super) file: Arc<dyn SegmentFile>,
+    file: Arc<dyn SegmentFile>,
+    /// The same file, opened once more: the system tells of a page that it could not write once per
+    /// opening, and it must be the writer's sync that hears of it.
+    zeros: Arc<dyn SegmentFile>,
     size: u64,
     filled: AtomicU64,
     filling: Mutex<()>,
 }
 
 impl FilledFile {
-    /// A file of which `filled` bytes have their blocks.
-    pub(super) fn new(file: Arc<dyn SegmentFile>, size: u64, filled: u64) -> Self {
+    /// A file that has no blocks yet, opened twice.
+    pub(super) fn empty(
+        file: Arc<dyn SegmentFile>,
+        zeros: Arc<dyn SegmentFile>,
+        size: u64,
+    ) -> Self {
         Self {
             file,
+            zeros,
             size,
-            filled: AtomicU64::new(filled.min(size)),
+            filled: AtomicU64::new(0),
             filling: Mutex::new(()),
         }
+    }
+
+    /// A file that has all its blocks.
+    pub(super) fn whole(file: Arc<dyn SegmentFile>, size: u64) -> Self {
+        Self {
+            filled: AtomicU64::new(size),
+            ..Self::empty(Arc::clone(&file), file, size)
+        }
+    }
+
+    /// Makes what was written survive a power cut. An error is never one of a full disk, which could be
+    /// tried again: after it nobody knows what is on disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file
+            .sync()
+            .map_err(|error| io::Error::other(format!("sync: {error}")))
     }
 
     /// Bytes of the file that have their blocks.
@@ -140,8 +164,8 @@ impl FilledFile {
             return Ok(());
         };
         if !zeros.is_empty() {
-            self.file.write_all_at(zeros, start)?;
-            self.file.sync()?;
+            self.zeros.write_all_at(zeros, start)?;
+            self.zeros.sync()?;
             let end = start.saturating_add(u64::try_from(zeros.len()).unwrap_or(u64::MAX));
             self.filled.store(end, Ordering::Release);
         }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -127,8 +128,7 @@ impl Spares {
             number
         };
         let path = self.dir.spare(number);
-        let file = self.dir.disk.open(&path)?;
-        let file = Arc::new(FilledFile::new(file, self.segment_bytes, 0));
+        let file = Arc::new(self.open_empty(&path)?);
         while file.filled() < filled && !file.is_full() {
             if let Err(error) = file.fill_step() {
                 let _ = self.dir.disk.remove(&path);
@@ -163,6 +163,7 @@ impl Spares {
     ///
     /// An error other than a full disk only costs speed here: the writer meets it where it matters.
     pub(super) fn run(&self) {
+        let mut has_warned = false;
         loop {
             let done = match self.next_work() {
                 Work::Stop => return,
@@ -171,15 +172,19 @@ impl Spares {
                 Work::Make(number) => self.make(number),
             };
             if let Err(error) = done {
-                let is_full = super::is_full(&error);
-                if !is_full || !self.starved.swap(true, Ordering::AcqRel) {
+                if !std::mem::replace(&mut has_warned, true) {
                     tracing::warn!(%error, "the log cannot make room ahead");
+                }
+                if super::is_full(&error) {
+                    self.starved.store(true, Ordering::Release);
                 }
                 let mut state = self.state.lock();
                 if state.stopping {
                     return;
                 }
                 self.changed.wait_for(&mut state, RETRY);
+            } else {
+                has_warned = self.left_when_full().is_some();
             }
         }
     }
@@ -265,8 +270,7 @@ impl Spares {
 
     fn make(&self, number: u64) -> io::Result<()> {
         let path = self.dir.spare(number);
-        let file = self.dir.disk.open(&path)?;
-        let filled = FilledFile::new(Arc::clone(&file), self.segment_bytes, 0);
+        let filled = self.open_empty(&path)?;
         while !filled.is_full() {
             if self.pace() {
                 return self.dir.disk.remove(&path);
@@ -277,16 +281,18 @@ impl Spares {
             }
         }
         self.dir.sync()?;
+        let file = self.dir.disk.open(&path)?;
         self.add_ready(&mut self.state.lock(), number, file);
         Ok(())
     }
 
+    fn open_empty(&self, path: &Path) -> io::Result<FilledFile> {
+        let (file, zeros) = (self.dir.disk.open(path)?, self.dir.disk.open(path)?);
+        Ok(FilledFile::empty(file, zeros, self.segment_bytes))
+    }
+
     fn add_ready(&self, state: &mut State, number: u64, file: Arc<dyn SegmentFile>) {
-        let file = Arc::new(FilledFile::new(
-            file,
-            self.segment_bytes,
-            self.segment_bytes,
-        ));
+        let file = Arc::new(FilledFile::whole(file, self.segment_bytes));
         state.ready.push_back(Spare { number, file });
         self.ready_bytes
             .fetch_add(self.segment_bytes, Ordering::AcqRel);

@@ -51,7 +51,7 @@ impl Active {
         let len = tail.file.len()?;
         let mut active = Self {
             header: tail.header,
-            file: Arc::new(FilledFile::new(tail.file, segment_bytes, len)),
+            file: Arc::new(FilledFile::whole(tail.file, len.min(segment_bytes))),
             offset: tail.offset,
             crc: tail.crc,
             is_sealed: tail.is_sealed,
@@ -59,7 +59,7 @@ impl Active {
         if tail.is_torn {
             active.write_tombstone(next)?;
         }
-        active.file.file.sync()?;
+        active.file.sync()?;
         Ok(active)
     }
 
@@ -86,7 +86,7 @@ impl Active {
             .disk
             .rename(&shared.dir.spare(spare.number), &name)?;
         spare.file.write_all_at(&header.encode(), 0)?;
-        spare.file.file.sync()?;
+        spare.file.sync()?;
         shared.dir.sync()?;
         Ok(Self {
             header,
@@ -160,7 +160,7 @@ impl Active {
         if !self.is_sealed {
             let mut seal = vec![0; FRAME_HEADER_BYTES];
             self.write(&mut seal, first, 0, CoreTime::default())?;
-            self.file.file.sync()?;
+            self.file.sync()?;
         }
         *self = Self::begin(shared, self.header.id + 1, first, self.crc, 0)?;
         Ok(())
@@ -272,7 +272,7 @@ impl Writer {
                 done => break done?,
             }
         }
-        self.active.file.file.sync()?;
+        self.active.file.sync()?;
         let metrics = &self.shared.metrics;
         metrics.log_frames.inc();
         metrics.log_records.inc_by(bytes_of(count));

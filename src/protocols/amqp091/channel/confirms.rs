@@ -160,20 +160,19 @@ mod tests {
     fn flushed(confirms: &mut Confirms, watermark: u64) -> Vec<String> {
         let mut out = Vec::new();
         confirms.flush(1, |lsn| lsn.number() <= watermark, &mut out);
-        Frames::new(&out, 4096)
-            .map(
-                |frame| match Method::decode(frame.unwrap().payload).unwrap() {
-                    Method::Basic(BasicMethod::Ack(ack)) => {
-                        format!(
-                            "+{}{}",
-                            ack.delivery_tag,
-                            if ack.multiple { "*" } else { "" }
-                        )
-                    }
-                    Method::Basic(BasicMethod::Nack(nack)) => format!("-{}", nack.delivery_tag),
-                    other => panic!("{other:?}"),
-                },
-            )
+        let frames = Frames::new(&out, 4096);
+        frames
+            .map(|frame| {
+                let method = Method::decode(frame.unwrap().payload).unwrap();
+                if let Method::Basic(BasicMethod::Ack(ack)) = method {
+                    let all = if ack.multiple { "*" } else { "" };
+                    return format!("+{}{all}", ack.delivery_tag);
+                }
+                let Method::Basic(BasicMethod::Nack(nack)) = method else {
+                    panic!("{method:?}");
+                };
+                format!("-{}", nack.delivery_tag)
+            })
             .collect()
     }
 

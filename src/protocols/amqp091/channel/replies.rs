@@ -10,6 +10,10 @@ use crate::core::model::ids::Lsn;
 use crate::protocols::amqp091::codec::method::MethodFrame;
 use crate::protocols::amqp091::codec::write_method;
 
+/// Most answers that wait, about 300 bytes each at the most: a client that asks on and on while the disk
+/// is slow is not read from.
+const WAITING_MAX: usize = 1024;
+
 /// Encoded answers that wait.
 #[derive(Debug, Default)]
 pub(in crate::protocols::amqp091) struct Replies {
@@ -20,6 +24,11 @@ impl Replies {
     /// Whether an answer is being waited for, and everything else with it.
     pub(in crate::protocols::amqp091) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Whether the client has to wait with more questions.
+    pub(in crate::protocols::amqp091) fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
     }
 
     /// What the first of them waits for.

@@ -71,6 +71,17 @@ fn a_missing_part_is_no_empty_start() {
 }
 
 #[test]
+fn a_checkpoint_ahead_of_the_log_is_refused() {
+    let dir = used();
+    let opened = open(dir.path()).expect("opens");
+    let last = append_durably(&opened.log, "queue/2");
+    let changes = || std::iter::empty();
+    let ahead = opened.log.checkpoint(SHARD, last.plus(1), &mut changes());
+    assert!(ahead.is_err(), "it would absorb what is not there");
+    assert!(opened.log.checkpoint(SHARD, last, &mut changes()).is_ok());
+}
+
+#[test]
 fn a_damaged_meta_is_refused() {
     let dir = used();
     let path = dir.path().join("meta");

@@ -326,3 +326,6 @@ fn reason(cause: Cause) -> &'static str {
         Cause::DeliveryLimit | Cause::ReceiveLimit => "delivery_limit",
     }
 }
+
+#[cfg(test)]
+mod tests;
