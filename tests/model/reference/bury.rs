@@ -57,7 +57,10 @@ impl Reference {
         if self.is_refused(&route, &entry.message) {
             let queue = self.queues.get_mut(&id).unwrap();
             queue.strand(doomed);
-            queue.retry = Some(now + RETRY_MS);
+            // One that is refused every moment must not put off the others.
+            if queue.retry.is_none_or(|due| due <= now) {
+                queue.retry = Some(now + RETRY_MS);
+            }
             let mut pushed_out = Vec::new();
             queue.keep_limits(now, &mut pushed_out, &mut self.drops);
             work.extend(pushed_out.into_iter().map(|doomed| (id, doomed)));
