@@ -85,6 +85,7 @@ impl Core {
         let lsn = self.put_catalog(Shard(0), now, vec![(catalog::vhost_key(name), Some(value))])?;
         let vhost = Vhost::new(name.clone(), shard);
         vhosts.insert(name.clone(), Arc::clone(&vhost));
+        self.count_standard_exchanges();
         self.emit(&CoreEvent::VhostCreated(name.clone()));
         Ok(Written::new(vhost, Some(lsn)))
     }
@@ -146,7 +147,8 @@ impl Core {
     ) -> Result<Written<()>, CoreError> {
         let vhost = self.vhost(queue.vhost().as_str())?;
         let topology = vhost.topology.write();
-        let (updated, _) = self.on_queue(queue, now, |state, effects| {
+        let mut work = Work::new();
+        let (updated, _) = self.on_queue_into(queue, now, &mut work, |state, effects| {
             if state.is_deleted() {
                 return Err(gone(queue));
             }
@@ -164,7 +166,9 @@ impl Core {
             state.apply_settings(settings, now, effects);
             Ok(lsn)
         })?;
+        // Dead letters look for their way in the topology.
         drop(topology);
+        self.bury_all(work, now)?;
         Ok(Written::new((), updated?))
     }
 
@@ -214,13 +218,14 @@ impl Core {
         topology.queues.remove(queue.name());
         topology.by_id.remove(&queue.id());
         vhost.changed();
-        drop(topology);
-        self.inner.store.dead(&dead);
-        self.inner.metrics.queues.dec();
+        // Under the lock, so that nobody hears of the next queue of this name before.
         self.emit(&CoreEvent::QueueDeleted(
             vhost.name().clone(),
             queue.name().clone(),
         ));
+        drop(topology);
+        self.inner.store.dead(&dead);
+        self.inner.metrics.queues.dec();
         let effects = Effects {
             wakes: cancelled,
             ..Effects::default()

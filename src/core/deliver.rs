@@ -67,9 +67,13 @@ impl Core {
         }
     }
 
-    /// Under the queue's lock, so that the last event has the last number.
+    /// Under the queue's lock, so that the last event has the last number. Of a queue that is deleted
+    /// nobody hears any more.
     fn tell_consumers(&self, queue: &Queue) {
         let state = queue.lock();
+        if state.is_deleted() {
+            return;
+        }
         self.emit(&CoreEvent::Consumers(
             queue.vhost().clone(),
             queue.name().clone(),

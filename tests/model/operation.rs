@@ -26,6 +26,9 @@ pub(crate) const EXCHANGES: [(&str, &str, bool); 3] = [
 /// Exchanges that messages are published to and queues are bound to.
 pub(crate) const TARGETS: [&str; 6] = ["", "direct", "topic", "fleeting", "amq.fanout", "missing"];
 
+/// The standard exchange among them, which leads everywhere at first.
+const FANOUT: usize = 4;
+
 /// Routing keys, and filters of the topic exchange.
 pub(crate) const KEYS: [&str; 8] = ["q0", "q1", "q2", "q3", "k.a", "k.b", "*.a", "k.#"];
 
@@ -139,12 +142,18 @@ pub(crate) enum How {
     Extend { ms: u64 },
 }
 
-/// All queues are there at first: what is published to nowhere shows little.
+/// All queues are there at first, and bound: what is published to nowhere shows little.
 pub(crate) fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let declare =
         |queue: usize| settings().prop_map(move |settings| Operation::Declare { queue, settings });
     let declares: Vec<_> = (0..QUEUES.len()).map(declare).collect();
     (declares, vec(operation(), 1..120)).prop_map(|(mut all, more)| {
+        let everywhere = (0..QUEUES.len()).map(|queue| Operation::Bind {
+            exchange: FANOUT,
+            queue,
+            key: 0,
+        });
+        all.extend(everywhere);
         all.extend(more);
         all
     })
@@ -206,7 +215,7 @@ fn queue() -> impl Strategy<Value = usize> {
 
 /// Mostly the default exchange.
 fn target() -> impl Strategy<Value = usize> {
-    prop_oneof![3 => Just(0), 2 => 0..TARGETS.len()]
+    prop_oneof![6 => Just(0), 1 => Just(FANOUT), 3 => 0..TARGETS.len()]
 }
 
 /// Mostly the name of a queue.

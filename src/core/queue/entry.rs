@@ -99,6 +99,11 @@ impl Entry {
         self.flags |= IS_LOGGED;
     }
 
+    /// The log has its counters, but with a lease that has ended since.
+    pub(in crate::core) fn clear_logged(&mut self) {
+        self.flags &= !IS_LOGGED;
+    }
+
     /// Counts a lease and names it. Attempts stay distinct from the latest 65,534 of the same entry.
     pub(in crate::core) fn acquire(&mut self) -> u16 {
         self.acquired = if self.acquired == u16::MAX {

@@ -207,6 +207,9 @@ impl QueueState {
         self.leased -= 1;
         if let Some(old) = self.deadline_of.remove(&seq) {
             self.deadlines.remove(&(old, seq));
+            if let Some(entry) = self.ring.get_mut(seq) {
+                entry.clear_logged();
+            }
         }
     }
 }

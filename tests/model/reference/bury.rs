@@ -24,7 +24,10 @@ const RETRY_MS: u64 = 1000;
 impl Reference {
     /// Moves these, and what they push out of their targets, in the order in which they died.
     pub(super) fn bury(&mut self, id: Id, doomed: Vec<Doomed>, now: u64) {
-        let mut work: Work = doomed.into_iter().map(|doomed| (id, doomed)).collect();
+        self.bury_all(doomed.into_iter().map(|doomed| (id, doomed)).collect(), now);
+    }
+
+    pub(super) fn bury_all(&mut self, mut work: Work, now: u64) {
         while let Some((id, doomed)) = work.pop_front() {
             self.bury_one(id, doomed, now, &mut work);
         }
@@ -53,16 +56,19 @@ impl Reference {
         };
         if self.is_refused(&route, &entry.message) {
             let queue = self.queues.get_mut(&id).unwrap();
-            queue.stranded.push_back(doomed);
-            queue.retry.get_or_insert(now + RETRY_MS);
+            queue.strand(doomed);
+            // One that is refused every moment must not put off the others.
+            if queue.retry.is_none_or(|due| due <= now) {
+                queue.retry = Some(now + RETRY_MS);
+            }
             let mut pushed_out = Vec::new();
             queue.keep_limits(now, &mut pushed_out, &mut self.drops);
             work.extend(pushed_out.into_iter().map(|doomed| (id, doomed)));
             return;
         }
         self.queues.get_mut(&id).unwrap().take_out(doomed.seq);
-        let moved = Some(entry.log.is_some());
-        self.arrive(&route, &entry.message, &overlay, moved, now, work);
+        let is_moved = entry.log.is_some();
+        self.arrive(&route, &entry.message, &overlay, is_moved, now, work);
     }
 
     /// A message that a queue refused goes to that queue's dead letters.
@@ -79,10 +85,8 @@ impl Reference {
             }
             Ok((route, overlay)) => {
                 let mut work = VecDeque::new();
-                self.arrive(&route, message, &overlay, None, now, &mut work);
-                while let Some((id, doomed)) = work.pop_front() {
-                    self.bury_one(id, doomed, now, &mut work);
-                }
+                self.arrive(&route, message, &overlay, false, now, &mut work);
+                self.bury_all(work, now);
             }
         }
     }
@@ -138,14 +142,14 @@ impl Reference {
             .any(|id| self.queues[id].refuses((0, 0), message.bytes))
     }
 
-    /// Makes the entries. `moved` says whether the entry that it comes from was in the log; none for a
-    /// message that never was in a queue, which each target takes as it takes a publish.
+    /// Makes the entries. `is_moved`: the entry that it comes from was in the log, so these are too; else
+    /// each target takes it as it takes a publish.
     fn arrive(
         &mut self,
         route: &[Id],
         message: &Rc<Message>,
         overlay: &Overlay,
-        moved: Option<bool>,
+        is_moved: bool,
         now: u64,
         work: &mut Work,
     ) {
@@ -153,13 +157,13 @@ impl Reference {
         for id in route {
             let queue = self.queues.get_mut(id).unwrap();
             let settings = &queue.settings;
-            let in_log = moved.unwrap_or(message.durable || settings.force_durable);
-            let durable = settings.durable && in_log;
+            let lasting = is_moved || message.durable || settings.force_durable;
+            let durable = settings.durable && lasting;
             logged |= durable;
             let log = durable.then_some(self.log + 1);
             let delay_ms = queue.settings.delay_ms;
             let mut entry = queue.entry(message, overlay.clone(), log, delay_ms, now);
-            entry.is_moved = moved.is_some();
+            entry.is_moved = is_moved;
             queue.push(entry, now);
             let mut doomed = Vec::new();
             queue.keep_limits(now, &mut doomed, &mut self.drops);

@@ -183,16 +183,14 @@ impl Reference {
         for (id, entry) in pushes {
             self.queues.get_mut(&id).unwrap().push(entry, now);
         }
-        let mut over = Vec::new();
+        let mut work = Work::new();
         for id in route {
             let mut doomed = Vec::new();
             let queue = self.queues.get_mut(id).unwrap();
             queue.keep_limits(now, &mut doomed, &mut self.drops);
-            over.push((*id, doomed));
+            work.extend(doomed.into_iter().map(|doomed| (*id, doomed)));
         }
-        for (id, doomed) in over {
-            self.bury(id, doomed, now);
-        }
+        self.bury_all(work, now);
         for (id, message) in refusals {
             if self.queues[&id].settings.overflow == Overflow::RejectDeadLetter {
                 self.bury_refused(id, &message, now);

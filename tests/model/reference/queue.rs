@@ -1,6 +1,5 @@
 //! One queue: a vector of entries in the order of their sequences.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use viaduct::core::model::overlay::Cause;
@@ -56,7 +55,7 @@ pub(super) enum State {
 }
 
 /// What the log knows of an entry: what an unclean restart finds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Logged {
     pub(super) acquired: u16,
     pub(super) failed: u16,
@@ -80,7 +79,8 @@ pub(super) struct Entry {
     pub(super) failed: u16,
     pub(super) state: State,
     pub(super) first_received: Option<u64>,
-    pub(super) logged: Logged,
+    /// None until somebody had it and the log was told.
+    pub(super) logged: Option<Logged>,
 }
 
 impl Entry {
@@ -89,19 +89,19 @@ impl Entry {
     }
 
     fn grant(&mut self, until: u64) {
-        self.logged = Logged {
+        self.logged = Some(Logged {
             acquired: self.acquired,
             failed: self.failed,
             until: Some(until),
-        };
+        });
     }
 
     pub(super) fn log_counters(&mut self) {
-        self.logged = Logged {
+        self.logged = Some(Logged {
             acquired: self.acquired,
             failed: self.failed,
             until: None,
-        };
+        });
     }
 }
 
@@ -141,7 +141,8 @@ pub(super) struct Queue {
     pub(super) entries: Vec<Entry>,
     /// By due time; of equal ones in the order of their coming.
     pub(super) delayed: Vec<Entry>,
-    pub(super) stranded: VecDeque<Doomed>,
+    /// Dead letters that found no place, by sequence.
+    pub(super) stranded: Vec<Doomed>,
     pub(super) retry: Option<u64>,
     /// Consumers that wait, whether woken by now or not.
     pub(super) parked: Vec<usize>,
@@ -155,7 +156,7 @@ impl Queue {
             next_seq: 1,
             entries: Vec::new(),
             delayed: Vec::new(),
-            stranded: VecDeque::new(),
+            stranded: Vec::new(),
             retry: None,
             parked: Vec::new(),
         }
@@ -229,7 +230,7 @@ impl Queue {
             failed: 0,
             state: State::Ready,
             first_received: None,
-            logged: Logged::default(),
+            logged: None,
         }
     }
 
@@ -257,7 +258,8 @@ impl Queue {
             return;
         }
         while !self.fits(0, 0) {
-            if let Some(stranded) = self.stranded.pop_front() {
+            if !self.stranded.is_empty() {
+                let stranded = self.stranded.remove(0);
                 self.drop_entry(stranded.seq, reason(stranded.cause), drops);
                 continue;
             }
@@ -293,8 +295,20 @@ impl Queue {
         }
         if let Some(entry) = self.find(seq) {
             entry.state = State::Moving;
-            doomed.push(Doomed { seq, cause });
+            // Nobody overtakes those that found no place.
+            if self.stranded.is_empty() {
+                doomed.push(Doomed { seq, cause });
+            } else {
+                self.strand(Doomed { seq, cause });
+            }
         }
+    }
+
+    pub(super) fn strand(&mut self, doomed: Doomed) {
+        let at = self
+            .stranded
+            .partition_point(|other| other.seq < doomed.seq);
+        self.stranded.insert(at, doomed);
     }
 
     fn expire(&mut self, seq: u64, doomed: &mut Vec<Doomed>, drops: &mut Drops) {
@@ -370,7 +384,10 @@ impl Queue {
             return Hit::Gone;
         };
         if let Outcome::Accept = outcome {
-            if entry.state == State::Moving {
+            let is_moving = entry.state == State::Moving;
+            let before = self.stranded.len();
+            self.stranded.retain(|stranded| stranded.seq != seq);
+            if is_moving && self.stranded.len() == before {
                 return Hit::Lapsed;
             }
             self.take_out(seq);
@@ -421,10 +438,11 @@ impl Queue {
         self.entries.retain(|entry| match entry.state {
             State::Ready => false,
             State::Leased(_) => purge == Purge::Ready,
-            State::Moving => true,
+            State::Moving => purge == Purge::Ready,
         });
         if purge == Purge::All {
             self.delayed.clear();
+            self.stranded.clear();
         }
         (before - self.entries.len() - self.delayed.len()) as u64
     }
@@ -472,7 +490,7 @@ impl Queue {
         }
         if self.retry.is_some_and(|retry| retry <= now) {
             self.retry = None;
-            doomed.extend(self.stranded.drain(..));
+            doomed.append(&mut self.stranded);
         }
         self.keep_limits(now, doomed, drops);
     }

@@ -3,7 +3,6 @@
 use super::Id;
 use super::Reference;
 use super::queue::Entry;
-use super::queue::Logged;
 use super::queue::Queue;
 use super::queue::State;
 
@@ -27,52 +26,50 @@ impl Reference {
 }
 
 impl Reference {
-    /// The sequence of an entry that a restart found leased, by the place of its record in the log.
-    pub(crate) fn leased_at(&self, id: Id, log: u64) -> Option<u64> {
-        let mut leased = self.queues[&id].leased();
-        leased
-            .find(|entry| entry.log == Some(log))
+    /// The sequence of an entry of which the log knew that somebody had it, by the place of its record.
+    pub(crate) fn named_at(&self, id: Id, log: u64) -> Option<u64> {
+        let mut had = self.queues[&id]
+            .entries
+            .iter()
+            .filter(|entry| entry.logged.is_some());
+        had.find(|entry| entry.log == Some(log))
             .map(|entry| entry.seq)
     }
 }
 
 fn restarted(before: &Queue, clean: bool) -> Queue {
     let mut queue = Queue::new(&before.name, before.settings.clone());
-    let waiting = before.delayed.iter().map(|entry| (entry, entry.logged));
-    let mut entries: Vec<(Entry, Logged)> = before
-        .entries
-        .iter()
-        .map(|entry| (entry, if clean { stopped(entry) } else { entry.logged }))
-        .chain(waiting)
-        .filter(|(entry, _)| entry.log.is_some())
-        .map(|(entry, logged)| (entry.clone(), logged))
-        .collect();
-    entries.sort_by_key(|(entry, _)| entry.log);
-    for (mut entry, logged) in entries {
-        entry.logged = logged;
-        entry.acquired = logged.acquired.max(u16::from(!clean));
-        entry.failed = logged.failed;
+    let mut entries = before.entries.clone();
+    if clean {
+        entries.iter_mut().for_each(stop);
+    }
+    entries.extend_from_slice(&before.delayed);
+    entries.retain(|entry| entry.log.is_some());
+    entries.sort_by_key(|entry| entry.log);
+    for mut entry in entries {
+        let (acquired, failed) = entry.logged.map_or((0, 0), |l| (l.acquired, l.failed));
+        entry.acquired = acquired.max(u16::from(!clean));
+        entry.failed = failed;
+        let until = entry.logged.and_then(|logged| logged.until);
         // The log does not say when it was first received, only when it came.
-        entry.first_received = logged.until.map(|_| entry.message.enqueued_at);
-        match logged.until {
-            Some(until) => {
-                entry.state = State::Leased(Some(until));
-                queue.push_ready(entry);
-            }
-            None => {
-                entry.state = State::Ready;
-                queue.push(entry, 0);
-            }
+        entry.first_received = until.map(|_| entry.message.enqueued_at);
+        entry.state = match until {
+            Some(_) => State::Leased(until),
+            None => State::Ready,
+        };
+        if entry.logged.is_some() {
+            queue.push_ready(entry);
+        } else {
+            // A delay that is over ends at the first tick.
+            queue.push(entry, 0);
         }
     }
     queue
 }
 
 /// A clean stop writes the counters of whatever somebody had; deadlines are in the log already.
-fn stopped(entry: &Entry) -> Logged {
-    let mut entry = entry.clone();
+fn stop(entry: &mut Entry) {
     if entry.acquired > 0 && !matches!(entry.state, State::Leased(Some(_))) {
         entry.log_counters();
     }
-    entry.logged
 }

@@ -38,6 +38,8 @@ impl World {
             assert_eq!(*queue.settings(), *self.reference.settings(id));
             self.compare_wakes(id, holds.ready);
         }
+        let told = std::mem::take(&mut *self.told.0.lock());
+        assert_eq!(told, std::mem::take(&mut self.events), "events");
         for reason in DropReason::ALL {
             let dropped = self.metrics.dropped.of(*reason).get();
             assert_eq!(dropped, self.reference.drops().of(*reason), "{reason}");

@@ -105,6 +105,9 @@ impl World {
             inbox,
             woken: false,
         });
+        if visible {
+            self.expect_consumers(id, name);
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, consumer: usize) {
@@ -114,6 +117,9 @@ impl World {
         let tap = self.consumers.remove(consumer % self.consumers.len());
         self.core.unsubscribe(tap.consumer);
         self.reference.unsubscribe(tap.queue, tap.id);
+        if tap.visible {
+            self.expect_consumers(tap.queue, tap.name);
+        }
     }
 
     pub(super) fn terms(&self, want: Want) -> Terms {

@@ -10,13 +10,19 @@ mod topology;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use viaduct::core::Core;
 use viaduct::core::Settings;
 use viaduct::core::declare::DeleteIf;
+use viaduct::core::events::CoreEvent;
+use viaduct::core::events::Observer;
 use viaduct::core::formats::Formats;
 use viaduct::core::inbox::Inbox;
 use viaduct::core::log::store::Store;
 use viaduct::core::model::ids::Lsn;
+use viaduct::core::model::names::QueueName;
+use viaduct::core::model::names::VhostName;
 use viaduct::core::model::time::CoreTime;
 use viaduct::core::queue::Consumer;
 use viaduct::core::queue::Queue;
@@ -67,6 +73,19 @@ struct World {
     last_consumer: usize,
     consumers: Vec<Tap>,
     leases: Vec<Held>,
+    /// What the core told its observer, and what it should have.
+    told: Arc<Told>,
+    events: Vec<CoreEvent>,
+}
+
+/// An observer that writes down what it hears.
+#[derive(Default)]
+struct Told(Mutex<Vec<CoreEvent>>);
+
+impl Observer for Told {
+    fn event(&self, _number: u64, event: &CoreEvent) {
+        self.0.lock().push(event.clone());
+    }
 }
 
 /// A consumer.
@@ -110,6 +129,8 @@ impl World {
     fn new(shards: u8) -> Self {
         let store = MemoryStore::with_segments(shards, SEGMENT_BYTES);
         let (core, metrics, vhost) = open(&store, START_MS);
+        let told = Arc::new(Told::default());
+        core.observe(Arc::clone(&told) as Arc<dyn Observer>);
         Self {
             store,
             core,
@@ -122,7 +143,25 @@ impl World {
             last_consumer: 0,
             consumers: Vec::new(),
             leases: Vec::new(),
+            told,
+            events: Vec::new(),
         }
+    }
+
+    /// An event about a queue or an exchange of the vhost.
+    fn expect<N>(&mut self, event: impl FnOnce(VhostName, N) -> CoreEvent, name: N) {
+        self.events.push(event(self.vhost.name().clone(), name));
+    }
+
+    /// The consumers that clients see have changed.
+    fn expect_consumers(&mut self, queue: Id, name: &str) {
+        let here = self
+            .consumers
+            .iter()
+            .filter(|tap| tap.queue == queue && tap.visible);
+        let count = here.count();
+        let name = QueueName::parse(name).unwrap();
+        self.expect(|vhost, name| CoreEvent::Consumers(vhost, name, count), name);
     }
 
     fn time(&self) -> CoreTime {
@@ -231,6 +270,8 @@ impl World {
         }
         self.store = self.store.reopened();
         (self.core, self.metrics, self.vhost) = open(&self.store, self.now);
+        self.core
+            .observe(Arc::clone(&self.told) as Arc<dyn Observer>);
         self.reference.restart(clean, self.now);
         self.consumers.clear();
         // Leases without a holder go on; who has one names it by its entry's record.
@@ -242,7 +283,7 @@ impl World {
             let is_same = id == held.queue;
             let by_core = self.core.restored(&queue, lsn).filter(|_| is_same);
             let by_reference = held.log.filter(|_| is_same);
-            let by_reference = by_reference.and_then(|log| self.reference.leased_at(id, log));
+            let by_reference = by_reference.and_then(|log| self.reference.named_at(id, log));
             assert_eq!(by_core.is_some(), by_reference.is_some(), "lease of {lsn}");
             if let (Some(seq), Some(reference)) = (by_core, by_reference) {
                 held.core.seq = seq;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use viaduct::core::declare::Declared;
 use viaduct::core::declare::DeleteIf;
 use viaduct::core::error::CoreError;
+use viaduct::core::events::CoreEvent;
 use viaduct::core::inbox::Event;
 use viaduct::core::model::names::ExchangeName;
 use viaduct::core::model::names::QueueName;
@@ -30,6 +31,7 @@ impl World {
             (Declared::Created(_), None) => {
                 assert_eq!(written.lsn.is_some(), settings.durable);
                 self.reference.declare(name, settings.clone());
+                self.expect(CoreEvent::QueueCreated, parsed);
             }
             (Declared::Existing(_), Some(_)) => {}
             (declared, _) => panic!("{declared:?}"),
@@ -73,9 +75,11 @@ impl World {
             return;
         }
         assert_eq!(deleted.unwrap().value, self.reference.delete(id));
+        self.expect(CoreEvent::QueueDeleted, queue.name().clone());
         self.leases.retain(|held| held.queue != id);
         for tap in self.consumers.extract_if(.., |tap| tap.queue == id) {
             assert_eq!(tap.inbox.try_next(), Some(Event::Cancelled(tap.id as u64)));
+            self.core.unsubscribe(tap.consumer);
         }
     }
 
@@ -104,6 +108,9 @@ impl World {
             .unwrap();
         let is_new = matches!(declared.value, Declared::Created(_));
         assert_eq!(is_new, !self.reference.has_exchange(name));
+        if is_new {
+            self.expect(CoreEvent::ExchangeCreated, parsed);
+        }
         self.reference.declare_exchange(name, kind, durable);
     }
 
@@ -114,6 +121,9 @@ impl World {
             .core
             .delete_exchange(&self.vhost, &parsed, only, self.time());
         assert_eq!(deleted.is_ok(), self.reference.has_exchange(name));
+        if deleted.is_ok() {
+            self.expect(CoreEvent::ExchangeDeleted, parsed);
+        }
         self.reference.delete_exchange(name);
     }
 
