@@ -490,7 +490,7 @@ impl Queue {
         }
         if self.retry.is_some_and(|retry| retry <= now) {
             self.retry = None;
-            doomed.extend(self.stranded.drain(..));
+            doomed.append(&mut self.stranded);
         }
         self.keep_limits(now, doomed, drops);
     }
