@@ -28,6 +28,8 @@ mod reference;
 
 mod run;
 
+mod together;
+
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest::test_runner::FileFailurePersistence;
