@@ -85,6 +85,7 @@ impl Core {
         let lsn = self.put_catalog(Shard(0), now, vec![(catalog::vhost_key(name), Some(value))])?;
         let vhost = Vhost::new(name.clone(), shard);
         vhosts.insert(name.clone(), Arc::clone(&vhost));
+        self.count_standard_exchanges();
         self.emit(&CoreEvent::VhostCreated(name.clone()));
         Ok(Written::new(vhost, Some(lsn)))
     }

@@ -16,10 +16,17 @@ use crate::core::route::binding::Binding;
 use crate::core::route::binding::BindingArguments;
 use crate::core::route::exchange::ExchangeSettings;
 use crate::core::topology::Exchange;
+use crate::core::topology::STANDARD_EXCHANGES;
 use crate::core::topology::Topology;
 use crate::core::topology::Vhost;
 
 impl Core {
+    /// A vhost is there, with the exchanges that every vhost has.
+    pub(in crate::core) fn count_standard_exchanges(&self) {
+        let count = i64::try_from(STANDARD_EXCHANGES.len()).unwrap_or(0);
+        self.inner.metrics.exchanges.inc_by(count);
+    }
+
     /// Declares an exchange. `settings` is called only for one that is not there yet.
     ///
     /// # Errors

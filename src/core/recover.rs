@@ -126,6 +126,7 @@ impl Core {
         for value in self.values::<VhostValue>("vhost/") {
             let vhost = Vhost::new(value.name.clone(), value.shard);
             self.inner.vhosts.write().insert(value.name, vhost);
+            self.count_standard_exchanges();
         }
         for value in self.values::<ExchangeValue>("exchange/") {
             if let Some(vhost) = self.known_vhost(&value.vhost) {

@@ -24,6 +24,7 @@ use crate::transport::Clock;
 use super::catalog::CatalogRecords;
 use super::catalog::wait_durable;
 use super::data_dir;
+use super::diary::Diary;
 use super::error::StartError;
 use super::memory;
 
@@ -56,6 +57,8 @@ impl Foundation {
         let start = CoreTime::from_ms(clock.now_ms());
         let (core, now) = Core::open(store, formats(), Arc::clone(&metrics), &settings, start)?;
         clock.not_below(now.as_ms());
+        let floor = config.limits.disk_free_floor_bytes;
+        core.observe(Arc::new(Diary::new(Arc::clone(core.budget()), floor)));
         create_vhosts(&core, config, now)?;
         let records: Arc<dyn Records> =
             Arc::new(CatalogRecords::new(core.clone(), Arc::clone(&clock)));

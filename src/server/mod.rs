@@ -8,6 +8,7 @@ mod banner;
 mod broker;
 mod catalog;
 mod data_dir;
+mod diary;
 mod doors;
 mod error;
 mod foundation;

@@ -13,7 +13,6 @@ use crate::core::model::ids::Shard;
 use crate::core::queue::Counts;
 use crate::core::queue::Queue;
 use crate::core::topology::Vhost;
-use crate::telemetry::AlarmKind;
 use crate::transport::Runtime;
 
 use super::foundation::Foundation;
@@ -90,7 +89,7 @@ impl Watch {
             for _ in 0..LOOKS_PER_DISK_LOOK {
                 ticks.tick().await;
                 self.check_log();
-                self.check_memory();
+                self.foundation.core.refresh_memory_alarm();
             }
             self.check_disk();
         }
@@ -107,28 +106,6 @@ impl Watch {
         }
     }
 
-    fn check_memory(&self) {
-        let core = &self.foundation.core;
-        if core.refresh_memory_alarm() {
-            let (used, limit) = (core.budget().used(), core.budget().limit());
-            let is_raised = core.alarms().memory();
-            self.tell(AlarmKind::Memory, is_raised);
-            if is_raised {
-                tracing::warn!(
-                    used,
-                    limit,
-                    "memory budget used up (limits.memory_budget): publishers wait"
-                );
-            } else {
-                tracing::info!(
-                    used,
-                    limit,
-                    "memory is below the budget again: publishers go on"
-                );
-            }
-        }
-    }
-
     fn check_disk(&self) {
         let free = match rustix::fs::statvfs(&self.data_dir) {
             Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
@@ -139,31 +116,7 @@ impl Watch {
         };
         let (core, floor) = (&self.foundation.core, self.disk_floor_bytes);
         self.foundation.metrics.disk_free_bytes.set(signed(free));
-        let is_raised = free < floor;
-        if core.set_disk_alarm(is_raised) {
-            self.tell(AlarmKind::Disk, is_raised);
-            if is_raised {
-                tracing::warn!(
-                    free,
-                    floor,
-                    "free disk space is below the floor (limits.disk_free_floor): publishers wait"
-                );
-            } else {
-                tracing::info!(
-                    free,
-                    floor,
-                    "free disk space is above the floor again: publishers go on"
-                );
-            }
-        }
-    }
-
-    fn tell(&self, alarm: AlarmKind, is_raised: bool) {
-        let metrics = &self.foundation.metrics;
-        metrics.alarms.of(alarm).set(i64::from(is_raised));
-        if is_raised {
-            metrics.alarms_raised.of(alarm).inc();
-        }
+        core.set_disk_alarm(free < floor);
     }
 
     async fn checkpoints(&self, runtime: &Runtime) {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use viaduct::core::Core;
 use viaduct::core::Settings;
 use viaduct::core::declare::Declared;
+use viaduct::core::declare::DeleteIf;
+use viaduct::core::events::CoreEvent;
+use viaduct::core::events::Observer;
 use viaduct::core::formats::Formats;
 use viaduct::core::inbox::Event;
 use viaduct::core::inbox::Inbox;
@@ -482,4 +485,44 @@ fn a_durable_message_in_a_transient_queue_dies_into_a_durable_one_durably() {
     let broker = broker.restart();
     let dead = broker.vhost.queue("dead").unwrap();
     assert_eq!(broker.bodies(&dead), ["a"]);
+}
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Witness(parking_lot::Mutex<Vec<(u64, CoreEvent)>>);
+
+impl Observer for Witness {
+    fn event(&self, number: u64, event: &CoreEvent) {
+        self.0.lock().push((number, event.clone()));
+    }
+}
+
+#[test]
+fn observers_hear_everything_in_order() {
+    let broker = Broker::new();
+    let witness = Arc::new(Witness::default());
+    broker.core.observe(witness.clone());
+    let queue = broker.queue("q", QueueSettings::new(true));
+    let consumer = broker
+        .core
+        .subscribe(&queue, &Inbox::new(), 1, true)
+        .unwrap();
+    broker.core.unsubscribe(consumer);
+    broker.core.set_disk_alarm(true);
+    broker.core.set_disk_alarm(true);
+    broker
+        .core
+        .delete_queue(&broker.vhost, &queue, DeleteIf::default(), T0)
+        .unwrap();
+    let (vhost, name) = (broker.vhost.name().clone(), queue.name().clone());
+    let heard = witness.0.lock().clone();
+    let first = heard[0].0;
+    let expected = [
+        CoreEvent::QueueCreated(vhost.clone(), name.clone()),
+        CoreEvent::Consumers(vhost.clone(), name.clone(), 1),
+        CoreEvent::Consumers(vhost.clone(), name.clone(), 0),
+        CoreEvent::Alarms(broker.core.alarms()),
+        CoreEvent::QueueDeleted(vhost, name),
+    ];
+    assert_eq!(heard, (first..).zip(expected).collect::<Vec<_>>());
 }

@@ -255,7 +255,58 @@ fn an_alarm_shows_in_health_and_metrics_and_does_not_end_health() {
     let (code, out, _) = outcome(&mut broker.command(&["health"]));
     assert_eq!(code, 0);
     assert!(out.starts_with("alarm: publishers wait (disk)"), "{out}");
-    assert!(get(&broker, "metrics", "/metrics").contains("viaduct_alarms{alarm=\"disk\"} 1\n"));
+    let metrics = get(&broker, "metrics", "/metrics");
+    assert!(metrics.contains("viaduct_alarms{alarm=\"disk\"} 1\n"));
+    assert!(metrics.contains("viaduct_alarms_raised_total{alarm=\"disk\"} 1\n"));
+}
+
+/// Sends a message of 1 MiB through the SQS door; the status that it answers.
+fn send_a_mebibyte(broker: &Broker) -> u16 {
+    let body = format!(
+        r#"{{"QueueUrl":"http://localhost/000000000000/full","MessageBody":"{}"}}"#,
+        "x".repeat(1024 * 1024)
+    );
+    post(broker, "SendMessage", &body)
+}
+
+/// Calls an SQS operation; the status that it answers.
+fn post(broker: &Broker, operation: &str, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(broker.address("aws")).unwrap();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/x-amz-json-1.0\r\nx-amz-target: AmazonSQS.{operation}\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer[9..12].parse().unwrap()
+}
+
+#[test]
+fn a_publisher_that_uses_up_the_memory_budget_is_told_of_in_the_log() {
+    let broker = Broker::start(&[
+        "--set",
+        "limits.memory_budget=16 MiB",
+        "--set",
+        "aws.credentials=any",
+    ]);
+    let name = r#"{"QueueName":"full"}"#;
+    assert_eq!(post(&broker, "CreateQueue", name), 200);
+    let answers: Vec<u16> = (0..40).map(|_| send_a_mebibyte(&broker)).collect();
+    assert!(
+        answers.contains(&200) && answers.ends_with(&[503]),
+        "{answers:?}"
+    );
+    broker.logged("memory budget used up");
+    let metrics = get(&broker, "metrics", "/metrics");
+    assert!(metrics.contains("viaduct_alarms_raised_total{alarm=\"memory\"} 1\n"));
+    let url = r#"{"QueueUrl":"http://localhost/000000000000/full"}"#;
+    assert_eq!(post(&broker, "PurgeQueue", url), 200);
+    broker.logged("memory is below the budget again");
+    assert_eq!(send_a_mebibyte(&broker), 200);
 }
 
 #[test]

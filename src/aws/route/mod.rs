@@ -213,7 +213,12 @@ where
     if let Err(error) = &result
         && !error.kind.sender_fault
     {
-        tracing::warn!(%peer, operation = *named, %error, "request failed");
+        // An alarm has its own line; a client that tries again must not repeat it for ever.
+        if error.kind.status == 503 {
+            tracing::debug!(%peer, operation = *named, %error, "request put off");
+        } else {
+            tracing::warn!(%peer, operation = *named, %error, "request failed");
+        }
     }
     match result {
         Ok((operation, output)) => answered(wire, service, operation, &output, &request_id),
