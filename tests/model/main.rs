@@ -15,6 +15,7 @@
 //! 3. `run/`: the call to the core next to the call to the reference, and the comparison of what both
 //!    say. What an entry has more goes into `run/seen.rs`.
 //! 4. If it survives a restart, `reference/restart.rs` says how much of it.
+//! 5. `together.rs`: into the mix of what threads do at once, if it takes locks of its own.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,6 +28,8 @@ mod operation;
 mod reference;
 
 mod run;
+
+mod together;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
