@@ -243,23 +243,40 @@ fn a_log_that_cannot_be_written_ends_the_broker_with_1() {
 }
 
 /// What a client of another protocol sends first.
-const STRANGERS: [(&[u8], &str); 4] = [
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS"),
-    (b"AMQP\0\0\x09\x01", "AMQP 0-9-1"),
-    (b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test", "MQTT"),
-    (b"CONNECT\naccept-version:1.2\n\n\0", "STOMP"),
+const STRANGERS: [(&[u8], &str, &str); 4] = [
+    (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "TLS",
+        "TLS is not served yet",
+    ),
+    (
+        b"AMQP\0\0\x09\x01",
+        "AMQP 0-9-1",
+        "AMQP 0-9-1 is on listeners.amqp",
+    ),
+    (
+        b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test",
+        "MQTT",
+        "MQTT: no such door yet",
+    ),
+    (
+        b"CONNECT\naccept-version:1.2\n\n\0",
+        "STOMP",
+        "STOMP: no such door yet",
+    ),
 ];
 
 #[test]
 fn another_protocol_on_an_http_listener_is_named_in_the_log() {
     let broker = Broker::start(&[]);
     for door in ["aws", "metrics"] {
-        for (bytes, name) in STRANGERS {
+        for (bytes, name, hint) in STRANGERS {
             let mut stream = TcpStream::connect(broker.address(door)).unwrap();
             stream.write_all(bytes).unwrap();
-            broker.logged(&format!(
+            let line = broker.logged(&format!(
                 "this looks like {name} on a plain HTTP listener (listeners.{door})"
             ));
+            assert!(line.contains(hint), "{line}");
         }
     }
 }
