@@ -86,11 +86,53 @@ fn a_second_process_on_the_data_dir_is_refused() {
     let broker = Broker::start(&[]);
     let (code, error) = failed_start(&["--data-dir", broker.data_dir().to_str().unwrap()]);
     let expected = format!(
-        "viaduct: data dir {} is in use by another process",
+        "viaduct: data dir {} is in use by another process: stop it, or choose another --data-dir",
         broker.data_dir().display()
     );
     assert_eq!((code, error.lines().last()), (3, Some(expected.as_str())));
     assert_eq!(outcome(&mut broker.command(&["health"])).0, 0);
+}
+
+#[test]
+fn a_missing_data_dir_is_made_for_a_new_user_only() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "s3cret\n").unwrap();
+    let path = folder.path().join("dtaa");
+    let run = |arguments: &[&str]| {
+        let mut command = viaduct();
+        command.current_dir(folder.path()).args(arguments);
+        outcome(command.arg("--data-dir").arg(&path))
+    };
+    let expected = format!(
+        "viaduct: data dir {} does not exist: no broker has run on it; choose the broker's with --data-dir\n",
+        path.display()
+    );
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "delete", "alice"],
+        &["user", "set-permissions", "alice", "", "", ""],
+        &["user", "set-password", "alice", "--password-file", "secret"],
+    ] {
+        let (code, out, error) = run(arguments);
+        assert_eq!(
+            (code, out, &error),
+            (3, String::new(), &expected),
+            "{arguments:?}"
+        );
+        assert!(!path.exists(), "{arguments:?} made it");
+    }
+    let (code, out, error) = run(&["user", "add", "alice", "--no-password"]);
+    let created = format!("data dir {} created", path.display());
+    assert_eq!(
+        (code, out.lines().next()),
+        (0, Some(created.as_str())),
+        "{error}"
+    );
+    let (code, out, _) = run(&["user", "list"]);
+    assert!(
+        code == 0 && out.contains("alice") && !out.contains("created"),
+        "{out}"
+    );
 }
 
 #[test]
