@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import fnmatch
 import os
 import pathlib
@@ -16,7 +15,6 @@ import uuid
 import boto3
 import botocore.config
 import pika
-import pika.exceptions
 import pika.exceptions
 import pytest
 

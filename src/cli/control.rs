@@ -18,9 +18,11 @@ use tokio::net::UnixStream;
 use crate::config::Config;
 use crate::management::ControlPath;
 use crate::server;
+use crate::server::MissingDataDir;
 
 use super::Exit;
 use super::Failure;
+use super::say::say;
 use super::serve::exit_of_start;
 
 /// What the broker answered.
@@ -67,12 +69,20 @@ pub(super) async fn ask_running(
 }
 
 /// Asks the broker that runs on the data dir, or does it here if none runs.
-pub(super) async fn ask(config: &Config, request: Request<Bytes>) -> Result<Reply, Failure> {
+pub(super) async fn ask(
+    config: &Config,
+    request: Request<Bytes>,
+    missing: MissingDataDir,
+) -> Result<Reply, Failure> {
     match connect(&config.data_dir).await {
         Ok(stream) => send(stream, request).await,
         Err(error) if is_nobody(&error) => {
-            let stopped = server::Stopped::open(config)
+            let was_there = config.data_dir.exists();
+            let stopped = server::Stopped::open(config, missing)
                 .map_err(|error| Failure::new(exit_of_start(&error), error))?;
+            if !was_there {
+                say(format!("data dir {} created", config.data_dir.display()));
+            }
             let response = stopped.management().answer(request).await;
             let reply = Reply {
                 status: response.status(),

@@ -47,9 +47,10 @@ fn exit_of_run(error: &RunError) -> Exit {
 /// The exit code for a broker that didn't start.
 pub(super) fn exit_of_start(error: &StartError) -> Exit {
     match error {
-        StartError::NotWritable { .. } | StartError::DataDir { .. } | StartError::Store(_) => {
-            Exit::DataDir
-        }
+        StartError::NotWritable { .. }
+        | StartError::NoDataDir { .. }
+        | StartError::DataDir { .. }
+        | StartError::Store(_) => Exit::DataDir,
         StartError::Listen(_) => Exit::Listener,
         StartError::Vhost { .. } => Exit::Usage,
         StartError::Auth(error) => exit_of_auth(error),

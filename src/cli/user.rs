@@ -17,6 +17,7 @@ use crate::auth::PermissionTexts;
 use crate::auth::Secret;
 use crate::auth::UserView;
 use crate::config::Loaded;
+use crate::server::MissingDataDir;
 
 use super::Exit;
 use super::Failure;
@@ -104,10 +105,16 @@ fn put(
         body.insert("tags".to_owned(), tags.into());
     }
     let mut request = request(Method::PUT, &user_path(name), encoded(&body))?;
+    // The first user may come before the first start; one that is to be changed cannot.
+    let missing = if precondition == IF_NONE_MATCH {
+        MissingDataDir::Create
+    } else {
+        MissingDataDir::Refuse
+    };
     request
         .headers_mut()
         .insert(precondition, HeaderValue::from_static("*"));
-    block_on(ask(&loaded.config, request))??.check()
+    block_on(ask(&loaded.config, request, missing))??.check()
 }
 
 fn list(loaded: &Loaded, as_json: bool) -> Outcome {
@@ -156,7 +163,8 @@ fn set_permissions(loaded: &Loaded, name: &str, vhost: &str, texts: &PermissionT
 }
 
 fn call(loaded: &Loaded, method: Method, path: &str, body: Bytes) -> Result<Reply, Failure> {
-    block_on(ask(&loaded.config, request(method, path, body)?))?
+    let request = request(method, path, body)?;
+    block_on(ask(&loaded.config, request, MissingDataDir::Refuse))?
 }
 
 fn user_path(name: &str) -> String {

@@ -16,6 +16,17 @@ use super::error::StartError;
 /// Mode of a data dir that we make: secrets of access keys lie in it.
 const MODE: u32 = 0o700;
 
+/// Makes sure that the data dir is there, without making it.
+pub(super) fn require(path: &Path) -> Result<(), StartError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StartError::NoDataDir {
+            path: absolute(path),
+        }),
+        // Whatever else is wrong with it has its own words later.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Makes the data dir if it is missing, and makes sure that it can be written.
 pub(super) fn prepare(path: &Path) -> Result<(), StartError> {
     match DirBuilder::new().recursive(true).mode(MODE).create(path) {

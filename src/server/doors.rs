@@ -149,7 +149,8 @@ pub(super) async fn is_http(
     match first {
         Some(first) if first.may_be_http() => true,
         Some(first) => {
-            tracing::warn!(%peer, "this looks like {first} on a plain HTTP listener (listeners.{key})");
+            let hint = first.hint();
+            tracing::warn!(%peer, hint, "this looks like {first} on a plain HTTP listener (listeners.{key})");
             false
         }
         None => false,

@@ -26,6 +26,15 @@ pub enum StartError {
         /// Group of this process.
         gid: u32,
     },
+    /// There is no data dir, and it is not to be made.
+    #[error(
+        "data dir {} does not exist: no broker has run on it; choose the broker's with --data-dir",
+        path.display()
+    )]
+    NoDataDir {
+        /// The data dir.
+        path: PathBuf,
+    },
     /// The data dir cannot be made or used.
     #[error("cannot use data dir {}: {source}", path.display())]
     DataDir {
@@ -60,8 +69,11 @@ pub enum StartError {
     Interrupted,
 }
 
-/// The system's words behind an IO error; the other ones say it all.
+/// What helps, or the system's words behind an IO error; the other ones say it all.
 fn cause(error: &StoreError) -> String {
+    if matches!(error, StoreError::Locked { .. }) {
+        return ": stop it, or choose another --data-dir".to_owned();
+    }
     let source = std::error::Error::source(error);
     source.map_or_else(String::new, |source| format!(": {source}"))
 }

@@ -28,4 +28,5 @@ pub use error::StopError;
 pub use listening::Listening;
 pub use run::RunError;
 pub use run::run;
+pub use stopped::MissingDataDir;
 pub use stopped::Stopped;

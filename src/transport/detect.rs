@@ -85,6 +85,25 @@ impl FirstBytes {
     }
 }
 
+impl FirstBytes {
+    /// What somebody can do whose client came to the wrong listener.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Tls => "TLS is not served yet: connect without it",
+            Self::Http1 | Self::Http2 => "HTTP: the AWS gateway is on listeners.aws",
+            Self::Amqp091 => "AMQP 0-9-1 is on listeners.amqp",
+            Self::Amqp10 | Self::AmqpOther => {
+                "this version of AMQP: no such door yet, 0-9-1 is on listeners.amqp"
+            }
+            Self::Mqtt => "MQTT: no such door yet",
+            Self::Stomp => "STOMP: no such door yet",
+            Self::OpenWire => "OpenWire: no such door yet",
+            Self::Proxy => "the PROXY protocol is not read: let the load balancer send none",
+            Self::Unknown => "look at the address that the client is given",
+        }
+    }
+}
+
 /// The protocol name of an MQTT CONNECT, behind a remaining length of one to four bytes.
 fn mqtt_name(bytes: &[u8]) -> Option<()> {
     let length_bytes = bytes.iter().take(4).position(|byte| byte & 0x80 == 0)? + 1;

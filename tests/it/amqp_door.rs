@@ -84,13 +84,37 @@ fn login(
 #[test]
 fn a_stranger_gets_the_header_that_would_do_and_its_name_in_the_log() {
     let broker = Broker::start(&[]);
-    for (bytes, name) in [
-        (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], "TLS"),
-        (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", "HTTP"),
-        (b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test", "MQTT"),
-        (b"CONNECT\naccept-version:1.2\n\n\0", "STOMP"),
-        (b"AMQP\x03\x01\0\0", "AMQP 1.0"),
-        (b"\0\0\0\xf0\x01ActiveMQ\0\0\0\x0c", "OpenWire"),
+    for (bytes, name, hint) in [
+        (
+            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+            "TLS",
+            "TLS is not served yet",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            "HTTP",
+            "HTTP: the AWS gateway is on listeners.aws",
+        ),
+        (
+            b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test",
+            "MQTT",
+            "MQTT: no such door yet",
+        ),
+        (
+            b"CONNECT\naccept-version:1.2\n\n\0",
+            "STOMP",
+            "STOMP: no such door yet",
+        ),
+        (
+            b"AMQP\x03\x01\0\0",
+            "AMQP 1.0",
+            "0-9-1 is on listeners.amqp",
+        ),
+        (
+            b"\0\0\0\xf0\x01ActiveMQ\0\0\0\x0c",
+            "OpenWire",
+            "OpenWire: no such door yet",
+        ),
     ] {
         let mut stream = connect(&broker);
         stream.write_all(bytes).unwrap();
@@ -100,10 +124,13 @@ fn a_stranger_gets_the_header_that_would_do_and_its_name_in_the_log() {
         // Unread bytes make the close a reset; either way the connection is over.
         assert_eq!(stream.read(&mut answer).unwrap_or(0), 0, "{name}");
         let line = broker.logged(&format!("looks_like={name}"));
-        assert!(
-            line.contains("not the protocol of this listener") && line.contains("peer="),
-            "{line}"
-        );
+        for part in [
+            "not the protocol of this listener (listeners.amqp)",
+            "peer=",
+            hint,
+        ] {
+            assert!(line.contains(part), "{part} is missing: {line}");
+        }
     }
 }
 

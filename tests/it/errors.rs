@@ -86,11 +86,53 @@ fn a_second_process_on_the_data_dir_is_refused() {
     let broker = Broker::start(&[]);
     let (code, error) = failed_start(&["--data-dir", broker.data_dir().to_str().unwrap()]);
     let expected = format!(
-        "viaduct: data dir {} is in use by another process",
+        "viaduct: data dir {} is in use by another process: stop it, or choose another --data-dir",
         broker.data_dir().display()
     );
     assert_eq!((code, error.lines().last()), (3, Some(expected.as_str())));
     assert_eq!(outcome(&mut broker.command(&["health"])).0, 0);
+}
+
+#[test]
+fn a_missing_data_dir_is_made_for_a_new_user_only() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "s3cret\n").unwrap();
+    let path = folder.path().join("dtaa");
+    let run = |arguments: &[&str]| {
+        let mut command = viaduct();
+        command.current_dir(folder.path()).args(arguments);
+        outcome(command.arg("--data-dir").arg(&path))
+    };
+    let expected = format!(
+        "viaduct: data dir {} does not exist: no broker has run on it; choose the broker's with --data-dir\n",
+        path.display()
+    );
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "delete", "alice"],
+        &["user", "set-permissions", "alice", "", "", ""],
+        &["user", "set-password", "alice", "--password-file", "secret"],
+    ] {
+        let (code, out, error) = run(arguments);
+        assert_eq!(
+            (code, out, &error),
+            (3, String::new(), &expected),
+            "{arguments:?}"
+        );
+        assert!(!path.exists(), "{arguments:?} made it");
+    }
+    let (code, out, error) = run(&["user", "add", "alice", "--no-password"]);
+    let created = format!("data dir {} created", path.display());
+    assert_eq!(
+        (code, out.lines().next()),
+        (0, Some(created.as_str())),
+        "{error}"
+    );
+    let (code, out, _) = run(&["user", "list"]);
+    assert!(
+        code == 0 && out.contains("alice") && !out.contains("created"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -243,23 +285,40 @@ fn a_log_that_cannot_be_written_ends_the_broker_with_1() {
 }
 
 /// What a client of another protocol sends first.
-const STRANGERS: [(&[u8], &str); 4] = [
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS"),
-    (b"AMQP\0\0\x09\x01", "AMQP 0-9-1"),
-    (b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test", "MQTT"),
-    (b"CONNECT\naccept-version:1.2\n\n\0", "STOMP"),
+const STRANGERS: [(&[u8], &str, &str); 4] = [
+    (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "TLS",
+        "TLS is not served yet",
+    ),
+    (
+        b"AMQP\0\0\x09\x01",
+        "AMQP 0-9-1",
+        "AMQP 0-9-1 is on listeners.amqp",
+    ),
+    (
+        b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test",
+        "MQTT",
+        "MQTT: no such door yet",
+    ),
+    (
+        b"CONNECT\naccept-version:1.2\n\n\0",
+        "STOMP",
+        "STOMP: no such door yet",
+    ),
 ];
 
 #[test]
 fn another_protocol_on_an_http_listener_is_named_in_the_log() {
     let broker = Broker::start(&[]);
     for door in ["aws", "metrics"] {
-        for (bytes, name) in STRANGERS {
+        for (bytes, name, hint) in STRANGERS {
             let mut stream = TcpStream::connect(broker.address(door)).unwrap();
             stream.write_all(bytes).unwrap();
-            broker.logged(&format!(
+            let line = broker.logged(&format!(
                 "this looks like {name} on a plain HTTP listener (listeners.{door})"
             ));
+            assert!(line.contains(hint), "{line}");
         }
     }
 }

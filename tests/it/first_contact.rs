@@ -356,6 +356,16 @@ fn sighup_takes_the_log_level_over_and_names_what_needs_a_restart() {
 }
 
 #[test]
+fn a_gateway_that_verifies_nothing_says_so_at_its_start() {
+    const WARNING: &str = "aws.credentials = \"any\": requests are not verified, every key is good";
+    let open = Broker::start(&["--set", "aws.credentials=any"]);
+    assert!(open.logged(WARNING).contains("WARN"));
+    let closed = Broker::start(&[]);
+    closed.logged("ready");
+    assert!(!closed.log().contains(WARNING));
+}
+
+#[test]
 fn the_log_can_be_json() {
     let broker = Broker::start(&["--set", "log.format=json"]);
     let line: serde_json::Value = serde_json::from_str(&broker.logged("ready")).unwrap();

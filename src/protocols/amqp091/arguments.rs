@@ -49,7 +49,12 @@ const COMPARED: [&str; 8] = [
 ];
 
 /// What a later version brings.
-const LATER: [&str; 3] = ["x-expires", "x-max-priority", "x-single-active-consumer"];
+const LATER: [&str; 4] = [
+    "x-consumer-timeout",
+    "x-expires",
+    "x-max-priority",
+    "x-single-active-consumer",
+];
 
 /// Arguments by name, the first of a repeated name.
 pub(super) type Arguments = BTreeMap<Box<str>, Value>;

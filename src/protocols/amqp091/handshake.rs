@@ -124,7 +124,7 @@ fn greeting(link: &Link, input: &mut BytesMut, out: &mut WriteBuf) -> Result<Ste
         }
         Some(_) => {
             let looks_like = FirstBytes::guess(input);
-            tracing::warn!(conn = link.conn, protocol = %DOOR, peer = %link.peer, %looks_like, "not the protocol of this listener");
+            tracing::warn!(conn = link.conn, protocol = %DOOR, peer = %link.peer, %looks_like, hint = looks_like.hint(), "not the protocol of this listener (listeners.amqp)");
             // 0-9-1 §4.2.2: say which version would do, and close.
             out.buf().extend_from_slice(&PROTOCOL_HEADER);
             Ok(Step::Close)

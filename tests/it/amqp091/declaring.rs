@@ -322,6 +322,11 @@ fn arguments_are_checked_in_rabbitmqs_words() {
         ("x-queue-type", long("stream"), later("x-queue-type=stream")),
         ("x-expires", FieldValue::I32(1), later("x-expires")),
         (
+            "x-consumer-timeout",
+            FieldValue::I32(1),
+            later("x-consumer-timeout"),
+        ),
+        (
             "x-max-priority",
             FieldValue::I32(1),
             later("x-max-priority"),

@@ -15,6 +15,7 @@ use super::client::s;
 use super::client::show;
 use viaduct::core::model::time::CoreTime;
 use viaduct::protocols::amqp091::Amqp091;
+use viaduct::protocols::amqp091::codec::FrameKind;
 use viaduct::protocols::amqp091::codec::LongStr;
 use viaduct::protocols::amqp091::codec::PROTOCOL_HEADER;
 use viaduct::protocols::amqp091::codec::method::MethodFrame;
@@ -41,6 +42,31 @@ impl Socket {
         self.stream.write_all(&parts.concat()).await.unwrap();
     }
 
+    /// Reads one frame.
+    async fn frame(&mut self) -> BytesMut {
+        loop {
+            if let Some(frame) = next_frame(&self.bytes, 131_072).unwrap() {
+                let len = frame.wire_len();
+                return self.bytes.split_to(len);
+            }
+            self.bytes.reserve(65_536);
+            assert!(self.stream.read_buf(&mut self.bytes).await.unwrap() > 0);
+        }
+    }
+
+    /// Reads frames until the bodies in them have this many bytes.
+    async fn bodies(&mut self, bytes: usize) {
+        let mut got = 0;
+        while got < bytes {
+            let frame = self.frame().await;
+            let frame = next_frame(&frame, 131_072).unwrap().unwrap();
+            if frame.kind == FrameKind::Body {
+                got += frame.payload.len();
+            }
+        }
+        assert_eq!(got, bytes);
+    }
+
     /// Reads frames up to one whose line starts like this, and returns the lines of all.
     async fn until(&mut self, line: &str) -> Vec<String> {
         let mut lines = Vec::new();
@@ -49,13 +75,7 @@ impl Socket {
                 .last()
                 .is_none_or(|last: &String| !last.starts_with(line))
             {
-                if let Some(frame) = next_frame(&self.bytes, 131_072).unwrap() {
-                    let frame = self.bytes.split_to(frame.wire_len());
-                    lines.extend(show(&frame));
-                    continue;
-                }
-                self.bytes.reserve(65_536);
-                assert!(self.stream.read_buf(&mut self.bytes).await.unwrap() > 0);
+                lines.extend(show(&self.frame().await));
             }
         };
         let done = tokio::time::timeout(Duration::from_secs(20), reading).await;
@@ -191,6 +211,50 @@ async fn large_answers_in_a_row_do_not_stop_the_reading() {
     drop(socket);
     tasks.close();
     tasks.wait().await;
+}
+
+/// Reads one large body with basic.get. The client asked for no heartbeat, so nothing else wakes the
+/// connection: a body that stops on its way stays there.
+async fn large_body_is_got_at_once(bytes: usize) {
+    let broker = Broker::new();
+    let (mut socket, tasks, _) = served(&broker).await;
+    log_in(&mut socket).await;
+    let declare = queue::Declare {
+        queue: s("q"),
+        durable: true,
+        ..queue::Declare::default()
+    };
+    let get = basic::Get {
+        queue: s("q"),
+        ..basic::Get::default()
+    };
+    let parts = [
+        method(1, &confirm::Select { nowait: true }),
+        method(1, &declare),
+        message(1, "q", &vec![5; bytes], true),
+    ];
+    socket.send(&parts).await;
+    socket.until("1 basic.ack 1").await;
+    socket.send(&[method(1, &get)]).await;
+    let got = async {
+        socket.until("1 basic.get-ok").await;
+        socket.bodies(bytes).await;
+    };
+    let done = tokio::time::timeout(Duration::from_secs(4), got).await;
+    assert!(done.is_ok(), "the body stopped on its way");
+    drop(socket);
+    tasks.close();
+    tasks.wait().await;
+}
+
+#[tokio::test]
+async fn a_body_of_two_frames_is_got_at_once() {
+    large_body_is_got_at_once(140_000).await;
+}
+
+#[tokio::test]
+async fn a_body_larger_than_every_buffer_is_got_at_once() {
+    large_body_is_got_at_once(4 * 1024 * 1024).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod amqp;
 
+mod any_credentials;
+
 mod crossing;
 
 mod harness;
