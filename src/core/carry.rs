@@ -31,6 +31,9 @@ const RETRY_MS: u64 = 1000;
 pub(in crate::core) struct Logged {
     /// The last record.
     pub(in crate::core) lsn: Option<Lsn>,
+    /// The last record of this or an earlier operation on the queue: what a repeated request waits for,
+    /// when what it asks for has happened already.
+    pub(in crate::core) covering: Option<Lsn>,
     /// The disk is full: settles wait in the queue, grants and counters are forgotten.
     pub(in crate::core) is_deferred: bool,
 }
@@ -115,13 +118,20 @@ impl Core {
             effects.settled.splice(0..0, late);
         }
         if effects.has_no_records() {
-            return Ok(Logged::default());
+            return Ok(Logged {
+                covering: state.last_record,
+                ..Logged::default()
+            });
         }
         match self.append_effects(queue, effects, now) {
-            Ok(lsn) => Ok(Logged {
-                lsn: Some(lsn),
-                is_deferred: false,
-            }),
+            Ok(lsn) => {
+                state.last_record = Some(lsn);
+                Ok(Logged {
+                    lsn: Some(lsn),
+                    covering: Some(lsn),
+                    is_deferred: false,
+                })
+            }
             Err(AppendError::Failed) => Err(CoreError::LogFailed),
             Err(AppendError::Full | AppendError::Busy) => {
                 state.defer(
@@ -130,8 +140,8 @@ impl Core {
                     effects,
                 );
                 Ok(Logged {
-                    lsn: None,
                     is_deferred: true,
+                    ..Logged::default()
                 })
             }
         }

@@ -64,7 +64,8 @@ pub(in crate::core) fn died(queue: &Queue, doomed: &Doomed, now: CoreTime) -> Ov
 }
 
 /// Whether a dead letter comes back to a queue that it died in, with no rejection since: RabbitMQ drops
-/// it, for nobody will ever take it out of the circle.
+/// it, for nobody will ever take it out of the circle. A death by the receive limit is a consumer's doing
+/// too: two SQS queues may be each other's dead-letter queue.
 pub(in crate::core) fn closes_a_cycle(target: &Queue, overlay: &Overlay) -> bool {
     let Some(at) = overlay
         .deaths
@@ -77,5 +78,5 @@ pub(in crate::core) fn closes_a_cycle(target: &Queue, overlay: &Overlay) -> bool
         .deaths
         .iter()
         .take(at + 1)
-        .all(|death| death.cause != Cause::Rejected)
+        .all(|death| !matches!(death.cause, Cause::Rejected | Cause::ReceiveLimit))
 }

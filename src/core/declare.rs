@@ -237,7 +237,7 @@ impl Core {
     /// Empties a queue, and says how many entries went.
     ///
     /// # Errors
-    /// [`CoreError::LogFailed`].
+    /// [`CoreError::LogFailed`]. [`CoreError::Full`]: it is empty, but that cannot be promised yet.
     pub fn purge(
         &self,
         queue: &Arc<Queue>,
@@ -246,7 +246,10 @@ impl Core {
     ) -> Result<Written<u64>, CoreError> {
         let (gone, logged) =
             self.on_queue(queue, now, |state, effects| state.purge(purge, effects))?;
-        Ok(Written::new(gone, logged.lsn))
+        if logged.is_deferred {
+            return Err(CoreError::Full);
+        }
+        Ok(Written::new(gone, logged.covering))
     }
 
     /// Ids are never used twice: the start's number is their upper half.

@@ -166,7 +166,11 @@ impl Core {
             state.after_push(now, effects);
             settlement
         })?;
-        settlement.lsn = logged.lsn;
+        // What is gone may be gone in memory only: a repeated request is the same promise.
+        settlement.lsn = match settlement.gone {
+            0 => logged.lsn,
+            _ => logged.covering,
+        };
         settlement.is_deferred = logged.is_deferred;
         self.inner.metrics.settles.inc();
         self.inner

@@ -32,6 +32,9 @@ use super::reload::Reloader;
 use super::watch::Watch;
 use super::watch::refresher;
 
+/// Time that the last sync gets even when clients have used up the shutdown time-out.
+const LAST_SYNC: Duration = Duration::from_secs(1);
+
 /// A broker that serves. Dropped without [`Broker::stop`] it ends like a crash: nobody waits for its
 /// clients, and the log has no mark of a clean end.
 pub struct Broker {
@@ -216,14 +219,23 @@ impl Broker {
     pub async fn stop(self) -> Result<Goodbye, StopError> {
         self.is_stopping.store(true, Ordering::Relaxed);
         Listening::withdraw(&self.data_dir);
-        self.tasks.accepting.shutdown(self.shutdown_timeout).await;
+        // One deadline for all: a container's grace time is one, too.
+        let started = self.foundation.clock.now_ms();
+        let timeout = self.shutdown_timeout;
+        let clock = Arc::clone(&self.foundation.clock);
+        let left = || {
+            let spent = Duration::from_millis(clock.now_ms().saturating_sub(started));
+            timeout.saturating_sub(spent)
+        };
+        self.tasks.accepting.shutdown(left()).await;
         let told = self.tasks.connections.tasks();
-        let cut_off = self.tasks.connections.shutdown(self.shutdown_timeout).await;
-        self.tasks.background.shutdown(self.shutdown_timeout).await;
+        let cut_off = self.tasks.connections.shutdown(left()).await;
+        self.tasks.background.shutdown(left()).await;
         let foundation = self.foundation;
         let closing = tokio::task::spawn_blocking(move || foundation.close());
-        closing
+        tokio::time::timeout(left().max(LAST_SYNC), closing)
             .await
+            .map_err(|_| StopError::TooSlow)?
             .map_err(|_| StopError::Interrupted)?
             .map_err(StopError::Close)?;
         Ok(Goodbye { told, cut_off })

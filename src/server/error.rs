@@ -103,6 +103,9 @@ pub enum StopError {
     /// The last sync failed: what was not confirmed before may be lost.
     #[error("the log could not be closed: {0}")]
     Close(#[source] CoreError),
+    /// The disk did not finish within the time-out: what was confirmed is safe, the rest is not.
+    #[error("the log could not be closed in time: what was confirmed is safe")]
+    TooSlow,
     /// The process is going down.
     #[error("the stop was interrupted")]
     Interrupted,

@@ -114,7 +114,16 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
         }
     };
     tracing::info!(signal = name, "stopping");
-    let goodbye = broker.stop().await?;
+    let mut stopping = Box::pin(broker.stop());
+    let goodbye = tokio::select! {
+        goodbye = &mut stopping => goodbye?,
+        name = signals.end() => {
+            tracing::warn!(signal = name, "second signal: not waiting any longer");
+            // Dropped, it would wait for the disk; the process ends now.
+            std::mem::forget(stopping);
+            return Err(RunError::Stop(StopError::Interrupted));
+        }
+    };
     tracing::info!(
         told = goodbye.told,
         cut_off = goodbye.cut_off,

@@ -20,6 +20,7 @@ use viaduct::core::model::names::QueueName;
 use viaduct::core::model::overlay::Cause;
 use viaduct::core::model::time::CoreTime;
 use viaduct::core::queue::Queue;
+use viaduct::core::queue::clear::Purge;
 use viaduct::core::queue::entry::Delivery;
 use viaduct::core::queue::settings::DeadLetterTarget;
 use viaduct::core::queue::settings::QueueSettings;
@@ -525,4 +526,56 @@ fn observers_hear_everything_in_order() {
         CoreEvent::QueueDeleted(vhost, name),
     ];
     assert_eq!(heard, (first..).zip(expected).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_repeated_settle_is_the_same_promise() {
+    let broker = Broker::new();
+    let queue = broker.queue("q", QueueSettings::new(true));
+    broker.publish("q", &[b"a"], T0);
+    let taken = broker.take(&queue, 1, Lease::Deadline(T0 + 30_000), T0);
+    broker.store.hold();
+    let settle = || {
+        broker
+            .core
+            .settle(&queue, &[lease(&taken[0])], Outcome::Accept, T0)
+            .unwrap()
+    };
+    let (first, again) = (settle(), settle());
+    assert_eq!((first.settled, again.gone), (1, 1));
+    assert_eq!(first.lsn, again.lsn);
+    assert!(!broker.core.is_durable(again.lsn.unwrap()));
+    let purged = broker.core.purge(&queue, Purge::All, T0).unwrap();
+    assert_eq!((purged.value, purged.lsn), (0, first.lsn));
+}
+
+#[test]
+fn two_queues_may_be_each_others_dead_letter_queue_by_receives() {
+    let broker = Broker::new();
+    let settings = |other: &str| {
+        let mut settings = QueueSettings::new(true);
+        settings.receive_limit = Some(1);
+        settings
+            .dead_letter
+            .insert(Cause::ReceiveLimit, DeadLetterTarget::Queue(other.into()));
+        settings
+    };
+    let queues = [
+        broker.queue("a", settings("b")),
+        broker.queue("b", settings("a")),
+    ];
+    broker.publish("a", &[b"x"], T0);
+    for round in 0..40 {
+        let queue = &queues[round % 2];
+        let taken = broker.take(queue, 1, Lease::Link, T0);
+        let release = Outcome::Release { counted: true };
+        broker
+            .core
+            .settle(queue, &[lease(&taken[0])], release, T0)
+            .unwrap();
+        assert!(
+            broker.take(queue, 1, Lease::Link, T0).is_empty(),
+            "moved to the other"
+        );
+    }
 }

@@ -73,6 +73,9 @@ async fn accepted(
     settled: Result<Settlement, CoreError>,
 ) -> Result<(), AwsError> {
     let settled = settled.map_err(|error| refusal(&error))?;
+    if settled.is_deferred {
+        return Err(refusal(&CoreError::Full));
+    }
     context.written(settled.lsn).await?;
     let acknowledged = context.core().metrics().acknowledged.of(Protocol::Sqs);
     acknowledged.inc_by(settled.settled as u64);

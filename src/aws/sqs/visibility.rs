@@ -17,6 +17,7 @@ use super::types::HandleRequest;
 use super::types::required;
 use crate::auth::Action;
 use crate::aws::wire::AwsError;
+use crate::core::error::CoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::queue::settle::Outcome;
 use crate::telemetry::Protocol;
@@ -86,6 +87,9 @@ fn change(
         now,
     );
     let settled = settled.map_err(|error| refusal(&error))?;
+    if settled.is_deferred {
+        return Err(refusal(&CoreError::Full));
+    }
     if settled.gone > 0 {
         return Err(gone());
     }

@@ -64,6 +64,8 @@ pub(in crate::core) struct QueueState {
     /// What the core's timer holds for this queue.
     pub(in crate::core) timer: Option<CoreTime>,
     pub(in crate::core) deleted: bool,
+    /// The last record of an operation on the queue, if this start wrote one.
+    pub(in crate::core) last_record: Option<Lsn>,
     /// The record that declared the queue, if this start wrote it.
     pub(in crate::core) declared: Option<Lsn>,
 }
@@ -91,6 +93,7 @@ impl QueueState {
             consumers: Consumers::default(),
             timer: None,
             deleted: false,
+            last_record: None,
             declared: None,
         }
     }

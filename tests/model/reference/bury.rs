@@ -197,6 +197,6 @@ fn comes_back(queue: &str, overlay: &Overlay) -> bool {
     since.is_some_and(|at| {
         overlay.deaths[..=at]
             .iter()
-            .all(|death| death.1 != Cause::Rejected)
+            .all(|death| !matches!(death.1, Cause::Rejected | Cause::ReceiveLimit))
     })
 }
