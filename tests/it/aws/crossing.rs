@@ -12,6 +12,8 @@ use viaduct::protocols::amqp091::codec::ShortStr;
 use viaduct::protocols::amqp091::mapping::Amqp091Head;
 use viaduct::protocols::amqp091::mapping::FORMAT;
 use viaduct::store::memory::MemoryStore;
+use viaduct::telemetry::Conversion;
+use viaduct::telemetry::Protocol;
 
 use super::amqp::Client;
 use super::harness::Broker;
@@ -379,4 +381,34 @@ async fn a_dead_letter_of_the_other_door_names_its_source() {
         dead["Attributes"]["DeadLetterQueueSourceArn"],
         arn("source")
     );
+}
+
+/// What `viaduct_conversion_loss_total` says about headers on their way from SQS.
+fn lost_headers(broker: &Broker) -> u64 {
+    let loss = Conversion {
+        from: Protocol::Sqs,
+        to: Protocol::Amqp091,
+        field: "headers",
+    };
+    let losses = &broker.core.metrics().conversion_loss;
+    losses.get_or_create(&loss).get()
+}
+
+#[tokio::test]
+async fn headers_that_amqp_cannot_carry_are_counted_once_a_message() {
+    let (broker, mut client, url) = start().await;
+    let deep = format!("{{\"deep\":{}1{}}}", "[".repeat(90), "]".repeat(90));
+    let long_names = json!({"n".repeat(256): 1, "m".repeat(256): 2}).to_string();
+    for (count, overflow) in [(0, "{\"fits\":[1]}"), (1, &deep), (2, &long_names)] {
+        let attributes = json!({"viaduct.headers": string(overflow)});
+        let input = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
+        broker.ok("SendMessage", input).await;
+        assert_eq!(client.get("q").await.expect("a message").body, b"x");
+        assert_eq!(lost_headers(&broker), count, "{overflow}");
+    }
+    client
+        .publish("q", &PropertyFields::default().to_bytes(), b"y")
+        .await;
+    assert_eq!(client.get("q").await.expect("a message").body, b"y");
+    assert_eq!(lost_headers(&broker), 2, "AMQP to AMQP loses nothing");
 }
