@@ -22,7 +22,6 @@ use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::live::Taken;
-use crate::protocols::amqp091::mapping;
 
 /// A delivery of an empty body takes about this many bytes of output: bounds how many are taken for
 /// the room that there is.
@@ -204,12 +203,7 @@ fn write(
     };
     write_method(turn.out.buf(), number, &deliver);
     let shows_count = channel.shows_count(consumer.source);
-    let head = mapping::head_for(
-        turn.core().formats(),
-        &delivery.message,
-        delivery.overlay.as_deref(),
-        delivery::shown_count(delivery, shows_count),
-    );
+    let head = delivery::head(turn.core(), delivery, shows_count);
     let frame_max = turn.link.frame_max;
     delivery::write_content(number, &delivery.message, &head, frame_max, turn.out)
 }
