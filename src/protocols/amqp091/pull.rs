@@ -78,12 +78,15 @@ impl Live {
 
     /// Writes what became possible: the rest of a body, answers, confirms, then deliveries.
     pub(super) fn pull(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        self.is_full = turn.out.room() == 0;
+        self.is_full = !turn.out.has_room_for_answers();
         if let Some(outgoing) = &mut self.outgoing {
             if !outgoing.write(turn.link.frame_max, turn.out) {
                 return Ok(());
             }
             self.outgoing = None;
+        }
+        if let Some((number, refusal, ids)) = self.refused.take() {
+            self.refuse(turn, number, refusal, ids)?;
         }
         self.flush_waiting(turn);
         self.deliver(turn)

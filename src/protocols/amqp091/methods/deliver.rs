@@ -43,8 +43,17 @@ impl Live {
     ) -> Result<(), CoreError> {
         let mut count = Count::default();
         self.write_taken(turn, &mut count);
+        // The method is next, before more is taken: a cancel or a close does not wait for the backlog.
+        let turn_of_method = self.method_waits;
+        if self.outgoing.is_none() && self.taken.is_empty() {
+            self.method_waits = false;
+        }
         let mut skipped = Vec::new();
-        while self.outgoing.is_none() && self.taken.is_empty() && turn.out.room() > 0 {
+        while !turn_of_method
+            && self.outgoing.is_none()
+            && self.taken.is_empty()
+            && turn.out.room() > 0
+        {
             let Some(key) = self.consumers.next_turn() else {
                 break;
             };
