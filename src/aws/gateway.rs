@@ -23,9 +23,9 @@ use crate::telemetry::Protocol;
 use crate::transport::Clock;
 use crate::transport::Runtime;
 
-/// Memory for request bodies that are being read, over all connections, in KiB: 64 MiB. A request
-/// that finds none left waits, so many slow senders cannot take more.
-pub(in crate::aws) const BODY_MEMORY_KIB: u32 = 64 * 1024;
+/// Memory for large request bodies and what is made from them, over all connections, in KiB: 64 MiB. A
+/// request that finds none left waits, so many senders cannot take more.
+const BODY_MEMORY_KIB: u32 = 64 * 1024;
 
 /// The gateway's context, shared by all connections.
 pub struct Gateway {

@@ -7,6 +7,8 @@ mod admit;
 
 mod answer;
 
+mod body;
+
 mod dispatch;
 
 use std::convert::Infallible;
@@ -204,7 +206,9 @@ where
         let (caller, request) =
             authenticate(gateway, peer, service, &parts, base_url, body).await?;
         let (operation, input) = parse(wire, service, &parts, &request.body)?;
-        drop(request);
+        // What was made from the body takes memory until the operation is done.
+        let _memory = request.memory;
+        drop(request.body);
         *named = operation.name;
         let output = sqs::call(gateway, &caller, operation.name, input).await?;
         Ok((operation, output))
