@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     /// A body whose bytes come when somebody sends them.
-    struct Fed(mpsc::UnboundedReceiver<Bytes>);
+    struct Fed(mpsc::Receiver<Bytes>);
 
     impl Body for Fed {
         type Data = Bytes;
@@ -234,11 +234,11 @@ mod tests {
     async fn a_body_that_crawls_is_given_up_and_one_that_grows_is_not() {
         let (memory, stop) = (Arc::new(Semaphore::new(1024)), CancellationToken::new());
         for (bytes, is_read) in [(1, false), (32 * 1024, true)] {
-            let (feed, body) = mpsc::unbounded_channel();
+            let (feed, body) = mpsc::channel(4);
             let feeding = async move {
                 for _ in 0..4 {
                     // The other side may have given up.
-                    let _ = feed.send(Bytes::from(vec![b'x'; bytes]));
+                    let _ = feed.send(Bytes::from(vec![b'x'; bytes])).await;
                     tokio::time::sleep(Duration::from_secs(4)).await;
                 }
             };
@@ -251,7 +251,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_ends_the_wait_for_a_body() {
         let (memory, stop) = (Arc::new(Semaphore::new(0)), CancellationToken::new());
-        let (_feed, body) = mpsc::unbounded_channel();
+        let (_feed, body) = mpsc::channel(1);
         let before = Instant::now();
         stop.cancel();
         let read = receive(Fed(body), LIMIT, &memory, &stop).await;

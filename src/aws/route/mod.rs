@@ -11,6 +11,8 @@ mod body;
 
 mod dispatch;
 
+mod output;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,6 +55,7 @@ use dispatch::is_query_call;
 use dispatch::parse;
 use dispatch::service_of;
 use dispatch::wire_of;
+use output::Output;
 
 /// A client that sends no head, or nothing on a kept connection, for so long is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -103,7 +106,8 @@ where
         .keep_alive_interval(PING_EVERY)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let io = TokioIo::new(Output::new(io, stop.clone()));
+    let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
     let mut is_stopping = false;
     loop {
