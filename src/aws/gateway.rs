@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -21,6 +22,7 @@ use crate::aws::wire::error::ACCESS_DENIED;
 use crate::core::Core;
 use crate::telemetry::Protocol;
 use crate::transport::Clock;
+use crate::transport::Limits;
 use crate::transport::Runtime;
 
 /// Memory for large request bodies and what is made from them, over all connections, in KiB: 64 MiB. A
@@ -41,6 +43,8 @@ pub struct Gateway {
     pub runtime: Runtime,
     /// Deletes and purges of the last minute.
     pub recent: Recent,
+    /// Time for a connection's first verified request.
+    pub login_timeout: Duration,
     pub(in crate::aws) body_memory: Arc<Semaphore>,
 }
 
@@ -84,6 +88,7 @@ impl Gateway {
             config,
             runtime,
             recent,
+            login_timeout: Limits::LOGIN_TIMEOUT,
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB as usize)),
         }
     }

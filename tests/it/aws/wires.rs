@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use super::harness::Broker;
 use super::harness::any;
 use super::harness::start;
+use super::harness::start_hasty;
 use super::harness::start_on;
 use viaduct::aws::config::AwsConfig;
 use viaduct::core::formats::Formats;
@@ -356,4 +357,34 @@ async fn a_stop_does_not_wait_for_a_body() {
     let read = tokio::time::timeout(Duration::from_secs(10), read).await;
     assert!(read.is_ok(), "the connection outlived the stop");
     assert!(answer.contains("HTTP/1.1 503"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_must_prove_something_soon_and_then_may_be_silent() {
+    let patience = Duration::from_millis(300);
+    let store = MemoryStore::new(1);
+    let broker = start_hasty(store, any(), Formats::new(), 1 << 30, patience).await;
+    let stream = TcpStream::connect(broker.address).await.unwrap();
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    broker.runtime.spawn(connection);
+    let list = || {
+        Request::post("/")
+            .header("host", "h")
+            .header("x-amz-target", "AmazonSQS.ListQueues")
+            .body(Full::<Bytes>::from("{}"))
+            .unwrap()
+    };
+    let first = sender.send_request(list()).await.unwrap();
+    assert_eq!(first.status(), StatusCode::OK);
+    first.into_body().collect().await.unwrap();
+
+    let mut other = TcpStream::connect(broker.address).await.unwrap();
+    other.write_all(b"POST / HTTP/1.1\r\nHost: ").await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), other.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "a head that never ends was waited for");
+
+    let second = sender.send_request(list()).await.unwrap();
+    assert_eq!(second.status(), StatusCode::OK);
 }
