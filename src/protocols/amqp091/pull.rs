@@ -81,7 +81,9 @@ impl Live {
         self.is_full = turn.out.room() == 0;
         if let Some(outgoing) = &mut self.outgoing {
             if !outgoing.write(turn.link.frame_max, turn.out) {
-                return Ok(());
+                return self
+                    .decline_owed(turn)
+                    .map_err(|error| errors::refusal(&error, "").into());
             }
             self.outgoing = None;
         }

@@ -279,3 +279,27 @@ fn a_dead_letter_tells_where_it_died() {
     let keys = FieldValue::Array(vec![FieldValue::text("q")]);
     assert_eq!(death.get(b"routing-keys"), Some(&keys));
 }
+
+#[test]
+fn a_consumer_behind_a_stuck_body_leaves_its_message_to_another() {
+    let broker = Broker::new();
+    let (mut stuck, mut other, mut publisher) =
+        (broker.channel(), broker.channel(), broker.channel());
+    publisher.declare("large");
+    publisher.declare("small");
+    stuck.consume("large", false);
+    let consume = basic::Consume {
+        queue: s("small"),
+        consumer_tag: s("u"),
+        ..basic::Consume::default()
+    };
+    stuck.ask(1, &consume);
+    other.consume("small", false);
+    publisher.publish("large", &[&vec![0; 3_000_000]]);
+    // Its output is never drained.
+    stuck.settle();
+    publisher.publish("small", &[b"hello"]);
+    stuck.settle();
+    let lines = other.lines();
+    assert_eq!(lines, ["1 basic.deliver t 1", "1 header 5", "1 body hello"]);
+}
