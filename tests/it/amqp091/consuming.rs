@@ -303,3 +303,39 @@ fn a_consumer_behind_a_stuck_body_leaves_its_message_to_another() {
     let lines = other.lines();
     assert_eq!(lines, ["1 basic.deliver t 1", "1 header 5", "1 body hello"]);
 }
+
+#[test]
+fn deliveries_that_were_never_written_give_their_credit_back_when_their_queue_is_gone() {
+    let broker = Broker::new();
+    let (mut client, mut other) = (broker.channel(), broker.channel());
+    let long = "n".repeat(100);
+    other.declare(&long);
+    other.declare("q");
+    client.qos(500, true);
+    client.consume(&long, false);
+    let consume = basic::Consume {
+        queue: s("q"),
+        consumer_tag: s("u"),
+        ..basic::Consume::default()
+    };
+    client.ask(1, &consume);
+    let bodies = vec![&b"x"[..]; 500];
+    other.publish(&long, &bodies);
+    // As many are taken as there is credit for, and as many written as there is room for.
+    client.settle();
+    other.publish("q", &bodies);
+    client.settle();
+    let delete = queue::Delete {
+        queue: s(&long),
+        ..queue::Delete::default()
+    };
+    other.ask(1, &delete);
+    let lines = client.lines();
+    let of = |tag: &str| {
+        let start = format!("1 basic.deliver {tag} ");
+        lines.iter().filter(|line| line.starts_with(&start)).count()
+    };
+    let (gone, here) = (of("t"), of("u"));
+    assert!((100..500).contains(&gone), "{gone}");
+    assert_eq!(gone + here, 500, "{gone}");
+}

@@ -127,7 +127,7 @@ impl Live {
         while let Some(first) = self.taken.front() {
             let key = first.consumer;
             let Some(consumer) = self.consumers.get_mut(key) else {
-                // Its queue is gone, and the lease with it.
+                // Whoever removes a consumer sees to what was taken for it.
                 self.taken.pop_front();
                 continue;
             };
