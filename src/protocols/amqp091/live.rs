@@ -56,6 +56,10 @@ pub(super) enum Used {
     Closed,
 }
 
+/// Most answers that wait on all channels together: each channel has its own bound, but there are
+/// thousands of channels.
+const ANSWERS_MAX: usize = 4096;
+
 /// An open connection.
 pub(super) struct Live {
     pub(super) vhost: Arc<Vhost>,
@@ -72,6 +76,8 @@ pub(super) struct Live {
     pub(super) scratch: Vec<Delivery>,
     /// Channels with answers or confirms to come.
     pub(super) waiting: BTreeSet<u16>,
+    /// How many answers wait in them, at the most.
+    pub(super) answers: usize,
     /// What the log was asked to tell about.
     pub(super) waited: Option<Lsn>,
     /// A publish stands in the input while an alarm is raised.
@@ -102,6 +108,7 @@ impl Live {
             taken: VecDeque::new(),
             scratch: Vec::new(),
             waiting: BTreeSet::new(),
+            answers: 0,
             waited: None,
             blocked: false,
             has_published: false,
@@ -116,13 +123,15 @@ impl Live {
         self.blocked || self.publisher.is_stalled()
     }
 
-    /// Whether nothing may be read: a publish is held back, or the output is full or half a content.
+    /// Whether nothing may be read: a publish is held back, the output is full or half a content, or too
+    /// many answers wait.
     pub(super) fn is_held(&self) -> bool {
         self.is_blocked()
             || self.is_full
             || self.outgoing.is_some()
             || !self.taken.is_empty()
             || self.behind.is_some()
+            || self.answers >= ANSWERS_MAX
     }
 
     pub(super) fn deadline(&self) -> Option<CoreTime> {
@@ -349,6 +358,7 @@ impl Live {
                 .send(turn.core(), number, method, lsn, turn.out.buf())
         {
             self.waiting.insert(number);
+            self.answers += 1;
         }
     }
 }

@@ -98,6 +98,7 @@ impl Live {
         // Publishes add confirms without a word: they are few channels that have any.
         self.publisher.take_confirming(&mut self.waiting);
         if self.waiting.is_empty() {
+            self.answers = 0;
             return;
         }
         let core = turn.core();
@@ -107,11 +108,13 @@ impl Live {
         };
         let is_durable = |lsn: Lsn| lsn.number() <= durable;
         let (channels, behind) = (&mut self.channels, &mut self.behind);
+        let mut answers = 0;
         self.waiting.retain(|&number| {
             let Some(channel) = channels.get_mut(&number) else {
                 return false;
             };
             channel.replies.flush(is_durable, turn.out.buf());
+            answers += channel.replies.len();
             if let Some(confirms) = &mut channel.confirms {
                 let answered = confirms.flush(number, is_durable, turn.out.buf());
                 core.metrics().confirmed.of(DOOR).inc_by(answered.accepted);
@@ -133,6 +136,7 @@ impl Live {
                 .as_ref()
                 .is_some_and(|confirms| confirms.waits_for().is_some())
         });
+        self.answers = answers;
     }
 
     /// Asks the log to tell when the next of the answers can go out.

@@ -119,6 +119,7 @@ impl Live {
             // A body may be half out, so it is written with the next pull.
             channel.replies.queue(consumer.channel, &cancel, None);
             self.waiting.insert(consumer.channel);
+            self.answers += 1;
         }
         if unwritten > 0 {
             self.unpark_channel(consumer.channel);
