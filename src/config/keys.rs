@@ -316,12 +316,6 @@ pub const KEYS: &[Key] = &[
         "Largest body of a message."
     ),
     key!(
-        "limits.nesting_max",
-        limits.nesting_max,
-        Number::<u32> { range: 1..=256 },
-        "Levels of tables and lists within each other in headers and arguments."
-    ),
-    key!(
         "limits.before_login_max_bytes",
         limits.before_login_max_bytes,
         Bytes::<u32> {

@@ -1,7 +1,7 @@
 //! The only reader of the system's clocks.
 //!
 //! Core time is the wall clock at start plus the monotonic time since, so a jump of the wall clock
-//! changes nothing at once; and it never goes below what a former run wrote to the log.
+//! changes nothing at once; and it starts no lower than what a former run wrote to the log.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -14,9 +14,10 @@ use std::time::UNIX_EPOCH;
 #[derive(Debug)]
 pub struct Clock {
     started: Instant,
-    started_ms: u64,
-    /// Last time that a former run knew.
-    floor_ms: AtomicU64,
+    /// What the wall clock showed then.
+    wall_started_ms: u64,
+    /// How far what a former run knew was ahead of the wall clock.
+    ahead_ms: AtomicU64,
 }
 
 impl Clock {
@@ -31,33 +32,36 @@ impl Clock {
             .unwrap_or(Duration::ZERO);
         Self {
             started: Instant::now(),
-            started_ms: millis(wall),
-            floor_ms: AtomicU64::new(0),
+            wall_started_ms: millis(wall),
+            ahead_ms: AtomicU64::new(0),
         }
     }
 
     /// Now, in milliseconds since 1970. Never goes back.
     pub fn now_ms(&self) -> u64 {
-        let now = self
-            .started_ms
-            .saturating_add(millis(self.started.elapsed()));
-        now.max(self.floor_ms.load(Ordering::Relaxed))
+        self.started_ms()
+            .saturating_add(millis(self.started.elapsed()))
     }
 
-    /// When the process started, in milliseconds since 1970.
+    /// When the process started, in milliseconds since 1970 and on the base of [`Clock::now_ms`].
     pub fn started_ms(&self) -> u64 {
-        self.started_ms
+        self.wall_started_ms
+            .saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     /// Keeps the time from going below what recovery found in the log. Where the wall clock was set
-    /// back since, time stands still until it has caught up.
+    /// back since, time goes on from there, ahead of it.
     pub fn not_below(&self, ms: u64) {
-        self.floor_ms.fetch_max(ms, Ordering::Relaxed);
+        let plain = self
+            .wall_started_ms
+            .saturating_add(millis(self.started.elapsed()));
+        self.ahead_ms
+            .fetch_max(ms.saturating_sub(plain), Ordering::Relaxed);
     }
 
     /// The monotonic instant at which this clock will show `ms`; for sleeping until then.
     pub fn instant_of(&self, ms: u64) -> Instant {
-        self.started + Duration::from_millis(ms.saturating_sub(self.started_ms))
+        self.started + Duration::from_millis(ms.saturating_sub(self.started_ms()))
     }
 
     /// Now as the wall clock shows it, for checks against other people's clocks (SigV4).
@@ -88,8 +92,23 @@ mod tests {
         let clock = Clock::start();
         let ahead = clock.now_ms() + 60_000;
         clock.not_below(ahead);
-        assert_eq!(clock.now_ms(), ahead);
+        assert!(clock.now_ms() >= ahead);
         clock.not_below(5);
-        assert_eq!(clock.now_ms(), ahead);
+        assert!(clock.now_ms() >= ahead);
+    }
+
+    #[test]
+    fn time_goes_on_from_an_hour_ahead_and_sleepers_wake_in_time() {
+        let clock = Clock::start();
+        let ahead = clock.now_ms() + 3_600_000;
+        clock.not_below(ahead);
+        assert!(clock.now_ms() - clock.started_ms() < 60_000);
+        let due = clock.instant_of(ahead + 50);
+        let wait = due.duration_since(clock.started);
+        assert!(wait < Duration::from_secs(60), "{wait:?}");
+        while clock.now_ms() < ahead + 2 {
+            assert!(clock.started.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
     }
 }

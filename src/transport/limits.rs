@@ -13,8 +13,6 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// Largest body of a message in bytes.
     pub message_max_bytes: u64,
-    /// Levels of tables within tables.
-    pub nesting_max: u32,
     /// Bytes that a connection may send before it has logged in.
     pub before_login_max_bytes: u32,
     /// Time from the accept to the end of the login.
@@ -38,8 +36,6 @@ impl Limits {
     pub const HEARTBEAT: Duration = Duration::from_secs(60);
     /// 128 MiB, RabbitMQ's figure up to 3.x.
     pub const MESSAGE_MAX_BYTES: u64 = 128 << 20;
-    /// Nobody nests deeper by hand; a frame that does wants the stack.
-    pub const NESTING_MAX: u32 = 64;
     /// 64 KiB: the longest login any client sends is under 4 KiB.
     pub const BEFORE_LOGIN_MAX_BYTES: u32 = 64 << 10;
     /// 10 s, as RabbitMQ's handshake time-out.
@@ -63,7 +59,6 @@ impl Default for Limits {
             channels_max: Self::CHANNELS_MAX,
             heartbeat: Self::HEARTBEAT,
             message_max_bytes: Self::MESSAGE_MAX_BYTES,
-            nesting_max: Self::NESTING_MAX,
             before_login_max_bytes: Self::BEFORE_LOGIN_MAX_BYTES,
             login_timeout: Self::LOGIN_TIMEOUT,
             connections_max: Self::CONNECTIONS_MAX,
@@ -95,7 +90,6 @@ mod tests {
         assert_eq!(limits.channels_max, 2047);
         assert_eq!(limits.heartbeat.as_secs(), 60);
         assert_eq!(limits.message_max_bytes, 128 * 1024 * 1024);
-        assert_eq!(limits.nesting_max, 64);
         assert_eq!(limits.before_login_max_bytes, 64 * 1024);
         assert_eq!(limits.login_timeout.as_secs(), 10);
         assert_eq!(limits.disk_free_floor_bytes, 1024 * 1024 * 1024);

@@ -103,6 +103,12 @@ fn a_named_file_beats_the_search_and_must_exist() {
 }
 
 #[test]
+fn a_limit_that_nothing_asks_for_is_no_key() {
+    let text = wrong(&with_set(&["limits.nesting_max=5"]));
+    assert!(text.contains("unknown key 'limits.nesting_max'"), "{text}");
+}
+
+#[test]
 fn an_unknown_key_names_place_and_nearest() {
     let (sources, _folder) = with_file("[listeners]\n  ampq = \"127.0.0.1:1\"\n");
     assert_eq!(

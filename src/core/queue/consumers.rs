@@ -9,6 +9,9 @@ use std::sync::Arc;
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
 
+/// Dead places that the list of waiting may hold besides as many as there are live ones.
+const DEAD_MAX: usize = 64;
+
 /// A consumer's place in its queue's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::core) struct ConsumerSlot(pub(in crate::core) usize);
@@ -17,17 +20,27 @@ pub(in crate::core) struct ConsumerSlot(pub(in crate::core) usize);
 struct Consumer {
     inbox: Arc<Inbox>,
     key: u64,
-    waiting: bool,
+    /// Number of its wait, while it waits.
+    ticket: Option<u64>,
     /// Told that there are entries, and has neither taken nor declined yet.
     woken: bool,
     /// Counts as a consumer for clients that ask; a waiting SQS poll does not.
     visible: bool,
 }
 
+/// All consumers of a queue. Whatever one of them does costs no look at the others: there may be very many,
+/// and the queue is locked meanwhile.
 #[derive(Debug, Default)]
 pub(in crate::core) struct Consumers {
     slots: Vec<Option<Consumer>>,
-    waiting: VecDeque<usize>,
+    /// Slots that nobody has.
+    free: Vec<usize>,
+    /// Slots and tickets in the order of the waits. Who stops waiting leaves a dead place: one whose
+    /// ticket its slot does not have.
+    waiting: VecDeque<(usize, u64)>,
+    /// Live places in `waiting`.
+    live: usize,
+    last_ticket: u64,
     woken: usize,
     visible: usize,
 }
@@ -42,21 +55,19 @@ impl Consumers {
         let consumer = Consumer {
             inbox: Arc::clone(inbox),
             key,
-            waiting: false,
+            ticket: None,
             woken: false,
             visible,
         };
         self.visible += usize::from(visible);
-        match self.slots.iter_mut().position(|slot| slot.is_none()) {
-            Some(at) => {
-                self.slots[at] = Some(consumer);
-                ConsumerSlot(at)
-            }
-            None => {
-                self.slots.push(Some(consumer));
-                ConsumerSlot(self.slots.len() - 1)
-            }
+        if let Some(at) = self.free.pop()
+            && let Some(slot) = self.slots.get_mut(at)
+        {
+            *slot = Some(consumer);
+            return ConsumerSlot(at);
         }
+        self.slots.push(Some(consumer));
+        ConsumerSlot(self.slots.len() - 1)
     }
 
     /// Removes a consumer; true if it had been woken, so that another should be.
@@ -64,10 +75,10 @@ impl Consumers {
         let Some(consumer) = self.slots.get_mut(slot.0).and_then(Option::take) else {
             return false;
         };
+        self.free.push(slot.0);
         self.visible -= usize::from(consumer.visible);
-        if consumer.waiting {
-            self.waiting.retain(|&at| at != slot.0);
-        }
+        self.live -= usize::from(consumer.ticket.is_some());
+        self.sweep();
         self.woken -= usize::from(consumer.woken);
         consumer.woken
     }
@@ -82,8 +93,8 @@ impl Consumers {
         let own = slot
             .and_then(|slot| self.slots.get(slot.0))
             .and_then(Option::as_ref);
-        let own = own.is_some_and(|consumer| consumer.waiting || consumer.woken);
-        self.waiting.len() + self.woken - usize::from(own)
+        let own = own.is_some_and(|consumer| consumer.ticket.is_some() || consumer.woken);
+        self.live + self.woken - usize::from(own)
     }
 
     /// It is taking: it no longer waits, nor does it owe an answer to a wake.
@@ -92,9 +103,8 @@ impl Consumers {
             return;
         };
         self.woken -= usize::from(std::mem::take(&mut consumer.woken));
-        if std::mem::take(&mut consumer.waiting) {
-            self.waiting.retain(|&at| at != slot.0);
-        }
+        self.live -= usize::from(consumer.ticket.take().is_some());
+        self.sweep();
     }
 
     /// It found nothing: the next push may wake it.
@@ -102,25 +112,48 @@ impl Consumers {
         let Some(Some(consumer)) = self.slots.get_mut(slot.0) else {
             return;
         };
-        if !consumer.waiting {
-            consumer.waiting = true;
-            self.waiting.push_back(slot.0);
+        if consumer.ticket.is_none() {
+            self.last_ticket += 1;
+            consumer.ticket = Some(self.last_ticket);
+            self.waiting.push_back((slot.0, self.last_ticket));
+            self.live += 1;
         }
     }
 
     /// The longest waiting consumer, to be woken once the lock is free.
     pub(in crate::core) fn wake_one(&mut self) -> Option<(Arc<Inbox>, Event)> {
-        let at = self.waiting.pop_front()?;
-        let consumer = self.slots.get_mut(at).and_then(Option::as_mut)?;
-        consumer.waiting = false;
-        consumer.woken = true;
-        self.woken += 1;
-        Some((Arc::clone(&consumer.inbox), Event::Ready(consumer.key)))
+        while let Some((at, ticket)) = self.waiting.pop_front() {
+            let consumer = self.slots.get_mut(at).and_then(Option::as_mut);
+            if let Some(consumer) = consumer
+                && consumer.ticket == Some(ticket)
+            {
+                consumer.ticket = None;
+                consumer.woken = true;
+                self.live -= 1;
+                self.woken += 1;
+                return Some((Arc::clone(&consumer.inbox), Event::Ready(consumer.key)));
+            }
+        }
+        None
+    }
+
+    /// Removes the dead places once they are the most: each of them pays for one look.
+    fn sweep(&mut self) {
+        if self.waiting.len() <= 2 * self.live + DEAD_MAX {
+            return;
+        }
+        let slots = &self.slots;
+        self.waiting.retain(|&(at, ticket)| {
+            let consumer = slots.get(at).and_then(Option::as_ref);
+            consumer.is_some_and(|consumer| consumer.ticket == Some(ticket))
+        });
     }
 
     /// All of them leave: the queue is gone.
     pub(in crate::core) fn cancel_all(&mut self) -> Vec<(Arc<Inbox>, Event)> {
         self.waiting.clear();
+        self.free.clear();
+        self.live = 0;
         self.woken = 0;
         self.visible = 0;
         let gone = self.slots.drain(..).flatten();
@@ -151,5 +184,64 @@ mod tests {
         assert!(consumers.wake_one().is_none());
         assert!(consumers.remove(b), "its wake must go to another");
         assert_eq!(consumers.visible(), 1);
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the bound is far above what it takes; a look at all others for each takes minutes"
+    )]
+    fn a_hundred_thousand_leave_and_come_back_without_a_look_at_the_others() {
+        let started = std::time::Instant::now();
+        let inbox = Inbox::new();
+        let mut consumers = Consumers::default();
+        for _ in 0..2 {
+            let slots: Vec<_> = (0..100_000)
+                .map(|key| consumers.add(&inbox, key, true))
+                .collect();
+            for slot in &slots {
+                consumers.wait(*slot);
+            }
+            for slot in slots {
+                assert!(!consumers.remove(slot));
+                assert!(started.elapsed() < std::time::Duration::from_secs(10));
+            }
+        }
+        assert_eq!(consumers.others(None), 0);
+        assert!(consumers.wake_one().is_none());
+    }
+
+    #[test]
+    fn who_takes_and_waits_again_stands_at_the_end_and_once() {
+        let inbox = Inbox::new();
+        let mut consumers = Consumers::default();
+        let (a, b) = (
+            consumers.add(&inbox, 1, true),
+            consumers.add(&inbox, 2, true),
+        );
+        consumers.wait(a);
+        consumers.wait(b);
+        for _ in 0..1000 {
+            consumers.running(a);
+            consumers.wait(a);
+        }
+        assert!(consumers.waiting.len() < 200, "{}", consumers.waiting.len());
+        assert_eq!(consumers.others(None), 2);
+        assert_eq!(consumers.wake_one().unwrap().1, Event::Ready(2));
+        assert_eq!(consumers.wake_one().unwrap().1, Event::Ready(1));
+        assert!(consumers.wake_one().is_none());
+    }
+
+    #[test]
+    fn a_place_that_is_used_again_does_not_inherit_the_wait_of_who_had_it() {
+        let inbox = Inbox::new();
+        let mut consumers = Consumers::default();
+        let old = consumers.add(&inbox, 1, true);
+        consumers.wait(old);
+        consumers.remove(old);
+        let new = consumers.add(&inbox, 2, true);
+        assert!(consumers.wake_one().is_none(), "it does not wait yet");
+        consumers.wait(new);
+        assert_eq!(consumers.wake_one().unwrap().1, Event::Ready(2));
     }
 }

@@ -368,9 +368,12 @@ impl Session for Amqp091 {
     }
 
     fn on_shutdown(&mut self, now: CoreTime, out: &mut WriteBuf) -> Flow {
-        match &self.phase {
+        match &mut self.phase {
             Phase::Handshake(_) => Flow::Close,
-            Phase::Closing(_) => Flow::Continue,
+            Phase::Closing(until) => {
+                *until = (*until).min(now + SHUTDOWN_MS);
+                Flow::Continue
+            }
             Phase::Live(_) => {
                 let text = "broker forced connection closure with reason 'shutdown'";
                 let refusal = Refusal::new(ReplyCode::ConnectionForced, text);

@@ -56,6 +56,10 @@ pub(super) enum Used {
     Closed,
 }
 
+/// Most answers that wait on all channels together: each channel has its own bound, but there are
+/// thousands of channels.
+const ANSWERS_MAX: usize = 4096;
+
 /// An open connection.
 pub(super) struct Live {
     pub(super) vhost: Arc<Vhost>,
@@ -72,6 +76,8 @@ pub(super) struct Live {
     pub(super) scratch: Vec<Delivery>,
     /// Channels with answers or confirms to come.
     pub(super) waiting: BTreeSet<u16>,
+    /// How many answers wait in them, at the most.
+    pub(super) answers: usize,
     /// What the log was asked to tell about.
     pub(super) waited: Option<Lsn>,
     /// A publish stands in the input while an alarm is raised.
@@ -113,6 +119,7 @@ impl Live {
             taken: VecDeque::new(),
             scratch: Vec::new(),
             waiting: BTreeSet::new(),
+            answers: 0,
             waited: None,
             blocked: false,
             has_published: false,
@@ -129,13 +136,15 @@ impl Live {
         self.blocked || self.publisher.is_stalled()
     }
 
-    /// Whether nothing may be read: a publish or a method is held back, or the output is full.
+    /// Whether nothing may be read: a publish or a method is held back, the output is full, or too many
+    /// answers wait.
     pub(super) fn is_held(&self) -> bool {
         self.is_blocked()
             || self.is_full
             || self.method_waits
             || self.refused.is_some()
             || self.behind.is_some()
+            || self.answers >= ANSWERS_MAX
     }
 
     /// Whether a frame may be handled although deliveries were taken and are not written yet.
@@ -405,6 +414,7 @@ impl Live {
                 .send(turn.core(), number, method, lsn, turn.out.buf())
         {
             self.waiting.insert(number);
+            self.answers += 1;
         }
     }
 }

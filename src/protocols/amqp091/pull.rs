@@ -81,7 +81,9 @@ impl Live {
         self.is_full = !turn.out.has_room_for_answers();
         if let Some(outgoing) = &mut self.outgoing {
             if !outgoing.write(turn.link.frame_max, turn.out) {
-                return Ok(());
+                return self
+                    .decline_owed(turn)
+                    .map_err(|error| errors::refusal(&error, "").into());
             }
             self.outgoing = None;
         }
@@ -99,6 +101,7 @@ impl Live {
         // Publishes add confirms without a word: they are few channels that have any.
         self.publisher.take_confirming(&mut self.waiting);
         if self.waiting.is_empty() {
+            self.answers = 0;
             return;
         }
         let core = turn.core();
@@ -108,11 +111,13 @@ impl Live {
         };
         let is_durable = |lsn: Lsn| lsn.number() <= durable;
         let (channels, behind) = (&mut self.channels, &mut self.behind);
+        let mut answers = 0;
         self.waiting.retain(|&number| {
             let Some(channel) = channels.get_mut(&number) else {
                 return false;
             };
             channel.replies.flush(is_durable, turn.out.buf());
+            answers += channel.replies.len();
             if let Some(confirms) = &mut channel.confirms {
                 let answered = confirms.flush(number, is_durable, turn.out.buf());
                 core.metrics().confirmed.of(DOOR).inc_by(answered.accepted);
@@ -134,6 +139,7 @@ impl Live {
                 .as_ref()
                 .is_some_and(|confirms| confirms.waits_for().is_some())
         });
+        self.answers = answers;
     }
 
     /// Asks the log to tell when the next of the answers can go out.

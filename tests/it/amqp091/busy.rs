@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use super::client::Broker;
+use super::client::s;
 use viaduct::core::log::record::Record;
 use viaduct::core::log::store::AppendError;
 use viaduct::core::log::store::Capabilities;
@@ -19,6 +20,9 @@ use viaduct::core::model::ids::Identity;
 use viaduct::core::model::ids::Lsn;
 use viaduct::core::model::ids::Shard;
 use viaduct::core::model::time::CoreTime;
+use viaduct::protocols::amqp091::codec::method::basic;
+use viaduct::protocols::amqp091::codec::method::queue;
+use viaduct::protocols::amqp091::codec::write_method;
 use viaduct::protocols::session::End;
 use viaduct::protocols::session::Session;
 use viaduct::store::memory::MemoryStore;
@@ -170,4 +174,33 @@ fn a_log_that_failed_confirms_nothing_and_ends_the_connection() {
     broker.store.fail(Shard(0));
     let text = "0 connection.close 0.0 INTERNAL_ERROR - the log has failed";
     assert_eq!(client.lines(), [text]);
+}
+
+#[test]
+fn a_connection_that_waits_for_thousands_of_answers_is_not_read_from() {
+    let broker = Broker::new();
+    let mut client = broker.channel();
+    for number in 2..=5 {
+        client.open(number);
+    }
+    broker.store.hold();
+    let mut bytes = Vec::new();
+    for number in 1..=5 {
+        let declare = queue::Declare {
+            queue: s("q"),
+            durable: true,
+            ..queue::Declare::default()
+        };
+        write_method(&mut bytes, number, &declare);
+        for _ in 0..999 {
+            write_method(&mut bytes, number, &basic::Qos::default());
+        }
+    }
+    assert_eq!(client.bytes(&bytes).lines(), [""; 0]);
+    assert!(!client.session.wants_bytes());
+    assert!(!client.input.is_empty());
+    broker.store.release();
+    assert_eq!(client.lines().len(), 5000);
+    assert!(client.session.wants_bytes());
+    assert!(client.input.is_empty());
 }

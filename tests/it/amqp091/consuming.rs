@@ -279,3 +279,63 @@ fn a_dead_letter_tells_where_it_died() {
     let keys = FieldValue::Array(vec![FieldValue::text("q")]);
     assert_eq!(death.get(b"routing-keys"), Some(&keys));
 }
+
+#[test]
+fn a_consumer_behind_a_stuck_body_leaves_its_message_to_another() {
+    let broker = Broker::new();
+    let (mut stuck, mut other, mut publisher) =
+        (broker.channel(), broker.channel(), broker.channel());
+    publisher.declare("large");
+    publisher.declare("small");
+    stuck.consume("large", false);
+    let consume = basic::Consume {
+        queue: s("small"),
+        consumer_tag: s("u"),
+        ..basic::Consume::default()
+    };
+    stuck.ask(1, &consume);
+    other.consume("small", false);
+    publisher.publish("large", &[&vec![0; 3_000_000]]);
+    // Its output is never drained.
+    stuck.settle();
+    publisher.publish("small", &[b"hello"]);
+    stuck.settle();
+    let lines = other.lines();
+    assert_eq!(lines, ["1 basic.deliver t 1", "1 header 5", "1 body hello"]);
+}
+
+#[test]
+fn deliveries_that_were_never_written_give_their_credit_back_when_their_queue_is_gone() {
+    let broker = Broker::new();
+    let (mut client, mut other) = (broker.channel(), broker.channel());
+    let long = "n".repeat(100);
+    other.declare(&long);
+    other.declare("q");
+    client.qos(500, true);
+    client.consume(&long, false);
+    let consume = basic::Consume {
+        queue: s("q"),
+        consumer_tag: s("u"),
+        ..basic::Consume::default()
+    };
+    client.ask(1, &consume);
+    let bodies = vec![&b"x"[..]; 500];
+    other.publish(&long, &bodies);
+    // As many are taken as there is credit for, and as many written as there is room for.
+    client.settle();
+    other.publish("q", &bodies);
+    client.settle();
+    let delete = queue::Delete {
+        queue: s(&long),
+        ..queue::Delete::default()
+    };
+    other.ask(1, &delete);
+    let lines = client.lines();
+    let of = |tag: &str| {
+        let start = format!("1 basic.deliver {tag} ");
+        lines.iter().filter(|line| line.starts_with(&start)).count()
+    };
+    let (gone, here) = (of("t"), of("u"));
+    assert!((100..500).contains(&gone), "{gone}");
+    assert_eq!(gone + here, 500, "{gone}");
+}

@@ -301,3 +301,22 @@ fn a_publish_that_stops_a_channel_takes_its_content_along() {
     client.open(1);
     assert_eq!(client.get("q"), ["1 basic.get-empty"]);
 }
+
+#[test]
+fn small_bodies_that_are_begun_on_many_channels_are_bounded_too() {
+    let mut broker = Broker::new();
+    broker.limits.message_max_bytes = 1000;
+    let mut client = broker.channel();
+    client.declare("q");
+    for number in 2..=3 {
+        client.open(number);
+    }
+    for number in 1..=2 {
+        let begun = message(number, "q", &[0; 900], true);
+        let lines = client.bytes(&begun[..begun.len() - 908]).lines();
+        assert_eq!(lines, [""; 0]);
+    }
+    let third = message(3, "q", &[0; 900], true);
+    let lines = client.bytes(&third[..third.len() - 908]).lines();
+    assert!(lines[0].contains("RESOURCE_ERROR"), "{lines:?}");
+}

@@ -8,6 +8,7 @@ use viaduct::protocols::amqp091::codec::method::channel;
 use viaduct::protocols::amqp091::codec::method::connection;
 use viaduct::protocols::session::End;
 use viaduct::protocols::session::Flow;
+use viaduct::protocols::session::Session;
 
 /// A client that holds three messages of `q`, with a delivery limit of 0: what counts is gone.
 fn holding(broker: &Broker, kind: &str) -> Client {
@@ -108,4 +109,18 @@ fn whole_frames_before_the_end_are_processed() {
     client.bytes(b"\x01\0\x01\0\0\0\x30half a frame");
     client.end(End::Lost);
     assert_eq!(ready(&broker), 2);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_answer_to_an_earlier_close() {
+    let mut client = Broker::new().connect();
+    let lines = client.ask(0, &channel::Open::default());
+    assert!(lines[0].starts_with("0 connection.close"), "{lines:?}");
+    let flow = client.session.on_shutdown(client.now, &mut client.out);
+    assert_eq!(flow, Flow::Continue);
+    assert_eq!(client.session.deadline(), Some(client.now + 500));
+    // A close that is nearly over is not prolonged.
+    let later = client.now + 400;
+    client.session.on_shutdown(later, &mut client.out);
+    assert_eq!(client.session.deadline(), Some(client.now + 500));
 }

@@ -50,8 +50,9 @@ pub(in crate::protocols::amqp091) struct Partial {
     copied: Vec<u8>,
 }
 
-/// A shorter piece is copied: a slice of it would cost more than its bytes.
-const SLICE_MIN_BYTES: usize = 1024;
+/// A shorter piece is copied: a slice keeps the whole read buffer in memory, while only its own bytes
+/// are counted.
+const SLICE_MIN_BYTES: usize = 32 * 1024;
 
 impl Partial {
     pub(in crate::protocols::amqp091) fn new(publish: &basic::Publish<'_>) -> Self {
@@ -119,6 +120,8 @@ impl Partial {
 
     fn close_copied(&mut self) {
         if !self.copied.is_empty() {
+            // It has grown by doubling, and what is spare would be kept uncounted.
+            self.copied.shrink_to_fit();
             self.parts.push(std::mem::take(&mut self.copied).into());
         }
     }
@@ -132,5 +135,27 @@ impl Partial {
             Refusal::new(ReplyCode::FrameError, text)
         })?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_frame_does_not_keep_the_buffer_it_came_in() {
+        let mut partial = Partial::default();
+        partial.set_header(b"", 200_000);
+        let buffer = Bytes::from(vec![7; 65_536]);
+        partial.share(buffer.slice(..32 * 1024 - 1)).unwrap();
+        assert!(buffer.is_unique());
+        partial.share(buffer.slice(..32 * 1024)).unwrap();
+        assert!(!buffer.is_unique(), "half of it is worth the whole");
+        partial.share(buffer.slice(..1)).unwrap();
+        let DraftBody::Shared(parts) = partial.body() else {
+            panic!("larger than what core copies");
+        };
+        let lens: Vec<_> = parts.iter().map(Bytes::len).collect();
+        assert_eq!(lens, [32 * 1024 - 1, 32 * 1024, 1]);
     }
 }

@@ -26,6 +26,11 @@ impl Replies {
         !self.waiting.is_empty()
     }
 
+    /// How many answers wait.
+    pub(in crate::protocols::amqp091) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether the client has to wait with more questions.
     pub(in crate::protocols::amqp091) fn is_full(&self) -> bool {
         self.waiting.len() >= WAITING_MAX

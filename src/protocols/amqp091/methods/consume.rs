@@ -104,6 +104,13 @@ impl Live {
             return;
         };
         channel.tags.remove(&consumer.tag);
+        // What was taken and not written went with the queue; nobody will acknowledge it.
+        let taken = self.taken.len();
+        self.taken.retain(|taken| taken.consumer != key);
+        let unwritten = taken - self.taken.len();
+        if !consumer.no_ack {
+            channel.in_flight = channel.in_flight.saturating_sub(unwritten);
+        }
         if turn.link.client.consumer_cancel_notify {
             let cancel = wire::Cancel {
                 consumer_tag: ShortStr::new(&consumer.tag).unwrap_or_default(),
@@ -112,6 +119,10 @@ impl Live {
             // A body may be half out, so it is written with the next pull.
             channel.replies.queue(consumer.channel, &cancel, None);
             self.waiting.insert(consumer.channel);
+            self.answers += 1;
+        }
+        if unwritten > 0 {
+            self.unpark_channel(consumer.channel);
         }
     }
 

@@ -18,9 +18,6 @@ use crate::protocols::amqp091::publisher::Target;
 /// Class and method of basic.publish, for faults that show with its content.
 const PUBLISH: (u16, u16) = (60, 40);
 
-/// A smaller body is not worth the look at the other channels.
-const SMALL_BYTES: u64 = 64 * 1024;
-
 impl Live {
     /// A content header on its own.
     pub(in crate::protocols::amqp091) fn on_header(
@@ -63,10 +60,10 @@ impl Live {
                 Content::Body(partial) => partial.size(),
                 Content::None | Content::Header(_) => 0,
             });
-        if size <= SMALL_BYTES || unfinished.sum::<u64>() + size <= message_max.saturating_mul(2) {
+        if unfinished.sum::<u64>().saturating_add(size) <= message_max.saturating_mul(2) {
             return Ok(());
         }
-        let text = "too many large messages at a time, on channels of one connection";
+        let text = "too many unfinished messages at a time, on channels of one connection";
         Err(Refusal::new(ReplyCode::ResourceError, text))
     }
 

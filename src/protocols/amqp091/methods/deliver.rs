@@ -65,11 +65,18 @@ impl Live {
         for key in skipped {
             self.consumers.again(key);
         }
-        // No room, or answers come first: whoever else waits at these queues may take.
+        count.report(turn.core());
+        self.decline_owed(turn)
+    }
+
+    /// No room, or answers come first: whoever else waits at these queues may take.
+    pub(in crate::protocols::amqp091) fn decline_owed(
+        &mut self,
+        turn: &Turn<'_>,
+    ) -> Result<(), CoreError> {
         for consumer in self.consumers.owing() {
             turn.core().decline(&consumer.place, turn.now)?;
         }
-        count.report(turn.core());
         Ok(())
     }
 
@@ -128,7 +135,7 @@ impl Live {
         while let Some(first) = self.taken.front() {
             let key = first.consumer;
             let Some(consumer) = self.consumers.get_mut(key) else {
-                // Its queue is gone, and the lease with it.
+                // Whoever removes a consumer sees to what was taken for it.
                 self.taken.pop_front();
                 continue;
             };
