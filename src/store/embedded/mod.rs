@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
+use crate::core::model::ids::Shard;
 
 use crate::telemetry::Metrics;
 
@@ -194,10 +195,10 @@ fn next_meta(dir: &Path, has_log: bool, catalog: &Catalog) -> Result<Meta, Store
         what: what.to_owned(),
     };
     match meta::read(dir)? {
-        Some(meta) if meta.has_catalog && !catalog.exists() => {
-            Err(damaged("catalog.redb is missing"))
-        }
         Some(mut meta) => {
+            if meta.has_catalog {
+                catalog.expect_checkpoint(Shard(0))?;
+            }
             meta.identity.incarnation += 1;
             Ok(meta)
         }
