@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +15,7 @@ use redb::DatabaseError;
 use redb::ReadTransaction;
 use redb::ReadableDatabase;
 use redb::ReadableTable;
+use redb::StorageError;
 use redb::TableDefinition;
 use redb::TableError;
 
@@ -21,6 +23,7 @@ use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 
+use super::disk::Disk;
 use super::meta::io_error;
 
 const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
@@ -28,6 +31,7 @@ const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
 /// The checkpoint's file, opened when it is first needed.
 pub(super) struct Catalog {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
     /// A checkpoint was made: the file must be there and have one.
     has_checkpoint: AtomicBool,
     database: Mutex<Option<Database>>,
@@ -38,9 +42,10 @@ type Change<'k, 'v> = (&'k str, Option<&'v [u8]>);
 
 impl Catalog {
     /// The checkpoint in a file.
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, disk: Arc<dyn Disk>) -> Self {
         Self {
             path,
+            disk,
             has_checkpoint: AtomicBool::new(false),
             database: Mutex::new(None),
         }
@@ -120,6 +125,8 @@ impl Catalog {
         }
     }
 
+    /// Acts on the file. After an error it is closed, for the library takes no more from one that could
+    /// not be written once: the next call opens it again, with what was committed.
     fn with<T>(
         &self,
         act: impl FnOnce(&Database) -> Result<T, redb::Error>,
@@ -129,19 +136,27 @@ impl Catalog {
             Some(database) => database,
             None => self.open()?,
         };
-        act(guard.insert(database))
+        let done = act(&database)?;
+        *guard = Some(database);
+        Ok(done)
     }
 
     /// Opens the file. Only one that never had a checkpoint may be begun: an empty file is a new database
     /// otherwise, and a new database an empty broker.
-    fn open(&self) -> Result<Database, DatabaseError> {
+    fn open(&self) -> Result<Database, redb::Error> {
         let mut builder = Database::builder();
         // Without it the library trusts what it finds, and panics on a file that was cut off.
         builder.set_check_integrity_on_open(true);
         if self.has_checkpoint.load(Ordering::Acquire) {
-            builder.open(&self.path)
-        } else {
-            builder.create(&self.path)
+            return Ok(self.disk.open_database(&self.path, &builder)?);
+        }
+        match self.disk.create_database(&self.path, &builder) {
+            Err(DatabaseError::Storage(StorageError::Io(error))) if is_of_content(&error) => {
+                // It was begun, and the power or the disk's room went. The log still has everything.
+                self.disk.remove(&self.path)?;
+                Ok(self.disk.create_database(&self.path, &builder)?)
+            }
+            created => Ok(created?),
         }
     }
 
@@ -152,6 +167,10 @@ impl Catalog {
     fn error(&self, action: &'static str, error: redb::Error) -> StoreError {
         match error {
             redb::Error::Io(source) if !is_of_content(&source) => {
+                io_error(action, &self.path, source)
+            }
+            redb::Error::PreviousIo => {
+                let source = io::Error::other("an earlier error of the disk");
                 io_error(action, &self.path, source)
             }
             other => self.damaged(&other.to_string()),

@@ -8,6 +8,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use redb::Builder;
+use redb::Database;
+use redb::DatabaseError;
+
 /// A file that is written at offsets.
 pub(crate) trait SegmentFile: Send + Sync {
     /// Writes all of `bytes` at `offset`.
@@ -32,6 +36,14 @@ pub(crate) trait Disk: Send + Sync {
     fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Makes new names in a directory survive a power cut.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Opens a database, which is begun if it is missing or empty.
+    fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.create(path)
+    }
+    /// Opens a database that is there.
+    fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.open(path)
+    }
 }
 
 /// The file system of the machine.

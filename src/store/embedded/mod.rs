@@ -97,9 +97,9 @@ impl EmbeddedLog {
         let log_path = dir.join("log");
         std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(dir)?;
+        let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, disk));
         let listing = log_dir.list()?;
-        let catalog = Catalog::new(dir.join("catalog.redb"));
         let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
         meta::write(dir, &meta)?;
         if meta.identity.incarnation == 1 {

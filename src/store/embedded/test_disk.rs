@@ -1,5 +1,6 @@
 //! A disk for tests: it can hold the log's syncs back, and refuse to write or sync.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +8,11 @@ use std::time::Duration;
 
 use parking_lot::Condvar;
 use parking_lot::Mutex;
+use redb::Builder;
+use redb::Database;
+use redb::DatabaseError;
+use redb::StorageBackend;
+use redb::backends::FileBackend;
 
 use super::disk::Disk;
 use super::disk::RealDisk;
@@ -22,13 +28,13 @@ pub(crate) struct TestDisk {
 }
 
 /// What the test wants.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Control {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     is_held: bool,
     /// A sync of the log waits.
@@ -75,6 +81,47 @@ impl TestDisk {
     }
 }
 
+/// A database whose writes find the disk full when the log's do.
+#[derive(Debug)]
+struct TestDatabase {
+    file: FileBackend,
+    control: Arc<Control>,
+}
+
+impl StorageBackend for TestDatabase {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.control.state.lock().full_above.is_some() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write(offset, data)
+    }
+}
+
+impl TestDisk {
+    fn database(&self, options: &OpenOptions, path: &Path) -> Result<TestDatabase, DatabaseError> {
+        Ok(TestDatabase {
+            file: FileBackend::new(options.open(path)?)?,
+            control: Arc::clone(&self.control),
+        })
+    }
+}
+
 impl Disk for TestDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
         Ok(Arc::new(TestFile {
@@ -97,6 +144,18 @@ impl Disk for TestDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         RealDisk.sync_dir(dir)
+    }
+
+    fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        builder.create_with_backend(self.database(&options, path)?)
+    }
+
+    fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        builder.create_with_backend(self.database(&options, path)?)
     }
 }
 
