@@ -5,6 +5,7 @@
 //! segment and only if no valid frame follows it: it was being written when the power went, and nobody
 //! was told that it is safe. Everything else is damage.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::core::log::record::Record;
@@ -32,6 +33,8 @@ pub(super) struct Tail {
     pub(super) header: SegmentHeader,
     /// Its file.
     pub(super) file: Arc<dyn SegmentFile>,
+    /// Where the last frame starts, or the header if there is none.
+    pub(super) last: u64,
     /// Where the next frame goes.
     pub(super) offset: u64,
     /// CRC of the last frame.
@@ -122,7 +125,7 @@ impl<'a> Replay<'a> {
             return self.is_unused(id, &mut window).map(|()| None);
         };
         self.check_order(&header)?;
-        let mut offset = block();
+        let (mut last, mut offset) = (0, block());
         loop {
             let frame = self.frame(&header, &mut window, offset)?;
             let Some((frame, crc)) = frame else {
@@ -130,13 +133,14 @@ impl<'a> Replay<'a> {
                     return Err(self.damaged(id, offset, "a frame is bad, and others follow it"));
                 }
                 let is_torn = self.check_tail(&header, &mut window, offset)?;
-                return Ok(Some(self.tail(header, file, offset, false, is_torn)));
+                return Ok(Some(self.tail(header, file, last..offset, false, is_torn)));
             };
             self.crc = crc;
+            last = offset;
             let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
             offset += u64::try_from(length).unwrap_or(u64::MAX);
             if frame.is_seal {
-                return Ok(Some(self.tail(header, file, offset, true, false)));
+                return Ok(Some(self.tail(header, file, last..offset, true, false)));
             }
         }
     }
@@ -145,14 +149,15 @@ impl<'a> Replay<'a> {
         &self,
         header: SegmentHeader,
         file: Arc<dyn SegmentFile>,
-        offset: u64,
+        last: Range<u64>,
         is_sealed: bool,
         is_torn: bool,
     ) -> Tail {
         Tail {
             header,
             file,
-            offset,
+            last: last.start,
+            offset: last.end,
             crc: self.crc,
             is_sealed,
             is_torn,

@@ -40,6 +40,12 @@ struct State {
     /// A sync of the log waits.
     has_waiting: bool,
     fails_sync: bool,
+    /// Whether writes are remembered, for a power cut.
+    remembers: bool,
+    /// What writes since the last sync replaced: offset and bytes.
+    unsynced: Vec<(u64, Vec<u8>)>,
+    /// What is on disk where a sync failed, and the system believes otherwise.
+    lost: Vec<(u64, Vec<u8>)>,
     /// Bytes of a file above which writes find the disk full.
     full_above: Option<u64>,
 }
@@ -70,9 +76,22 @@ impl TestDisk {
         self.control.changed.notify_all();
     }
 
-    /// Makes the syncs of the writer fail.
-    pub(crate) fn fail_syncs(&self) {
-        self.control.state.lock().fails_sync = true;
+    /// Makes the syncs of the writer fail, or no longer.
+    pub(crate) fn fail_syncs(&self, fails: bool) {
+        self.control.state.lock().fails_sync = fails;
+    }
+
+    /// Remembers from now on what a power cut would undo. For a log of one segment.
+    pub(crate) fn remember(&self) {
+        self.control.state.lock().remembers = true;
+    }
+
+    /// Puts back into a segment what a failed sync left on disk, unless it was written again.
+    pub(crate) fn cut_power(&self, segment: &Path) {
+        let file = RealDisk.open(segment).expect("a segment");
+        for (offset, was) in std::mem::take(&mut self.control.state.lock().lost) {
+            file.write_all_at(&was, offset).expect("written");
+        }
     }
 
     /// Lets no file grow above `bytes`, or again.
@@ -166,6 +185,14 @@ impl SegmentFile for TestFile {
         if full_above.is_some_and(|full| end > full && end > self.len().unwrap_or(0)) {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        if self.control.state.lock().remembers && !is_of_spares() {
+            let mut was = vec![0; bytes.len()];
+            let read = self.file.read_at(&mut was, offset)?;
+            was.truncate(read);
+            let mut state = self.control.state.lock();
+            state.lost.retain(|(at, _)| *at != offset);
+            state.unsynced.push((offset, was));
+        }
         self.file.write_all_at(bytes, offset)
     }
 
@@ -184,8 +211,13 @@ impl SegmentFile for TestFile {
             }
             state.has_waiting = false;
             if state.fails_sync {
+                let unsynced = std::mem::take(&mut state.unsynced);
+                state.lost.extend(unsynced);
                 return Err(io::Error::other("injected"));
             }
+        }
+        if !is_of_spares() {
+            self.control.state.lock().unsynced.clear();
         }
         self.file.sync()
     }
@@ -193,4 +225,9 @@ impl SegmentFile for TestFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
+}
+
+/// Whether this is the thread that makes spares.
+fn is_of_spares() -> bool {
+    std::thread::current().name() == Some("viaduct-spares")
 }
