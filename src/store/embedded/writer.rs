@@ -60,7 +60,7 @@ impl Active {
             crc: tail.crc,
             is_sealed: tail.is_sealed,
         };
-        if tail.is_torn {
+        if tail.torn.is_some() {
             active.write_tombstone(next)?;
         }
         active.file.sync()?;
