@@ -99,9 +99,9 @@ impl EmbeddedLog {
         let lock = meta::lock(dir)?;
         let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, disk));
-        let listing = log_dir.list()?;
+        let mut listing = log_dir.list()?;
         let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
-        meta::write(dir, &meta)?;
+        write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
         if meta.identity.incarnation == 1 {
             sync_parent(dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
@@ -215,6 +215,29 @@ fn next_meta(dir: &Path, has_log: bool, catalog: &Catalog) -> Result<Meta, Store
                 has_catalog: false,
             })
         }
+    }
+}
+
+/// Writes `meta`. A full disk must not keep a log from starting, for only what is consumed makes room:
+/// then spares are given up for it.
+fn write_meta(
+    dir: &Path,
+    meta: &Meta,
+    log_dir: &LogDir,
+    spares: &mut Vec<u64>,
+) -> Result<(), StoreError> {
+    loop {
+        let written = meta::write(&*log_dir.disk, dir, meta);
+        let is_full = matches!(&written, Err(StoreError::Io { source, .. }) if is_full(source));
+        let Some(number) = spares.pop_if(|_| is_full) else {
+            return written;
+        };
+        let spare = log_dir.spare(number);
+        tracing::warn!(spare = %spare.display(), "the disk is full: a spare is removed to start");
+        log_dir
+            .disk
+            .remove(&spare)
+            .map_err(|source| io_error("remove", &spare, source))?;
     }
 }
 

@@ -156,7 +156,7 @@ impl Store for EmbeddedLog {
         let mut meta = shared.meta.lock();
         if !meta.has_catalog {
             meta.has_catalog = true;
-            meta::write(&shared.path, &meta)?;
+            meta::write(&*shared.dir.disk, &shared.path, &meta)?;
         }
         drop(meta);
         shared.log.lock().journal.absorbed(upto.number());

@@ -48,6 +48,8 @@ struct State {
     lost: Vec<(u64, Vec<u8>)>,
     /// Bytes of a file above which writes find the disk full.
     full_above: Option<u64>,
+    /// The disk has no room for small files until something is removed.
+    is_full: bool,
 }
 
 struct TestFile {
@@ -92,6 +94,11 @@ impl TestDisk {
         for (offset, was) in std::mem::take(&mut self.control.state.lock().lost) {
             file.write_all_at(&was, offset).expect("written");
         }
+    }
+
+    /// Leaves no room for small files until something is removed.
+    pub(crate) fn fill(&self) {
+        self.control.state.lock().is_full = true;
     }
 
     /// Lets no file grow above `bytes`, or again.
@@ -154,7 +161,15 @@ impl Disk for TestDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.control.state.lock().is_full = false;
         RealDisk.remove(path)
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.control.state.lock().is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.write_file(path, bytes)
     }
 
     fn names(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -141,3 +141,27 @@ fn a_full_disk_ends_no_checkpoints() {
         absorbed = Some(checkpoint(good).expect("there is room again"));
     }
 }
+
+#[test]
+fn a_log_starts_on_a_full_disk_so_that_consumers_can_drain() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let disk = Arc::new(TestDisk::default());
+    let start = || {
+        EmbeddedLog::open_on(
+            dir.path(),
+            SETTINGS,
+            Metrics::new().into(),
+            Arc::clone(&disk) as _,
+        )
+    };
+    let log = start().expect("opens");
+    let lsn = publish(&log).expect("taken");
+    wait(&log, lsn);
+    eventually("two spares", || log.space().log_bytes >= 3 * 512 * 1024);
+    drop(log);
+    disk.fill();
+    disk.full_above(Some(0));
+    let log = start().expect("a spare makes room for what a start writes");
+    log.scan(SHARD, &mut |_, _| {}).expect("a good log");
+    wait(&log, settle(&log, lsn));
+}
