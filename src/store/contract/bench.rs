@@ -150,7 +150,7 @@ impl Bench {
         match &self.kind {
             Kind::Memory(store) => store.fail(self.shard),
             Kind::Embedded { disk, .. } => {
-                disk.fail_syncs();
+                disk.fail_syncs(true);
                 disk.release();
             }
         }

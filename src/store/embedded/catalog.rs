@@ -3,13 +3,19 @@
 //! The LSN that a table has absorbed is written in the same transaction (table `applied`, shard → LSN),
 //! so a checkpoint is there as a whole or not at all.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use redb::Database;
+use redb::DatabaseError;
 use redb::ReadTransaction;
 use redb::ReadableDatabase;
 use redb::ReadableTable;
+use redb::StorageError;
 use redb::TableDefinition;
 use redb::TableError;
 
@@ -17,6 +23,7 @@ use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 
+use super::disk::Disk;
 use super::meta::io_error;
 
 const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
@@ -24,6 +31,9 @@ const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
 /// The checkpoint's file, opened when it is first needed.
 pub(super) struct Catalog {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// A checkpoint was made: the file must be there and have one.
+    has_checkpoint: AtomicBool,
     database: Mutex<Option<Database>>,
 }
 
@@ -32,9 +42,11 @@ type Change<'k, 'v> = (&'k str, Option<&'v [u8]>);
 
 impl Catalog {
     /// The checkpoint in a file.
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, disk: Arc<dyn Disk>) -> Self {
         Self {
             path,
+            disk,
+            has_checkpoint: AtomicBool::new(false),
             database: Mutex::new(None),
         }
     }
@@ -42,6 +54,18 @@ impl Catalog {
     /// Whether there is a file.
     pub(super) fn exists(&self) -> bool {
         self.path.exists()
+    }
+
+    /// Says that a checkpoint was made by an earlier start, which the file then must have.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub(super) fn expect_checkpoint(&self, shard: Shard) -> Result<(), StoreError> {
+        if !self.exists() {
+            return Err(self.damaged("it is missing"));
+        }
+        self.has_checkpoint.store(true, Ordering::Release);
+        self.applied(shard).map(drop)
     }
 
     /// Hands over the checkpoint of a shard, and says what it absorbed.
@@ -56,8 +80,8 @@ impl Catalog {
         if !self.exists() {
             return Ok(None);
         }
-        self.with(|database| read(database, shard, visit))
-            .map_err(|error| self.error("read", error))
+        let absorbed = self.with(|database| read(database, shard, visit));
+        self.expected(absorbed)
     }
 
     /// What the checkpoint of a shard has absorbed.
@@ -68,8 +92,8 @@ impl Catalog {
         if !self.exists() {
             return Ok(None);
         }
-        self.with(|database| applied(&database.begin_read()?, shard))
-            .map_err(|error| self.error("read", error))
+        let absorbed = self.with(|database| applied(&database.begin_read()?, shard));
+        self.expected(absorbed)
     }
 
     /// Applies changes and notes what is absorbed, in one synced transaction.
@@ -83,9 +107,26 @@ impl Catalog {
         changes: &mut dyn Iterator<Item = Change<'_, '_>>,
     ) -> Result<(), StoreError> {
         self.with(|database| write(database, shard, upto, changes))
-            .map_err(|error| self.error("write", error))
+            .map_err(|error| self.error("write", error))?;
+        self.has_checkpoint.store(true, Ordering::Release);
+        Ok(())
     }
 
+    /// An answer that says that no checkpoint is there, although one was made, is no answer.
+    fn expected(
+        &self,
+        absorbed: Result<Option<Lsn>, redb::Error>,
+    ) -> Result<Option<Lsn>, StoreError> {
+        match absorbed {
+            Ok(None) if self.has_checkpoint.load(Ordering::Acquire) => {
+                Err(self.damaged("the checkpoint is missing in it"))
+            }
+            absorbed => absorbed.map_err(|error| self.error("read", error)),
+        }
+    }
+
+    /// Acts on the file. After an error it is closed, for the library takes no more from one that could
+    /// not be written once: the next call opens it again, with what was committed.
     fn with<T>(
         &self,
         act: impl FnOnce(&Database) -> Result<T, redb::Error>,
@@ -93,9 +134,30 @@ impl Catalog {
         let mut guard = self.database.lock();
         let database = match guard.take() {
             Some(database) => database,
-            None => Database::create(&self.path)?,
+            None => self.open()?,
         };
-        act(guard.insert(database))
+        let done = act(&database)?;
+        *guard = Some(database);
+        Ok(done)
+    }
+
+    /// Opens the file. Only one that never had a checkpoint may be begun: an empty file is a new database
+    /// otherwise, and a new database an empty broker.
+    fn open(&self) -> Result<Database, redb::Error> {
+        let mut builder = Database::builder();
+        // Without it the library trusts what it finds, and panics on a file that was cut off.
+        builder.set_check_integrity_on_open(true);
+        if self.has_checkpoint.load(Ordering::Acquire) {
+            return Ok(self.disk.open_database(&self.path, &builder)?);
+        }
+        match self.disk.create_database(&self.path, &builder) {
+            Err(DatabaseError::Storage(StorageError::Io(error))) if is_of_content(&error) => {
+                // It was begun, and the power or the disk's room went. The log still has everything.
+                self.disk.remove(&self.path)?;
+                Ok(self.disk.create_database(&self.path, &builder)?)
+            }
+            created => Ok(created?),
+        }
     }
 
     #[expect(
@@ -104,13 +166,31 @@ impl Catalog {
     )]
     fn error(&self, action: &'static str, error: redb::Error) -> StoreError {
         match error {
-            redb::Error::Io(source) => io_error(action, &self.path, source),
-            other => StoreError::Damaged {
-                path: self.path.display().to_string(),
-                what: other.to_string(),
-            },
+            redb::Error::Io(source) if !is_of_content(&source) => {
+                io_error(action, &self.path, source)
+            }
+            redb::Error::PreviousIo => {
+                let source = io::Error::other("an earlier error of the disk");
+                io_error(action, &self.path, source)
+            }
+            other => self.damaged(&other.to_string()),
         }
     }
+
+    fn damaged(&self, what: &str) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.display().to_string(),
+            what: what.to_owned(),
+        }
+    }
+}
+
+/// Whether an error of the system is one of what the file holds: no such database, or cut off.
+fn is_of_content(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }
 
 fn read(

@@ -4,9 +4,14 @@
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use redb::Builder;
+use redb::Database;
+use redb::DatabaseError;
 
 /// A file that is written at offsets.
 pub(crate) trait SegmentFile: Send + Sync {
@@ -32,6 +37,20 @@ pub(crate) trait Disk: Send + Sync {
     fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Makes new names in a directory survive a power cut.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes a small file, or replaces what is in it, for good.
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+    /// Opens a database, which is begun if it is missing or empty.
+    fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.create(path)
+    }
+    /// Opens a database that is there.
+    fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.open(path)
+    }
 }
 
 /// The file system of the machine.

@@ -9,13 +9,13 @@
 use std::fs::File;
 use std::fs::TryLockError;
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
 
+use super::disk::Disk;
 use super::frame::FORMAT;
 
 /// First words of the file.
@@ -86,14 +86,11 @@ pub(super) fn read(dir: &Path) -> Result<Option<Meta>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Io`].
-pub(super) fn write(dir: &Path, meta: &Meta) -> Result<(), StoreError> {
+pub(super) fn write(disk: &dyn Disk, dir: &Path, meta: &Meta) -> Result<(), StoreError> {
     let path = file(dir);
     let new = dir.join("meta.new");
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(print(meta).as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|source| io_error("write", &new, source))?;
+    disk.write_file(&new, print(meta).as_bytes())
+        .map_err(|source| io_error("write", &new, source))?;
     std::fs::rename(&new, &path)
         .and_then(|()| File::open(dir)?.sync_all())
         .map_err(|source| io_error("replace", &path, source))

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
+use crate::core::model::ids::Shard;
 
 use crate::telemetry::Metrics;
 
@@ -96,11 +97,11 @@ impl EmbeddedLog {
         let log_path = dir.join("log");
         std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(dir)?;
+        let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, disk));
-        let listing = log_dir.list()?;
-        let catalog = Catalog::new(dir.join("catalog.redb"));
+        let mut listing = log_dir.list()?;
         let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
-        meta::write(dir, &meta)?;
+        write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
         if meta.identity.incarnation == 1 {
             sync_parent(dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
@@ -194,10 +195,10 @@ fn next_meta(dir: &Path, has_log: bool, catalog: &Catalog) -> Result<Meta, Store
         what: what.to_owned(),
     };
     match meta::read(dir)? {
-        Some(meta) if meta.has_catalog && !catalog.exists() => {
-            Err(damaged("catalog.redb is missing"))
-        }
         Some(mut meta) => {
+            if meta.has_catalog {
+                catalog.expect_checkpoint(Shard(0))?;
+            }
             meta.identity.incarnation += 1;
             Ok(meta)
         }
@@ -214,6 +215,29 @@ fn next_meta(dir: &Path, has_log: bool, catalog: &Catalog) -> Result<Meta, Store
                 has_catalog: false,
             })
         }
+    }
+}
+
+/// Writes `meta`. A full disk must not keep a log from starting, for only what is consumed makes room:
+/// then spares are given up for it.
+fn write_meta(
+    dir: &Path,
+    meta: &Meta,
+    log_dir: &LogDir,
+    spares: &mut Vec<u64>,
+) -> Result<(), StoreError> {
+    loop {
+        let written = meta::write(&*log_dir.disk, dir, meta);
+        let is_full = matches!(&written, Err(StoreError::Io { source, .. }) if is_full(source));
+        let Some(number) = spares.pop_if(|_| is_full) else {
+            return written;
+        };
+        let spare = log_dir.spare(number);
+        tracing::warn!(spare = %spare.display(), "the disk is full: a spare is removed to start");
+        log_dir
+            .disk
+            .remove(&spare)
+            .map_err(|source| io_error("remove", &spare, source))?;
     }
 }
 

@@ -5,6 +5,7 @@
 //! segment and only if no valid frame follows it: it was being written when the power went, and nobody
 //! was told that it is safe. Everything else is damage.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::core::log::record::Record;
@@ -32,14 +33,16 @@ pub(super) struct Tail {
     pub(super) header: SegmentHeader,
     /// Its file.
     pub(super) file: Arc<dyn SegmentFile>,
+    /// Where the last frame starts, or the header if there is none.
+    pub(super) last: u64,
     /// Where the next frame goes.
     pub(super) offset: u64,
     /// CRC of the last frame.
     pub(super) crc: u32,
     /// Whether nothing may follow in this segment.
     pub(super) is_sealed: bool,
-    /// Whether the start of a torn frame stands at `offset`.
-    pub(super) is_torn: bool,
+    /// Bytes of the torn frame whose start stands at `offset`.
+    pub(super) torn: Option<u64>,
 }
 
 /// What a replay found.
@@ -122,21 +125,30 @@ impl<'a> Replay<'a> {
             return self.is_unused(id, &mut window).map(|()| None);
         };
         self.check_order(&header)?;
-        let mut offset = block();
+        let (mut last, mut offset) = (0, block());
         loop {
             let frame = self.frame(&header, &mut window, offset)?;
             let Some((frame, crc)) = frame else {
                 if !is_last {
                     return Err(self.damaged(id, offset, "a frame is bad, and others follow it"));
                 }
-                let is_torn = self.check_tail(&header, &mut window, offset)?;
-                return Ok(Some(self.tail(header, file, offset, false, is_torn)));
+                let torn = self.check_tail(&header, &mut window, offset)?;
+                if let Some(bytes) = torn {
+                    tracing::warn!(
+                        file = %self.dir.segment(id).display(),
+                        offset,
+                        bytes,
+                        "the last frame of the log is torn and was dropped; nobody was told that it is safe"
+                    );
+                }
+                return Ok(Some(self.tail(header, file, last..offset, false, torn)));
             };
             self.crc = crc;
+            last = offset;
             let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
             offset += u64::try_from(length).unwrap_or(u64::MAX);
             if frame.is_seal {
-                return Ok(Some(self.tail(header, file, offset, true, false)));
+                return Ok(Some(self.tail(header, file, last..offset, true, None)));
             }
         }
     }
@@ -145,17 +157,18 @@ impl<'a> Replay<'a> {
         &self,
         header: SegmentHeader,
         file: Arc<dyn SegmentFile>,
-        offset: u64,
+        last: Range<u64>,
         is_sealed: bool,
-        is_torn: bool,
+        torn: Option<u64>,
     ) -> Tail {
         Tail {
             header,
             file,
-            offset,
+            last: last.start,
+            offset: last.end,
             crc: self.crc,
             is_sealed,
-            is_torn,
+            torn,
         }
     }
 
@@ -235,16 +248,23 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Checks that nothing valid follows the end of the log, and says whether a torn frame stands there.
+    /// Checks that nothing valid follows the end of the log, and says how long a torn frame is that stands
+    /// there: at least a block, if its header cannot tell.
     fn check_tail(
         &self,
         segment: &SegmentHeader,
         window: &mut Window,
         offset: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let torn = self
             .read(segment.id, window, offset, FRAME_HEADER_BYTES)?
-            .is_some_and(|header| header.get(24..32) == Some(&segment.salt.to_le_bytes()));
+            .filter(|header| header.get(24..32) == Some(&segment.salt.to_le_bytes()))
+            .map(|header| {
+                FrameHeader::decode(header).map_or(block(), |(frame, _)| {
+                    let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
+                    u64::try_from(length).unwrap_or(u64::MAX)
+                })
+            });
         let mut later = offset + block();
         while let Some(bytes) = self.read(segment.id, window, later, FRAME_HEADER_BYTES)? {
             let frame = FrameHeader::decode(bytes);

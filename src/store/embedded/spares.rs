@@ -149,6 +149,8 @@ impl Spares {
 
     /// Notes that a write found the disk full.
     pub(super) fn starve(&self) {
+        // With the lock, or the thread may look just before and sleep over the notice.
+        let _state = self.state.lock();
         self.starved.store(true, Ordering::Release);
         self.changed.notify_one();
     }

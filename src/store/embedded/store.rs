@@ -70,7 +70,7 @@ impl Store for EmbeddedLog {
         let mut scanned = recovered.scanned;
         let active = match recovered.tail {
             Some(tail) => {
-                if tail.is_torn {
+                if tail.torn.is_some() {
                     // A tombstone takes the place of the frame, and so the number of its first record.
                     scanned.last = Lsn::new(shard, recovered.next);
                 }
@@ -156,7 +156,7 @@ impl Store for EmbeddedLog {
         let mut meta = shared.meta.lock();
         if !meta.has_catalog {
             meta.has_catalog = true;
-            meta::write(&shared.path, &meta)?;
+            meta::write(&*shared.dir.disk, &shared.path, &meta)?;
         }
         drop(meta);
         shared.log.lock().journal.absorbed(upto.number());

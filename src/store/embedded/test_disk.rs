@@ -1,5 +1,6 @@
 //! A disk for tests: it can hold the log's syncs back, and refuse to write or sync.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +8,11 @@ use std::time::Duration;
 
 use parking_lot::Condvar;
 use parking_lot::Mutex;
+use redb::Builder;
+use redb::Database;
+use redb::DatabaseError;
+use redb::StorageBackend;
+use redb::backends::FileBackend;
 
 use super::disk::Disk;
 use super::disk::RealDisk;
@@ -22,20 +28,28 @@ pub(crate) struct TestDisk {
 }
 
 /// What the test wants.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Control {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     is_held: bool,
     /// A sync of the log waits.
     has_waiting: bool,
     fails_sync: bool,
+    /// Whether writes are remembered, for a power cut.
+    remembers: bool,
+    /// What writes since the last sync replaced: offset and bytes.
+    unsynced: Vec<(u64, Vec<u8>)>,
+    /// What is on disk where a sync failed, and the system believes otherwise.
+    lost: Vec<(u64, Vec<u8>)>,
     /// Bytes of a file above which writes find the disk full.
     full_above: Option<u64>,
+    /// The disk has no room for small files until something is removed.
+    is_full: bool,
 }
 
 struct TestFile {
@@ -64,14 +78,73 @@ impl TestDisk {
         self.control.changed.notify_all();
     }
 
-    /// Makes the syncs of the writer fail.
-    pub(crate) fn fail_syncs(&self) {
-        self.control.state.lock().fails_sync = true;
+    /// Makes the syncs of the writer fail, or no longer.
+    pub(crate) fn fail_syncs(&self, fails: bool) {
+        self.control.state.lock().fails_sync = fails;
+    }
+
+    /// Remembers from now on what a power cut would undo. For a log of one segment.
+    pub(crate) fn remember(&self) {
+        self.control.state.lock().remembers = true;
+    }
+
+    /// Puts back into a segment what a failed sync left on disk, unless it was written again.
+    pub(crate) fn cut_power(&self, segment: &Path) {
+        let file = RealDisk.open(segment).expect("a segment");
+        for (offset, was) in std::mem::take(&mut self.control.state.lock().lost) {
+            file.write_all_at(&was, offset).expect("written");
+        }
+    }
+
+    /// Leaves no room for small files until something is removed.
+    pub(crate) fn fill(&self) {
+        self.control.state.lock().is_full = true;
     }
 
     /// Lets no file grow above `bytes`, or again.
     pub(crate) fn full_above(&self, bytes: Option<u64>) {
         self.control.state.lock().full_above = bytes;
+    }
+}
+
+/// A database whose writes find the disk full when the log's do.
+#[derive(Debug)]
+struct TestDatabase {
+    file: FileBackend,
+    control: Arc<Control>,
+}
+
+impl StorageBackend for TestDatabase {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.control.state.lock().full_above.is_some() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write(offset, data)
+    }
+}
+
+impl TestDisk {
+    fn database(&self, options: &OpenOptions, path: &Path) -> Result<TestDatabase, DatabaseError> {
+        Ok(TestDatabase {
+            file: FileBackend::new(options.open(path)?)?,
+            control: Arc::clone(&self.control),
+        })
     }
 }
 
@@ -88,7 +161,15 @@ impl Disk for TestDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.control.state.lock().is_full = false;
         RealDisk.remove(path)
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.control.state.lock().is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.write_file(path, bytes)
     }
 
     fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -98,6 +179,18 @@ impl Disk for TestDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         RealDisk.sync_dir(dir)
     }
+
+    fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        builder.create_with_backend(self.database(&options, path)?)
+    }
+
+    fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        builder.create_with_backend(self.database(&options, path)?)
+    }
 }
 
 impl SegmentFile for TestFile {
@@ -106,6 +199,14 @@ impl SegmentFile for TestFile {
         let full_above = self.control.state.lock().full_above;
         if full_above.is_some_and(|full| end > full && end > self.len().unwrap_or(0)) {
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.control.state.lock().remembers && !is_of_spares() {
+            let mut was = vec![0; bytes.len()];
+            let read = self.file.read_at(&mut was, offset)?;
+            was.truncate(read);
+            let mut state = self.control.state.lock();
+            state.lost.retain(|(at, _)| *at != offset);
+            state.unsynced.push((offset, was));
         }
         self.file.write_all_at(bytes, offset)
     }
@@ -125,8 +226,13 @@ impl SegmentFile for TestFile {
             }
             state.has_waiting = false;
             if state.fails_sync {
+                let unsynced = std::mem::take(&mut state.unsynced);
+                state.lost.extend(unsynced);
                 return Err(io::Error::other("injected"));
             }
+        }
+        if !is_of_spares() {
+            self.control.state.lock().unsynced.clear();
         }
         self.file.sync()
     }
@@ -134,4 +240,9 @@ impl SegmentFile for TestFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
+}
+
+/// Whether this is the thread that makes spares.
+fn is_of_spares() -> bool {
+    std::thread::current().name() == Some("viaduct-spares")
 }

@@ -46,8 +46,12 @@ enum Step {
 }
 
 impl Active {
-    /// Goes on where a replay ended. What was found may never have been synced, so it is now.
+    /// Goes on where a replay ended. What was found last may never have been synced, so it is now.
+    ///
+    /// It is written again before: after a sync that failed the system takes its pages for clean, so what
+    /// a replay reads may be in memory only, and another sync would not touch it.
     pub(super) fn resume(tail: Tail, segment_bytes: u64, next: u64) -> io::Result<Self> {
+        rewrite_last(&tail)?;
         let len = tail.file.len()?;
         let mut active = Self {
             header: tail.header,
@@ -56,7 +60,7 @@ impl Active {
             crc: tail.crc,
             is_sealed: tail.is_sealed,
         };
-        if tail.is_torn {
+        if tail.torn.is_some() {
             active.write_tombstone(next)?;
         }
         active.file.sync()?;
@@ -326,6 +330,27 @@ impl Writer {
         self.shared.kick.wait_for(&mut log, FULL_RETRY);
         !log.is_stopping
     }
+}
+
+/// Writes the last frame, or the header if there is none, as it was read.
+fn rewrite_last(tail: &Tail) -> io::Result<()> {
+    let len = tail.offset.saturating_sub(tail.last);
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    let read = tail.file.read_at(&mut bytes, tail.last)?;
+    bytes.truncate(read);
+    let is_same = if tail.last == 0 {
+        SegmentHeader::decode(&bytes) == Some(tail.header)
+    } else {
+        FrameHeader::decode(&bytes).is_some_and(|(header, crc)| {
+            let records = usize::try_from(header.bytes).unwrap_or(usize::MAX);
+            let body = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.saturating_add(records));
+            crc == tail.crc && body.is_some_and(|body| crc32c::crc32c(body) == header.body)
+        })
+    };
+    if !is_same {
+        return Err(io::Error::other("the last frame is not what it was before"));
+    }
+    tail.file.write_all_at(&bytes, tail.last)
 }
 
 fn bytes_of(len: usize) -> u64 {

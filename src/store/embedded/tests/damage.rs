@@ -99,6 +99,23 @@ fn a_torn_frame_does_not_come_back_when_the_log_goes_on() {
 }
 
 #[test]
+fn how_much_a_torn_frame_lost_is_known() {
+    let dir = log_of(2);
+    let path = &segments(dir.path())[0];
+    let segment = fs::read(path).expect("a segment");
+    // In the records, in the header behind its salt, and before anything of the frame was written.
+    let block = u64::try_from(BLOCK_BYTES).expect("small");
+    for (cut, lost) in [(70, Some(block)), (40, Some(block)), (0, None)] {
+        fs::write(path, torn_at(&segment, cut, false)).expect("written");
+        let log = LogDir::new(dir.path().join("log"), Arc::new(RealDisk));
+        let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
+        let found = Replay::new(&log, SHARD, &mut journal, &mut |_, _| {}).run();
+        let tail = found.expect("no damage").tail.expect("a log");
+        assert_eq!((tail.offset, tail.torn), (2 * block, lost), "cut at {cut}");
+    }
+}
+
+#[test]
 fn a_bad_frame_before_a_good_one_is_damage() {
     let dir = log_of(3);
     let path = segments(dir.path())[0].clone();

@@ -71,6 +71,33 @@ fn a_missing_part_is_no_empty_start() {
 }
 
 #[test]
+fn a_catalog_that_lost_its_checkpoint_is_no_empty_broker() {
+    let dir = used();
+    let path = dir.path().join("catalog.redb");
+    let meta = fs::read(dir.path().join("meta")).expect("there");
+    let good = fs::read(&path).expect("there");
+    let is_damage = |what: &str| {
+        let refused = refusal(&dir);
+        assert!(
+            matches!(refused, StoreError::Damaged { .. }),
+            "{what}: {refused}"
+        );
+        assert!(refused.to_string().contains("catalog.redb"), "{refused}");
+        let left = fs::read(dir.path().join("meta")).expect("there");
+        assert_eq!(left, meta, "refused before anything is written");
+    };
+    for len in [0, 1, 100, 4_096, good.len() / 2, good.len() - 1] {
+        fs::write(&path, &good[..len]).expect("written");
+        is_damage(&format!("cut off at {len} of {}", good.len()));
+    }
+    fs::remove_file(&path).expect("removed");
+    drop(redb::Database::create(&path).expect("a database"));
+    is_damage("a new database");
+    fs::write(&path, good).expect("written");
+    assert!(open(dir.path()).is_ok());
+}
+
+#[test]
 fn a_checkpoint_ahead_of_the_log_is_refused() {
     let dir = used();
     let opened = open(dir.path()).expect("opens");

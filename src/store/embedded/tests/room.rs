@@ -15,6 +15,7 @@ use crate::core::log::record::Record;
 use crate::core::log::record::SettleKind;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Store;
+use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 
@@ -25,6 +26,7 @@ use super::EmbeddedLog;
 use super::NOW;
 use super::SHARD;
 use super::Settings;
+use super::append_durably;
 use super::wait;
 
 const SETTINGS: Settings = Settings {
@@ -111,4 +113,55 @@ fn a_full_disk_takes_settles_and_then_publishes_again() {
     })
     .expect("a good log");
     assert_eq!(last, again);
+}
+
+#[test]
+fn a_full_disk_ends_no_checkpoints() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let disk = Arc::new(TestDisk::default());
+    let metrics = Arc::new(Metrics::new());
+    let log = EmbeddedLog::open_on(dir.path(), SETTINGS, metrics, Arc::clone(&disk) as _);
+    let log = log.expect("opens");
+    let checkpoint = |value: &[u8]| {
+        let lsn = append_durably(&log, "queue/1");
+        let done = log.checkpoint(SHARD, lsn, &mut [("queue/1", Some(value))].into_iter());
+        done.map(|()| lsn)
+    };
+    // The first one, which begins the file, and a later one.
+    let mut absorbed = None;
+    for good in [b"1", b"2"] {
+        disk.full_above(Some(u64::MAX));
+        for _ in 0..2 {
+            let error = checkpoint(&BODY).expect_err("the disk is full");
+            assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        }
+        disk.full_above(None);
+        let loaded = log.load(SHARD, &mut |_, value| assert_eq!(value, b"1"));
+        assert_eq!(loaded.expect("reads"), absorbed);
+        absorbed = Some(checkpoint(good).expect("there is room again"));
+    }
+}
+
+#[test]
+fn a_log_starts_on_a_full_disk_so_that_consumers_can_drain() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let disk = Arc::new(TestDisk::default());
+    let start = || {
+        EmbeddedLog::open_on(
+            dir.path(),
+            SETTINGS,
+            Metrics::new().into(),
+            Arc::clone(&disk) as _,
+        )
+    };
+    let log = start().expect("opens");
+    let lsn = publish(&log).expect("taken");
+    wait(&log, lsn);
+    eventually("two spares", || log.space().log_bytes >= 3 * 512 * 1024);
+    drop(log);
+    disk.fill();
+    disk.full_above(Some(0));
+    let log = start().expect("a spare makes room for what a start writes");
+    log.scan(SHARD, &mut |_, _| {}).expect("a good log");
+    wait(&log, settle(&log, lsn));
 }

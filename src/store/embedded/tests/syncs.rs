@@ -84,10 +84,31 @@ fn what_was_confirmed_before_a_failure_is_there_after_it() {
     disk.hold();
     append(&log, "not confirmed");
     disk.wait_for_held_sync();
-    disk.fail_syncs();
+    disk.fail_syncs(true);
     disk.release();
     assert!(log.close(super::NOW).is_err(), "the last sync failed");
     drop(log);
     let records = super::open(dir.path()).expect("opens").records;
     assert_eq!(records[0], (1, "confirmed".to_owned()));
+}
+
+#[test]
+fn what_a_failed_sync_left_in_memory_is_written_again() {
+    let (dir, disk, metrics, log) = log_with(SETTINGS);
+    append_durably(&log, "confirmed");
+    disk.remember();
+    disk.fail_syncs(true);
+    append(&log, "in memory");
+    assert!(log.close(super::NOW).is_err(), "the last sync failed");
+    drop(log);
+    disk.fail_syncs(false);
+    let log = EmbeddedLog::open_on(dir.path(), SETTINGS, metrics, Arc::clone(&disk) as _);
+    let log = log.expect("opens");
+    log.scan(super::SHARD, &mut |_, _| {}).expect("a good log");
+    append_durably(&log, "after");
+    drop(log);
+    disk.cut_power(&super::segments(dir.path())[0]);
+    let records = super::open(dir.path()).expect("no hole").records;
+    let texts: Vec<&str> = records.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["confirmed", "in memory", "after"]);
 }
