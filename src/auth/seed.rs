@@ -1,10 +1,14 @@
 //! What the directory holds before an operator says anything, and what the configuration adds.
 
+use std::collections::BTreeSet;
+
 use super::directory::Auth;
 use super::error::AuthError;
 use super::password::Cost;
 use super::permission::PermissionTexts;
 use super::secret::Secret;
+use super::state::decode;
+use super::state::encode;
 use super::state::encode_key;
 use super::state::key_record;
 use super::user::AccessKey;
@@ -25,6 +29,9 @@ const DEFAULT_VHOST: &str = "/";
 
 /// Present once the default users were made, so that deleting them is for good.
 const SEEDED: &str = "auth/seeded";
+
+/// Ids of the keys that the configuration declared at the last start.
+const DECLARED: &str = "auth/declared";
 
 /// From where the default users and keys may log in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +57,7 @@ pub struct DeclaredUser {
     pub tags: Vec<Tag>,
 }
 
-/// An access key that the configuration declares.
+/// An access key that the configuration declares. It goes when the configuration declares it no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredKey {
     /// Public part.
@@ -85,6 +92,13 @@ pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Resul
     if let Some(user) = auth.user(DEFAULT_USER).filter(|user| user.is_default) {
         grant_missing(auth, &user.name, vhosts)?;
     }
+    let declared: BTreeSet<String> = config.keys.iter().map(|key| key.id.clone()).collect();
+    let before = declared_before(auth)?;
+    drop_undeclared(auth, before.difference(&declared))?;
+    // Before the keys: a crash may leave names here without keys, but no key without its name.
+    if before != declared {
+        auth.records().put(DECLARED, Some(encode(&declared)))?;
+    }
     for declared in &config.users {
         declare_user(auth, declared, vhosts)?;
     }
@@ -98,6 +112,30 @@ pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Resul
         };
         if auth.raw_key(&key.id).as_deref() != Some(&key) {
             auth.put_key(key)?;
+        }
+    }
+    Ok(())
+}
+
+fn declared_before(auth: &Auth) -> Result<BTreeSet<String>, AuthError> {
+    let records = auth.records().scan(DECLARED);
+    let record = records.iter().find(|(key, _)| key == DECLARED);
+    record.map_or_else(|| Ok(BTreeSet::new()), |(key, value)| decode(key, value))
+}
+
+/// Deletes keys that only the configuration vouched for. Nothing else goes with them: a command that
+/// opens a stopped broker without its configuration must not cost what no configuration brings back.
+fn drop_undeclared<'a>(
+    auth: &Auth,
+    gone: impl Iterator<Item = &'a String>,
+) -> Result<(), AuthError> {
+    for id in gone {
+        if auth.raw_key(id).is_some() {
+            tracing::info!(
+                key = id,
+                "access key deleted: it is not configured any more"
+            );
+            auth.delete_key(id)?;
         }
     }
     Ok(())
@@ -157,4 +195,72 @@ fn grant_missing(auth: &Auth, user: &UserName, vhosts: &[String]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::records::MemoryRecords;
+    use super::super::records::Records;
+    use super::*;
+
+    fn name(text: &str) -> UserName {
+        UserName::parse(text).unwrap()
+    }
+
+    /// Starts on a configuration with these users and these keys of `alice`.
+    fn open(records: &Arc<MemoryRecords>, users: &[&str], keys: &[&str]) -> Auth {
+        let user = |user: &&str| DeclaredUser {
+            name: name(user),
+            password: None,
+            tags: Vec::new(),
+        };
+        let key = |id: &&str| DeclaredKey {
+            id: (*id).to_owned(),
+            secret: Secret::new("s"),
+            user: name("alice"),
+            vhost: "/".to_owned(),
+        };
+        let config = AuthConfig {
+            users: users.iter().map(user).collect(),
+            keys: keys.iter().map(key).collect(),
+            ..AuthConfig::default()
+        };
+        let records = Arc::clone(records) as Arc<dyn Records>;
+        Auth::open(records, &config, &["/".to_owned()]).unwrap()
+    }
+
+    fn operators_key(auth: &Auth) {
+        auth.put_key(AccessKey {
+            id: "operator".to_owned(),
+            secret: Secret::new("s"),
+            user: name("alice"),
+            vhost: "/".to_owned(),
+            is_default: false,
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_key_goes_with_its_declaration_and_an_operators_key_stays() {
+        let records = Arc::default();
+        operators_key(&open(&records, &["alice"], &["one", "two"]));
+        let auth = open(&records, &["alice"], &["two"]);
+        assert!(auth.raw_key("one").is_none());
+        for id in ["two", "operator", "test"] {
+            assert!(auth.raw_key(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_start_without_the_configuration_costs_nothing_that_it_does_not_bring_back() {
+        let records = Arc::default();
+        operators_key(&open(&records, &["alice"], &["one"]));
+        assert!(open(&records, &[], &[]).raw_key("one").is_none());
+        let auth = open(&records, &["alice"], &["one"]);
+        for id in ["one", "operator", "test"] {
+            assert!(auth.raw_key(id).is_some(), "{id}");
+        }
+    }
 }

@@ -154,7 +154,10 @@ pub(super) fn encode(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).expect("records are plain structs with text keys")
 }
 
-fn decode<T: serde::de::DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, AuthError> {
+pub(super) fn decode<T: serde::de::DeserializeOwned>(
+    key: &str,
+    value: &[u8],
+) -> Result<T, AuthError> {
     serde_json::from_slice(value).map_err(|source| AuthError::Damaged {
         key: key.to_owned(),
         source,
