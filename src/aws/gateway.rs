@@ -29,6 +29,9 @@ use crate::transport::Runtime;
 /// request that finds none left waits, so many senders cannot take more.
 const BODY_MEMORY_KIB: u32 = 64 * 1024;
 
+/// What a log line shows of an access key id that may be anything.
+pub(in crate::aws) const KEY_SHOWN_BYTES: usize = 128;
+
 /// The gateway's context, shared by all connections.
 pub struct Gateway {
     /// The broker.
@@ -111,7 +114,8 @@ impl Gateway {
                 ))
             }
             Err(error) => {
-                tracing::warn!(%peer, key = id, reason = error.reason(), "access key refused");
+                let key = cut(id, KEY_SHOWN_BYTES);
+                tracing::warn!(%peer, key, reason = error.reason(), "access key refused");
                 None
             }
         }
@@ -196,10 +200,28 @@ impl Gateway {
     }
 }
 
+/// The beginning of a text that somebody unknown sent, for a log line or an answer.
+pub(in crate::aws) fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most))
+        .unwrap_or_default()
+}
+
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gateway")
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("key", 128), "key");
+        assert_eq!(cut("aää", 2), "a");
+        assert_eq!(cut(&"x".repeat(60_000), 128).len(), 128);
     }
 }

@@ -14,6 +14,8 @@ use crate::aws::config::CredentialsMode;
 use crate::aws::config::DEFAULT_REGION;
 use crate::aws::gateway::Caller;
 use crate::aws::gateway::Gateway;
+use crate::aws::gateway::KEY_SHOWN_BYTES;
+use crate::aws::gateway::cut;
 use crate::aws::sigv4;
 use crate::aws::sigv4::Claim;
 use crate::aws::sigv4::Policy;
@@ -27,6 +29,10 @@ use super::body::Received;
 use super::body::receive;
 use super::dispatch::signed;
 use super::dispatch::text;
+
+/// What a log line and an answer show of the reason: AWS' own texts have up to 200 bytes, but some quote
+/// what was sent.
+const REASON_SHOWN_BYTES: usize = 512;
 
 pub(super) fn base_url(gateway: &Gateway, headers: &HeaderMap, is_tls: bool) -> String {
     if let Some(url) = &gateway.config.public_url {
@@ -107,10 +113,16 @@ fn refused(
     is_known: bool,
 ) -> AwsError {
     let key = sigv4::access_key_of(request).unwrap_or_default();
+    let key = cut(&key, KEY_SHOWN_BYTES);
     gateway.core.metrics().logins_failed.of(Protocol::Sqs).inc();
-    // The look-up has said why it refused a key.
-    if is_known || error != SignatureError::UnknownKey {
-        tracing::warn!(%peer, key, reason = %error, "signature refused");
+    let is_logged = is_known || error != SignatureError::UnknownKey;
+    let mut answer = AwsError::from(error);
+    if answer.message.len() > REASON_SHOWN_BYTES {
+        answer.message = cut(&answer.message, REASON_SHOWN_BYTES).to_owned().into();
     }
-    error.into()
+    // The look-up has said why it refused a key.
+    if is_logged {
+        tracing::warn!(%peer, key, reason = %answer.message, "signature refused");
+    }
+    answer
 }

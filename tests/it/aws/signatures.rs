@@ -310,3 +310,20 @@ async fn a_key_stays_in_its_vhost_whatever_its_user_may_do_elsewhere() {
     let seen = root("ListQueues", json!({})).await.json();
     assert_eq!(seen["QueueUrls"], json!([broker.url("q")]));
 }
+
+#[tokio::test]
+async fn a_refusal_does_not_repeat_all_that_was_sent() {
+    let broker = start().await;
+    for authorization in [
+        format!("AWS4-HMAC-SHA256 {}", "x".repeat(30_000)),
+        format!("AWS4-HMAC-SHA256 Credential={}", "k".repeat(30_000)),
+    ] {
+        let request = Request::post("/")
+            .header("host", "h")
+            .header("x-amz-target", "AmazonSQS.ListQueues")
+            .header("authorization", authorization);
+        let answer = broker.send(request.body(Full::default()).unwrap()).await;
+        assert!(matches!(answer.status.as_u16(), 400 | 403));
+        assert!(answer.body.len() < 1_000, "{} bytes", answer.body.len());
+    }
+}
