@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use serde::Serialize;
-
 use super::directory::Auth;
 use super::error::AuthError;
 use super::password::Cost;
@@ -33,15 +30,8 @@ const DEFAULT_VHOST: &str = "/";
 /// Present once the default users were made, so that deleting them is for good.
 const SEEDED: &str = "auth/seeded";
 
-/// What the configuration declared at the last start.
+/// Ids of the keys that the configuration declared at the last start.
 const DECLARED: &str = "auth/declared";
-
-/// Users and keys that a configuration has declared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Declared {
-    users: BTreeSet<UserName>,
-    keys: BTreeSet<String>,
-}
 
 /// From where the default users and keys may log in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,8 +57,7 @@ pub struct DeclaredUser {
     pub tags: Vec<Tag>,
 }
 
-/// An access key that the configuration declares. It goes when the configuration declares it no more,
-/// and so do all keys of a user that was declared and is not any more.
+/// An access key that the configuration declares. It goes when the configuration declares it no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredKey {
     /// Public part.
@@ -103,12 +92,9 @@ pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Resul
     if let Some(user) = auth.user(DEFAULT_USER).filter(|user| user.is_default) {
         grant_missing(auth, &user.name, vhosts)?;
     }
-    let declared = Declared {
-        users: config.users.iter().map(|user| user.name.clone()).collect(),
-        keys: config.keys.iter().map(|key| key.id.clone()).collect(),
-    };
+    let declared: BTreeSet<String> = config.keys.iter().map(|key| key.id.clone()).collect();
     let before = declared_before(auth)?;
-    drop_undeclared(auth, &before, &declared)?;
+    drop_undeclared(auth, before.difference(&declared))?;
     // Before the keys: a crash may leave names here without keys, but no key without its name.
     if before != declared {
         auth.records().put(DECLARED, Some(encode(&declared)))?;
@@ -131,24 +117,19 @@ pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Resul
     Ok(())
 }
 
-fn declared_before(auth: &Auth) -> Result<Declared, AuthError> {
+fn declared_before(auth: &Auth) -> Result<BTreeSet<String>, AuthError> {
     let records = auth.records().scan(DECLARED);
     let record = records.iter().find(|(key, _)| key == DECLARED);
-    record.map_or_else(
-        || Ok(Declared::default()),
-        |(key, value)| decode(key, value),
-    )
+    record.map_or_else(|| Ok(BTreeSet::new()), |(key, value)| decode(key, value))
 }
 
-/// Deletes the keys that only the configuration vouched for.
-fn drop_undeclared(auth: &Auth, before: &Declared, now: &Declared) -> Result<(), AuthError> {
-    let mut gone: BTreeSet<String> = before.keys.difference(&now.keys).cloned().collect();
-    for user in before.users.difference(&now.users) {
-        let keys = auth.user(user.as_str()).map(|user| user.access_keys);
-        let keys = keys.into_iter().flatten();
-        gone.extend(keys.filter(|id| !now.keys.contains(id)));
-    }
-    for id in &gone {
+/// Deletes keys that only the configuration vouched for. Nothing else goes with them: a command that
+/// opens a stopped broker without its configuration must not cost what no configuration brings back.
+fn drop_undeclared<'a>(
+    auth: &Auth,
+    gone: impl Iterator<Item = &'a String>,
+) -> Result<(), AuthError> {
+    for id in gone {
         if auth.raw_key(id).is_some() {
             tracing::info!(
                 key = id,
@@ -273,11 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn all_keys_of_a_user_go_with_its_declaration() {
+    fn a_start_without_the_configuration_costs_nothing_that_it_does_not_bring_back() {
         let records = Arc::default();
         operators_key(&open(&records, &["alice"], &["one"]));
-        let auth = open(&records, &[], &[]);
-        assert!(auth.raw_key("one").is_none() && auth.raw_key("operator").is_none());
-        assert!(auth.raw_key("test").is_some());
+        assert!(open(&records, &[], &[]).raw_key("one").is_none());
+        let auth = open(&records, &["alice"], &["one"]);
+        for id in ["one", "operator", "test"] {
+            assert!(auth.raw_key(id).is_some(), "{id}");
+        }
     }
 }
