@@ -77,6 +77,9 @@ struct Connection<S: Session, IO> {
     out: WriteBuf,
     /// Something was written since the session last took: it may have more.
     again: bool,
+    /// Something else was done since the last look at the socket's input: it is looked at next, so that
+    /// neither writing nor events keep the peer from being heard.
+    read_first: bool,
     login: Option<Login>,
     timer: Option<(CoreTime, Pin<Box<Sleep>>)>,
     /// None once the session was told.
@@ -110,6 +113,7 @@ where
         held: false,
         out: WriteBuf::new(),
         again: false,
+        read_first: false,
         login: None,
         timer: None,
         stop,
@@ -150,8 +154,9 @@ where
 
     async fn run(&mut self) -> End {
         loop {
-            let step = poll_fn(|cx| self.poll_step(cx)).await;
+            let step = self.step().await;
             let now = self.now();
+            self.read_first = !matches!(step, Step::Read(_));
             let busy = matches!(step, Step::Read(_) | Step::Event(_) | Step::Again);
             let flow = match step {
                 Step::Stop => {
@@ -196,6 +201,15 @@ where
         }
     }
 
+    /// What the round does. What the session has a deadline for is never late, however busy it is.
+    async fn step(&mut self) -> Step {
+        let is_due = |at: CoreTime| at <= self.now();
+        if self.session.deadline().is_some_and(is_due) {
+            return Step::Deadline;
+        }
+        poll_fn(|cx| self.poll_step(cx)).await
+    }
+
     /// All events that are there, as one round.
     fn on_events(&mut self, first: Event, now: CoreTime) -> Flow {
         let mut next = Some(first);
@@ -209,6 +223,11 @@ where
     }
 
     fn on_bytes(&mut self, now: CoreTime) -> Flow {
+        if !self.session.wants_bytes() {
+            // Read to see whether the peer is still there; its turn comes.
+            self.held = true;
+            return Flow::Continue;
+        }
         let flow = self.session.on_bytes(&mut self.input, now, &mut self.out);
         self.held = !self.input.is_empty() && !self.session.wants_bytes();
         flow
@@ -242,6 +261,12 @@ where
         {
             return Poll::Ready(Step::Stop);
         }
+        if std::mem::take(&mut self.read_first)
+            && self.may_read()
+            && let Poll::Ready(step) = self.poll_read(cx)
+        {
+            return Poll::Ready(step);
+        }
         if !self.out.is_empty()
             && let Poll::Ready(step) = self.poll_write(cx)
         {
@@ -255,9 +280,7 @@ where
         {
             return Poll::Ready(Step::Login(login));
         }
-        // A peer whose output stays full is not read from: that is back-pressure.
-        if self.out.room() > 0
-            && self.session.wants_bytes()
+        if self.may_read()
             && let Poll::Ready(step) = self.poll_read(cx)
         {
             return Poll::Ready(step);
@@ -269,6 +292,13 @@ where
             return Poll::Ready(Step::Again);
         }
         Poll::Pending
+    }
+
+    /// Whether to read. A peer that must wait, or whose output stays full, is not read from: that is
+    /// back-pressure. One buffer of it is, though, or nobody would notice that it has gone.
+    fn may_read(&self) -> bool {
+        let is_welcome = self.session.wants_bytes() && self.out.has_room_for_answers();
+        is_welcome || self.input.len() < READ_BYTES
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -343,6 +373,8 @@ where
 
     /// The goodbye goes out, if the peer takes it within a moment.
     async fn write_last(&mut self) {
+        // What it held goes back now, however long the peer takes to read the goodbye and to go.
+        self.end_session(End::Closed);
         let last = async {
             while !self.out.is_empty() {
                 let Step::Wrote(n) = poll_fn(|cx| self.poll_write(cx)).await else {
@@ -351,8 +383,6 @@ where
                 self.wrote(n);
             }
             let _ = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
-            // What it held goes back now, however long the peer takes to go.
-            self.end_session(End::Closed);
             self.drain().await;
         };
         let _ = tokio::time::timeout(LAST_WRITE, last).await;

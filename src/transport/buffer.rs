@@ -11,6 +11,11 @@ pub const READ_BYTES: usize = 64 * 1024;
 /// A session stops taking once this much waits to be written: that is what makes output bounded.
 pub const WRITE_HIGH_WATER_BYTES: usize = 64 * 1024;
 
+/// A session reads nothing while this much waits to be written. Well above [`WRITE_HIGH_WATER_BYTES`]: a
+/// peer that is busy writing to us (acknowledgements, its close) must be read from although it does not read,
+/// or both sides wait for ever; what it sends may have answers, which need room.
+pub const ANSWER_HIGH_WATER_BYTES: usize = 2 * WRITE_HIGH_WATER_BYTES;
+
 /// An output buffer larger than this is given back once it is empty.
 const KEEP_BYTES: usize = 2 * WRITE_HIGH_WATER_BYTES;
 
@@ -34,6 +39,11 @@ impl WriteBuf {
     /// How many bytes may still be encoded before the high water, 0 above it.
     pub fn room(&self) -> usize {
         WRITE_HIGH_WATER_BYTES.saturating_sub(self.bytes.len())
+    }
+
+    /// Whether there is room for the answers to what is read.
+    pub fn has_room_for_answers(&self) -> bool {
+        self.bytes.len() < ANSWER_HIGH_WATER_BYTES
     }
 
     /// What waits to be written.

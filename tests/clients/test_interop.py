@@ -195,7 +195,8 @@ def test_a_topic_exchange_feeds_an_sqs_queue(channel, sqs, name):
     url = create(sqs, name)
     channel.queue_bind(name, "amq.topic", f"{name}.#")
     channel.basic_publish("amq.topic", f"{name}.7.temp", b"21", PERSISTENT, mandatory=True)
-    assert receive_one(sqs, url)["Body"] == "21"
+    message = receive_one(sqs, url)
+    assert message["Body"] == "21" and "MessageAttributes" not in message, "exchange and key are not shown"
 
 
 def test_a_thousand_through_both_doors_at_once(broker, name):

@@ -358,6 +358,30 @@ fn expired_entries_go_by_themselves() {
 }
 
 #[test]
+fn a_time_to_live_leaves_a_dead_letter_and_a_retention_does_not() {
+    let broker = Broker::new();
+    let dead = broker.queue("dead", QueueSettings::new(true));
+    let mut settings = QueueSettings::new(true);
+    settings.retention_ms = Some(500);
+    let exchange = viaduct::core::model::names::ExchangeName::default_exchange();
+    let target = DeadLetterTarget::Exchange {
+        exchange,
+        routing_key: Some(b"dead".to_vec()),
+    };
+    settings.dead_letter.insert(Cause::Expired, target);
+    let retained = broker.queue("retained", settings.clone());
+    settings.message_ttl_ms = Some(400);
+    let short_lived = broker.queue("short-lived", settings);
+    broker.publish("retained", &[b"forgotten"], T0);
+    broker.publish("short-lived", &[b"expired"], T0);
+    broker.core.tick(T0 + 400).unwrap();
+    assert_eq!(retained.counts().ready, 1, "the two are independent");
+    assert_eq!((short_lived.counts().ready, dead.counts().ready), (0, 1));
+    broker.core.tick(T0 + 500).unwrap();
+    assert_eq!((retained.counts().ready, dead.counts().ready), (0, 1));
+}
+
+#[test]
 fn the_memory_alarm_follows_the_budget() {
     let store = MemoryStore::new(1);
     let settings = Settings {

@@ -12,4 +12,5 @@ mod errors;
 mod first_contact;
 mod layers;
 mod library;
+mod mapping_page;
 mod process;

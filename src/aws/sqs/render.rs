@@ -39,7 +39,9 @@ pub(super) fn message(
         url: &url,
     };
     let rendered = renderer.render(&delivery.message, delivery.overlay.as_deref());
-    for field in &rendered.lost {
+    // A message that comes again has lost nothing more.
+    let lost = rendered.lost.iter().filter(|_| !delivery.is_redelivered());
+    for field in lost {
         let loss = Conversion {
             from: mapping::door_of(delivery.message.format()),
             to: Protocol::Sqs,

@@ -1,8 +1,11 @@
 //! Content on its way out: method, header and body, the body in as many rounds as it takes.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use bytes::BytesMut;
 
+use crate::core::Core;
 use crate::core::model::message::Message;
 use crate::core::queue::entry::Delivery;
 use crate::protocols::amqp091::codec::frame::FrameKind;
@@ -10,6 +13,9 @@ use crate::protocols::amqp091::codec::frame::max_payload;
 use crate::protocols::amqp091::codec::frame::write_frame;
 use crate::protocols::amqp091::codec::write_body_frames;
 use crate::protocols::amqp091::codec::write_content_header;
+use crate::protocols::amqp091::link::DOOR;
+use crate::protocols::amqp091::mapping;
+use crate::telemetry::Conversion;
 use crate::transport::buffer::WriteBuf;
 
 /// Whose body it is.
@@ -119,7 +125,27 @@ pub(super) fn routed(delivery: &Delivery) -> (&str, &[u8]) {
     }
 }
 
+/// What a consumer sees as properties of a delivery. What another door said and 0-9-1 cannot show is
+/// counted at the first delivery.
+pub(super) fn head<'d>(core: &Core, delivery: &'d Delivery, shows_count: bool) -> Cow<'d, [u8]> {
+    let head = mapping::head_for(
+        core.formats(),
+        &delivery.message,
+        delivery.overlay.as_deref(),
+        shown_count(delivery, shows_count),
+    );
+    if head.has_lost_headers && !delivery.is_redelivered() {
+        let loss = Conversion {
+            from: mapping::door_of(delivery.message.format()),
+            to: DOOR,
+            field: "headers",
+        };
+        core.metrics().conversion_loss.get_or_create(&loss).inc();
+    }
+    head.bytes
+}
+
 /// `x-delivery-count`: how often it failed, from the first time on.
-pub(super) fn shown_count(delivery: &Delivery, shows: bool) -> Option<u16> {
+fn shown_count(delivery: &Delivery, shows: bool) -> Option<u16> {
     (shows && delivery.failed > 0).then_some(delivery.failed)
 }

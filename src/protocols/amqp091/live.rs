@@ -85,11 +85,22 @@ pub(super) struct Live {
     pub(super) has_published: bool,
     /// connection.blocked was sent, and connection.unblocked was not.
     pub(super) announced: bool,
-    /// The output is full, and frames are left.
+    /// The output is full even for answers, and frames are left.
     pub(super) is_full: bool,
+    /// A method waits until what was taken is written: nothing more is taken before its turn.
+    pub(super) method_waits: bool,
+    /// A channel's fault that cannot be told before its half-written content is whole.
+    pub(super) refused: Option<(u16, Refusal, (u16, u16))>,
     /// A method of this channel waits for the answers before it.
     pub(super) behind: Option<u16>,
 }
+
+/// Class and method of what may be handled out of turn.
+const BASIC_PUBLISH: (u16, u16) = (60, 40);
+const BASIC_ACK: (u16, u16) = (60, 80);
+const BASIC_REJECT: (u16, u16) = (60, 90);
+const BASIC_NACK: (u16, u16) = (60, 120);
+const CONNECTION_CLOSE: (u16, u16) = (10, 50);
 
 impl Live {
     pub(super) fn new(vhost: Arc<Vhost>, user: Identity, name: &str) -> Self {
@@ -114,6 +125,8 @@ impl Live {
             has_published: false,
             announced: false,
             is_full: false,
+            method_waits: false,
+            refused: None,
             behind: None,
         }
     }
@@ -123,15 +136,46 @@ impl Live {
         self.blocked || self.publisher.is_stalled()
     }
 
-    /// Whether nothing may be read: a publish is held back, the output is full or half a content, or too
-    /// many answers wait.
+    /// Whether nothing may be read: a publish or a method is held back, the output is full, or too many
+    /// answers wait.
     pub(super) fn is_held(&self) -> bool {
         self.is_blocked()
             || self.is_full
-            || self.outgoing.is_some()
-            || !self.taken.is_empty()
+            || self.method_waits
+            || self.refused.is_some()
             || self.behind.is_some()
             || self.answers >= ANSWERS_MAX
+    }
+
+    /// Whether a frame may be handled although deliveries were taken and are not written yet.
+    ///
+    /// Settles and publishes may: a client that is blocked in sending them does not read, and would wait
+    /// for ever. What is answered on its channel waits for its turn behind the deliveries; while a content
+    /// is half written, so does a publish that may come back.
+    fn may_pass(&self, frame: &RawFrame<'_>) -> bool {
+        if self.outgoing.is_none() && self.taken.is_empty() {
+            return true;
+        }
+        let is_whole = self.outgoing.is_none();
+        match (frame.kind, ids(frame.payload)) {
+            (FrameKind::Heartbeat, _) => true,
+            (FrameKind::Header | FrameKind::Body, _) => {
+                is_whole || !self.expects_mandatory(frame.channel)
+            }
+            (FrameKind::Method, Some(BASIC_ACK | BASIC_REJECT | BASIC_NACK | CONNECTION_CLOSE)) => {
+                true
+            }
+            // `mandatory` is the lowest of the bits at the end (0-9-1 basic.publish).
+            (FrameKind::Method, Some(BASIC_PUBLISH)) => {
+                is_whole || frame.payload.last().is_some_and(|bits| bits & 1 == 0)
+            }
+            (FrameKind::Method, _) => false,
+        }
+    }
+
+    fn expects_mandatory(&self, number: u16) -> bool {
+        let channel = self.channels.get(&number);
+        channel.is_some_and(|channel| channel.content.is_mandatory())
     }
 
     pub(super) fn deadline(&self) -> Option<CoreTime> {
@@ -147,7 +191,7 @@ impl Live {
         let mut at = 0;
         let mut step = Step::Stay;
         while !self.is_held() {
-            if turn.out.room() == 0 {
+            if !turn.out.has_room_for_answers() {
                 // A short question may have a long answer: whoever does not read gets no more.
                 self.is_full = true;
                 break;
@@ -156,6 +200,10 @@ impl Live {
             let Some(frame) = next_frame(rest, turn.link.frame_max)? else {
                 break;
             };
+            if !self.may_pass(&frame) {
+                self.method_waits = true;
+                break;
+            }
             if frame.kind == FrameKind::Body && self.shares_body(frame.channel) {
                 let (channel, len) = (frame.channel, frame.wire_len());
                 input.advance(at);
@@ -237,6 +285,14 @@ impl Live {
     ) -> Result<(), Fault> {
         if number == 0 || refusal.code.is_hard() {
             return Err(Fault::new(refusal, ids));
+        }
+        if self
+            .outgoing
+            .as_ref()
+            .is_some_and(|outgoing| outgoing.channel == number)
+        {
+            self.refused = Some((number, refusal, ids));
+            return Ok(());
         }
         self.close_channel(turn, number, &refusal, ids)?;
         Ok(())

@@ -78,7 +78,7 @@ impl Live {
 
     /// Writes what became possible: the rest of a body, answers, confirms, then deliveries.
     pub(super) fn pull(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        self.is_full = turn.out.room() == 0;
+        self.is_full = !turn.out.has_room_for_answers();
         if let Some(outgoing) = &mut self.outgoing {
             if !outgoing.write(turn.link.frame_max, turn.out) {
                 return self
@@ -86,6 +86,9 @@ impl Live {
                     .map_err(|error| errors::refusal(&error, "").into());
             }
             self.outgoing = None;
+        }
+        if let Some((number, refusal, ids)) = self.refused.take() {
+            self.refuse(turn, number, refusal, ids)?;
         }
         self.flush_waiting(turn);
         self.deliver(turn)

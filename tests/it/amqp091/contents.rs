@@ -186,7 +186,7 @@ fn a_client_that_asks_and_does_not_read_is_not_read_from() {
     client.bytes(&gets);
     assert!(!client.session.wants_bytes());
     assert!(
-        client.high_water < 64 * 1024 + 51_000,
+        client.high_water < 128 * 1024 + 51_000,
         "{}",
         client.high_water
     );

@@ -270,3 +270,84 @@ async fn a_stop_is_told_to_the_client() {
     tasks.close();
     tasks.wait().await;
 }
+
+/// A queue with more in it than sockets and buffers hold, and a consumer that reads nothing of it.
+async fn backlog(broker: &Broker, socket: &mut Socket, no_ack: bool) -> usize {
+    let declare = queue::Declare {
+        queue: s("q"),
+        ..queue::Declare::default()
+    };
+    socket.send(&[method(1, &declare)]).await;
+    socket.until("1 queue.declare-ok").await;
+    let body = vec![7; 32 * 1024];
+    let count = 2_000;
+    for _ in 0..count {
+        socket.send(&[message(1, "q", &body, false)]).await;
+    }
+    let queue = broker.core.vhost("/").unwrap().queue("q").unwrap();
+    within(|| queue.counts().ready == count as u64).await;
+    let consume = basic::Consume {
+        queue: s("q"),
+        consumer_tag: s("t"),
+        no_ack,
+        ..basic::Consume::default()
+    };
+    socket.send(&[method(1, &consume)]).await;
+    count
+}
+
+/// Polls until something holds.
+async fn within(mut holds: impl FnMut() -> bool) {
+    let polling = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(20), polling).await;
+    assert!(done.is_ok(), "it does not come to hold");
+}
+
+#[tokio::test]
+async fn acks_of_a_client_that_does_not_read_are_heard() {
+    let broker = Broker::new();
+    let (mut socket, tasks, _) = served(&broker).await;
+    log_in(&mut socket).await;
+    let count = backlog(&broker, &mut socket, false).await as u64;
+    socket.until("1 basic.deliver t 3").await;
+    let queue = broker.core.vhost("/").unwrap().queue("q").unwrap();
+    // From here on it only writes, as a client does that is blocked in sending.
+    for delivery_tag in 1..=3 {
+        let ack = basic::Ack {
+            delivery_tag,
+            multiple: false,
+        };
+        socket.send(&[method(1, &ack)]).await;
+    }
+    within(|| queue.counts().ready + queue.counts().leased == count - 3).await;
+    drop(socket);
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(queue.counts().ready, count - 3);
+}
+
+#[tokio::test]
+async fn a_cancel_does_not_wait_for_the_backlog() {
+    let broker = Broker::new();
+    let (mut socket, tasks, _) = served(&broker).await;
+    log_in(&mut socket).await;
+    let count = backlog(&broker, &mut socket, true).await;
+    socket.until("1 basic.deliver t 3").await;
+    let cancel = basic::Cancel {
+        consumer_tag: s("t"),
+        nowait: false,
+    };
+    socket.send(&[method(1, &cancel)]).await;
+    let lines = socket.until("1 basic.cancel-ok").await;
+    let delivered = lines
+        .iter()
+        .filter(|line| line.starts_with("1 basic.deliver"));
+    assert!(delivered.count() < count / 2, "the backlog came first");
+    drop(socket);
+    tasks.close();
+    tasks.wait().await;
+}

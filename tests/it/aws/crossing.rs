@@ -12,6 +12,8 @@ use viaduct::protocols::amqp091::codec::ShortStr;
 use viaduct::protocols::amqp091::mapping::Amqp091Head;
 use viaduct::protocols::amqp091::mapping::FORMAT;
 use viaduct::store::memory::MemoryStore;
+use viaduct::telemetry::Conversion;
+use viaduct::telemetry::Protocol;
 
 use super::amqp::Client;
 use super::harness::Broker;
@@ -270,15 +272,60 @@ async fn headers_of_text_and_bytes_cross() {
 
 #[tokio::test]
 async fn an_untyped_number_keeps_every_digit() {
-    let attributes = json!({"a": number("Number", "42"), "b": number("Number", "1.50"), "c": number("Number.x", "7")});
+    let attributes = json!({"a": number("Number", "42"), "b": number("Number", "1.50"), "c": number("Number.x", "7"), "d": number("Number.int", "1.5")});
     inward(attributes, |fields, _| {
         let expected = [
             (b"a", FieldValue::I64(42)),
             (b"b", FieldValue::text("1.50")),
             (b"c", FieldValue::I64(7)),
+            (b"d", FieldValue::text("1.5")),
         ];
         let expected = expected.map(|(name, value)| (name[..].into(), value));
         assert_eq!(fields.headers.unwrap().to_owned().0, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn labels_are_shown_to_sqs_only() {
+    let attributes = json!({
+        "a": string("x"),
+        "b": json!({"DataType": "Binary", "BinaryValue": "AP8="}),
+        "c": json!({"DataType": "String.label", "StringValue": "y"}),
+        "d": json!({"DataType": "Binary.label", "BinaryValue": "AP8="}),
+    });
+    let (broker, mut client, url) = start().await;
+    let input = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
+    broker.ok("SendMessage", input).await;
+    let received = broker
+        .receive_with(&url, json!({"VisibilityTimeout": 0}))
+        .await;
+    assert_eq!(received[0]["MessageAttributes"], attributes);
+    let got = client.get("q").await.expect("a message");
+    let bytes = || FieldValue::Bytes(vec![0, 255].into());
+    let expected = [
+        (b"a", FieldValue::text("x")),
+        (b"b", bytes()),
+        (b"c", FieldValue::text("y")),
+        (b"d", bytes()),
+    ];
+    let expected = expected.map(|(name, value)| (name[..].into(), value));
+    let headers = Properties::parse(&got.properties).unwrap().fields().headers;
+    let mut headers = headers.unwrap().to_owned().0;
+    // It was received before, and that is shown, too.
+    headers.retain(|(name, _)| **name != b"x-delivery-count"[..]);
+    assert_eq!(headers, expected);
+}
+
+#[tokio::test]
+async fn what_has_no_counterpart_in_amqp_is_not_shown() {
+    let trace = json!({"AWSTraceHeader": string("Root=1")});
+    inward_with(json!({"MessageSystemAttributes": trace}), |fields, _| {
+        let expected = PropertyFields {
+            delivery_mode: Some(2),
+            ..PropertyFields::default()
+        };
+        assert_eq!(fields, expected);
     })
     .await;
 }
@@ -334,4 +381,34 @@ async fn a_dead_letter_of_the_other_door_names_its_source() {
         dead["Attributes"]["DeadLetterQueueSourceArn"],
         arn("source")
     );
+}
+
+/// What `viaduct_conversion_loss_total` says about headers on their way from SQS.
+fn lost_headers(broker: &Broker) -> u64 {
+    let loss = Conversion {
+        from: Protocol::Sqs,
+        to: Protocol::Amqp091,
+        field: "headers",
+    };
+    let losses = &broker.core.metrics().conversion_loss;
+    losses.get_or_create(&loss).get()
+}
+
+#[tokio::test]
+async fn headers_that_amqp_cannot_carry_are_counted_once_a_message() {
+    let (broker, mut client, url) = start().await;
+    let deep = format!("{{\"deep\":{}1{}}}", "[".repeat(90), "]".repeat(90));
+    let long_names = json!({"n".repeat(256): 1, "m".repeat(256): 2}).to_string();
+    for (count, overflow) in [(0, "{\"fits\":[1]}"), (1, &deep), (2, &long_names)] {
+        let attributes = json!({"viaduct.headers": string(overflow)});
+        let input = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
+        broker.ok("SendMessage", input).await;
+        assert_eq!(client.get("q").await.expect("a message").body, b"x");
+        assert_eq!(lost_headers(&broker), count, "{overflow}");
+    }
+    client
+        .publish("q", &PropertyFields::default().to_bytes(), b"y")
+        .await;
+    assert_eq!(client.get("q").await.expect("a message").body, b"y");
+    assert_eq!(lost_headers(&broker), 2, "AMQP to AMQP loses nothing");
 }

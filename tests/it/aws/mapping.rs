@@ -500,13 +500,17 @@ async fn of_a_name_that_repeats_sqs_sees_the_first_and_the_loss_is_counted() {
     let (broker, url) = start(application(vec![
         ("h", Value::I32(1)),
         ("h", Value::I32(2)),
+        ("h", Value::I32(3)),
     ]))
     .await;
     publish(&broker, b"x", |draft| draft.expiration_ms = Some(60_000));
-    assert_eq!(
-        broker.receive(&url).await[0]["MessageAttributes"]["h"]["StringValue"],
-        "1"
-    );
+    // The message is one, however often it is received.
+    for _ in 0..2 {
+        let received = broker
+            .receive_with(&url, json!({"VisibilityTimeout": 0}))
+            .await;
+        assert_eq!(received[0]["MessageAttributes"]["h"]["StringValue"], "1");
+    }
     for field in ["headers", "expiration"] {
         let loss = Conversion {
             from: Protocol::Internal,

@@ -256,11 +256,11 @@ impl Reference {
     /// Does what is due by `now`, queue by queue in the order of their times.
     pub(crate) fn tick(&mut self, now: u64) {
         loop {
-            let due = self
-                .queues
-                .iter()
-                .filter_map(|(id, queue)| Some((queue.next_due()?, *id)));
-            let Some((due, id)) = due.min() else { return };
+            let turns = self.queues.iter().filter_map(|(id, queue)| {
+                let due = queue.next_due().into_iter().chain(queue.turn).min()?;
+                Some((due, *id))
+            });
+            let Some((due, id)) = turns.min() else { return };
             if due > now {
                 return;
             }

@@ -144,6 +144,9 @@ pub(super) struct Queue {
     /// Dead letters that found no place, by sequence.
     pub(super) stranded: Vec<Doomed>,
     pub(super) retry: Option<u64>,
+    /// The earliest that was due here since the last turn. It is the queue's turn then, even if what was
+    /// due has gone since: of several queues that are late, the one that was due first comes first.
+    pub(super) turn: Option<u64>,
     /// Consumers that wait, whether woken by now or not.
     pub(super) parked: Vec<usize>,
 }
@@ -158,6 +161,7 @@ impl Queue {
             delayed: Vec::new(),
             stranded: Vec::new(),
             retry: None,
+            turn: None,
             parked: Vec::new(),
         }
     }
@@ -247,6 +251,7 @@ impl Queue {
     }
 
     pub(super) fn push_ready(&mut self, mut entry: Entry) {
+        self.turn = self.turn.into_iter().chain(entry.expiry).min();
         entry.seq = self.next_seq;
         self.next_seq += 1;
         self.entries.push(entry);
@@ -460,6 +465,7 @@ impl Queue {
 
     /// What is due by now happens: leases lapse, delays end, entries expire, dead letters are tried again.
     pub(super) fn lapse(&mut self, now: u64, doomed: &mut Vec<Doomed>, drops: &mut Drops) {
+        self.turn = None;
         let mut lapsed: Vec<_> = self
             .entries
             .iter()

@@ -64,6 +64,7 @@ fn restarted(before: &Queue, clean: bool) -> Queue {
             queue.push(entry, 0);
         }
     }
+    queue.turn = queue.next_due();
     queue
 }
 

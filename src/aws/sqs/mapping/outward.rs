@@ -155,10 +155,10 @@ struct Collector {
 impl Collector {
     fn add(&mut self, name: String, value: AttributeValue) {
         // Names may repeat in other protocols; SQS takes the first.
-        if self.attributes.iter().any(|(n, _)| *n == name) {
-            self.lost.push("headers");
-        } else {
+        if self.attributes.iter().all(|(n, _)| *n != name) {
             self.attributes.push((name, value));
+        } else if !self.lost.contains(&"headers") {
+            self.lost.push("headers");
         }
     }
 

@@ -23,6 +23,16 @@ pub(in crate::protocols::amqp091) enum Content {
     Body(Partial),
 }
 
+impl Content {
+    /// Whether what is on its way may come back to its publisher.
+    pub(in crate::protocols::amqp091) fn is_mandatory(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Header(partial) | Self::Body(partial) => partial.mandatory,
+        }
+    }
+}
+
 /// A publish that is not whole.
 #[derive(Debug, Default)]
 pub(in crate::protocols::amqp091) struct Partial {

@@ -23,6 +23,7 @@ use crate::protocols::amqp091::codec::RawTable;
 use crate::protocols::amqp091::codec::RawValue;
 use crate::protocols::amqp091::codec::ShortStr;
 use crate::protocols::amqp091::codec::properties::Rewrite;
+use crate::telemetry::Protocol;
 
 /// Property flags and list of a 0-9-1 content header, as sent.
 pub const FORMAT: FormatId = FormatId(1);
@@ -152,6 +153,14 @@ fn table_of(values: &[(Box<str>, Value)]) -> FieldTable {
     )
 }
 
+/// What a consumer sees as properties of a message.
+pub(super) struct Head<'m> {
+    /// Flags and list of the content header.
+    pub(super) bytes: Cow<'m, [u8]>,
+    /// Whether headers of another door could not be shown as they are.
+    pub(super) has_lost_headers: bool,
+}
+
 /// What a consumer sees as properties of a message: the publisher's own bytes, unless the entry changes
 /// something or another door wrote them. `deliveries` is shown as `x-delivery-count`.
 pub(super) fn head_for<'m>(
@@ -159,24 +168,53 @@ pub(super) fn head_for<'m>(
     message: &'m Message,
     overlay: Option<&Overlay>,
     deliveries: Option<u16>,
-) -> Cow<'m, [u8]> {
-    let own = if message.format() == FORMAT {
-        Cow::Borrowed(message.head())
+) -> Head<'m> {
+    let mut head = if message.format() == FORMAT {
+        Head {
+            bytes: Cow::Borrowed(message.head()),
+            has_lost_headers: false,
+        }
     } else {
-        Cow::Owned(translated(message, formats.properties(message)))
+        translated(message, formats.properties(message))
     };
     if overlay.is_none() && deliveries.is_none() {
-        return own;
+        return head;
     }
-    match changed(&own, overlay, deliveries) {
-        Ok(changed) => Cow::Owned(changed),
-        // Beyond the bounds of a table only by what the broker adds: the message itself comes first.
-        Err(_) => own,
+    // Beyond the bounds of a table only by what the broker adds: the message itself comes first.
+    if let Ok(changed) = changed(&head.bytes, overlay, deliveries) {
+        head.bytes = Cow::Owned(changed);
+    }
+    head
+}
+
+/// The door that wrote a head, by the table of format ids in `ARCHITECTURE.md`.
+pub(super) fn door_of(format: FormatId) -> Protocol {
+    match format {
+        FORMAT => Protocol::Amqp091,
+        FormatId(2) => Protocol::Sqs,
+        FormatId(_) => Protocol::Internal,
     }
 }
 
+/// Whether a name does not fit into a short string, at any depth.
+fn has_long_name(values: &[(Box<str>, Value)]) -> bool {
+    fn is_in(value: &Value) -> bool {
+        if let Value::List(values) = value {
+            values.iter().any(is_in)
+        } else if let Value::Map(values) = value {
+            has_long_name(values)
+        } else {
+            false
+        }
+    }
+    values
+        .iter()
+        .any(|(name, value)| name.len() > ShortStr::MAX_BYTES || is_in(value))
+}
+
 /// The properties of a message that came through another door.
-fn translated(message: &Message, neutral: &Neutral) -> Vec<u8> {
+fn translated(message: &Message, neutral: &Neutral) -> Head<'static> {
+    let mut has_lost_headers = has_long_name(&neutral.application);
     let mut headers = table_of(&neutral.application);
     if let Some(group) = &neutral.group_id {
         headers = headers.with("JMSXGroupID", FieldValue::text(group));
@@ -228,11 +266,18 @@ fn translated(message: &Message, neutral: &Neutral) -> Vec<u8> {
             *field = short(text.as_deref());
         }
     }
-    let headers = headers.to_bytes().unwrap_or_default();
+    // Deeper or larger than a table may be: the message goes on without them.
+    let headers = headers.to_bytes().unwrap_or_else(|_| {
+        has_lost_headers = true;
+        Vec::new()
+    });
     fields.headers = RawTable::parse(&headers)
         .ok()
         .filter(|table| !table.is_empty());
-    fields.to_bytes()
+    Head {
+        bytes: Cow::Owned(fields.to_bytes()),
+        has_lost_headers,
+    }
 }
 
 fn short(text: Option<&str>) -> Option<ShortStr<'_>> {

@@ -42,7 +42,9 @@ fn seen(neutral: Neutral, draft: impl FnOnce(&mut Draft<'_>)) -> Vec<u8> {
     let budget = Budget::new(1 << 20);
     let batch = builder.finish(&Arc::new(Producer::default()), CoreTime::default(), &budget);
     let message: Message = batch.message(0).unwrap();
-    mapping::head_for(&formats, &message, None, None).into_owned()
+    mapping::head_for(&formats, &message, None, None)
+        .bytes
+        .into_owned()
 }
 
 fn text(text: &str) -> Option<Box<str>> {

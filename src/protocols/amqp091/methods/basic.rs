@@ -15,7 +15,6 @@ use crate::protocols::amqp091::errors;
 use crate::protocols::amqp091::errors::Refusal;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
-use crate::protocols::amqp091::mapping;
 use crate::protocols::amqp091::methods::deliver::Count;
 
 impl Live {
@@ -112,12 +111,7 @@ impl Live {
             message_count: left,
         };
         write_method(turn.out.buf(), number, &ok);
-        let head = mapping::head_for(
-            turn.core().formats(),
-            &delivery.message,
-            delivery.overlay.as_deref(),
-            delivery::shown_count(delivery, shows_count),
-        );
+        let head = delivery::head(turn.core(), delivery, shows_count);
         self.outgoing = delivery::write_content(
             number,
             &delivery.message,

@@ -22,7 +22,6 @@ use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::live::Taken;
-use crate::protocols::amqp091::mapping;
 
 /// A delivery of an empty body takes about this many bytes of output: bounds how many are taken for
 /// the room that there is.
@@ -44,8 +43,17 @@ impl Live {
     ) -> Result<(), CoreError> {
         let mut count = Count::default();
         self.write_taken(turn, &mut count);
+        // The method is next, before more is taken: a cancel or a close does not wait for the backlog.
+        let turn_of_method = self.method_waits;
+        if self.outgoing.is_none() && self.taken.is_empty() {
+            self.method_waits = false;
+        }
         let mut skipped = Vec::new();
-        while self.outgoing.is_none() && self.taken.is_empty() && turn.out.room() > 0 {
+        while !turn_of_method
+            && self.outgoing.is_none()
+            && self.taken.is_empty()
+            && turn.out.room() > 0
+        {
             let Some(key) = self.consumers.next_turn() else {
                 break;
             };
@@ -211,12 +219,7 @@ fn write(
     };
     write_method(turn.out.buf(), number, &deliver);
     let shows_count = channel.shows_count(consumer.source);
-    let head = mapping::head_for(
-        turn.core().formats(),
-        &delivery.message,
-        delivery.overlay.as_deref(),
-        delivery::shown_count(delivery, shows_count),
-    );
+    let head = delivery::head(turn.core(), delivery, shows_count);
     let frame_max = turn.link.frame_max;
     delivery::write_content(number, &delivery.message, &head, frame_max, turn.out)
 }
