@@ -58,8 +58,13 @@ impl Auth {
         vhosts: &[String],
     ) -> Result<Self, AuthError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (state, orphans) = State::read(records.as_ref())?;
+        for record in &orphans {
+            // Or a new user of the same name would inherit it.
+            records.put(record, None)?;
+        }
         let auth = Self {
-            state: RwLock::new(State::read(records.as_ref())?),
+            state: RwLock::new(state),
             changes: Mutex::new(()),
             records,
             default_users: config.default_users,
@@ -250,6 +255,30 @@ mod tests {
         let auth = open(&records);
         assert_eq!(auth.users(), []);
         assert!(auth.raw_key("test").is_none());
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_a_deleted_user_does_not_come_back_with_its_name() {
+        let records = Arc::new(MemoryRecords::default());
+        let alice = name("alice");
+        let auth = open(&records);
+        auth.add_user(&alice, None, &[]).unwrap();
+        auth.set_permissions(&alice, "/", PermissionTexts::everything())
+            .unwrap();
+        auth.put_key(AccessKey {
+            id: "AKIA1".to_owned(),
+            secret: Secret::new("s"),
+            user: alice.clone(),
+            vhost: "/".to_owned(),
+            is_default: false,
+        })
+        .unwrap();
+        // A deletion that gets no further than the user's own record.
+        records.put("auth/user/alice", None).unwrap();
+        open(&records).add_user(&alice, None, &[]).unwrap();
+        let auth = open(&records);
+        assert!(auth.raw_key("AKIA1").is_none());
+        assert!(auth.enter(&alice, "/").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use super::directory::Auth;
 use super::error::LoginError;
@@ -125,8 +126,9 @@ impl Auth {
             match user.as_deref().map(|user| &user.proof) {
                 Some(Proof::Password(verifiers)) => verifiers.verify(&password),
                 Some(Proof::WellKnown | Proof::None) | None => {
-                    if let Ok(verifiers) = Verifiers::make(&Secret::new("decoy"), cost) {
-                        decoy.get_or_init(|| verifiers).verify(&password);
+                    let make = || Verifiers::make(&Secret::new("decoy"), cost).ok();
+                    if let Some(verifiers) = made_once(&decoy, make) {
+                        verifiers.verify(&password);
                     }
                     false
                 }
@@ -136,6 +138,17 @@ impl Auth {
             .await
             .map_err(|_| LoginError::Unavailable)
     }
+}
+
+/// What the cell holds, made if it is empty. Making it takes longer than using it, so making it at
+/// every login of an unknown user would tell them from known ones.
+fn made_once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Option<T>) -> Option<&T> {
+    if cell.get().is_none()
+        && let Some(made) = make()
+    {
+        return Some(cell.get_or_init(|| made));
+    }
+    cell.get()
 }
 
 fn identity(user: &User) -> Identity {
@@ -266,6 +279,14 @@ mod tests {
             Err(LoginError::WrongPassword)
         );
         assert_eq!(login(&auth, "alice", "new", REMOTE).await, Ok(()));
+    }
+
+    #[test]
+    fn the_decoy_of_unknown_users_is_made_once() {
+        let cell = OnceLock::new();
+        assert_eq!(made_once(&cell, || None), None);
+        assert_eq!(made_once(&cell, || Some(1)), Some(&1));
+        assert_eq!(made_once(&cell, || unreachable!("made again")), Some(&1));
     }
 
     #[tokio::test]

@@ -1,10 +1,17 @@
 //! What the directory holds before an operator says anything, and what the configuration adds.
 
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::directory::Auth;
 use super::error::AuthError;
 use super::password::Cost;
 use super::permission::PermissionTexts;
 use super::secret::Secret;
+use super::state::decode;
+use super::state::encode;
 use super::state::encode_key;
 use super::state::key_record;
 use super::user::AccessKey;
@@ -25,6 +32,16 @@ const DEFAULT_VHOST: &str = "/";
 
 /// Present once the default users were made, so that deleting them is for good.
 const SEEDED: &str = "auth/seeded";
+
+/// What the configuration declared at the last start.
+const DECLARED: &str = "auth/declared";
+
+/// Users and keys that a configuration has declared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Declared {
+    users: BTreeSet<UserName>,
+    keys: BTreeSet<String>,
+}
 
 /// From where the default users and keys may log in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +67,8 @@ pub struct DeclaredUser {
     pub tags: Vec<Tag>,
 }
 
-/// An access key that the configuration declares.
+/// An access key that the configuration declares. It goes when the configuration declares it no more,
+/// and so do all keys of a user that was declared and is not any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredKey {
     /// Public part.
@@ -85,6 +103,16 @@ pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Resul
     if let Some(user) = auth.user(DEFAULT_USER).filter(|user| user.is_default) {
         grant_missing(auth, &user.name, vhosts)?;
     }
+    let declared = Declared {
+        users: config.users.iter().map(|user| user.name.clone()).collect(),
+        keys: config.keys.iter().map(|key| key.id.clone()).collect(),
+    };
+    let before = declared_before(auth)?;
+    drop_undeclared(auth, &before, &declared)?;
+    // Before the keys: a crash may leave names here without keys, but no key without its name.
+    if before != declared {
+        auth.records().put(DECLARED, Some(encode(&declared)))?;
+    }
     for declared in &config.users {
         declare_user(auth, declared, vhosts)?;
     }
@@ -98,6 +126,35 @@ pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Resul
         };
         if auth.raw_key(&key.id).as_deref() != Some(&key) {
             auth.put_key(key)?;
+        }
+    }
+    Ok(())
+}
+
+fn declared_before(auth: &Auth) -> Result<Declared, AuthError> {
+    let records = auth.records().scan(DECLARED);
+    let record = records.iter().find(|(key, _)| key == DECLARED);
+    record.map_or_else(
+        || Ok(Declared::default()),
+        |(key, value)| decode(key, value),
+    )
+}
+
+/// Deletes the keys that only the configuration vouched for.
+fn drop_undeclared(auth: &Auth, before: &Declared, now: &Declared) -> Result<(), AuthError> {
+    let mut gone: BTreeSet<String> = before.keys.difference(&now.keys).cloned().collect();
+    for user in before.users.difference(&now.users) {
+        let keys = auth.user(user.as_str()).map(|user| user.access_keys);
+        let keys = keys.into_iter().flatten();
+        gone.extend(keys.filter(|id| !now.keys.contains(id)));
+    }
+    for id in &gone {
+        if auth.raw_key(id).is_some() {
+            tracing::info!(
+                key = id,
+                "access key deleted: it is not configured any more"
+            );
+            auth.delete_key(id)?;
         }
     }
     Ok(())
@@ -157,4 +214,70 @@ fn grant_missing(auth: &Auth, user: &UserName, vhosts: &[String]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::records::MemoryRecords;
+    use super::super::records::Records;
+    use super::*;
+
+    fn name(text: &str) -> UserName {
+        UserName::parse(text).unwrap()
+    }
+
+    /// Starts on a configuration with these users and these keys of `alice`.
+    fn open(records: &Arc<MemoryRecords>, users: &[&str], keys: &[&str]) -> Auth {
+        let user = |user: &&str| DeclaredUser {
+            name: name(user),
+            password: None,
+            tags: Vec::new(),
+        };
+        let key = |id: &&str| DeclaredKey {
+            id: (*id).to_owned(),
+            secret: Secret::new("s"),
+            user: name("alice"),
+            vhost: "/".to_owned(),
+        };
+        let config = AuthConfig {
+            users: users.iter().map(user).collect(),
+            keys: keys.iter().map(key).collect(),
+            ..AuthConfig::default()
+        };
+        let records = Arc::clone(records) as Arc<dyn Records>;
+        Auth::open(records, &config, &["/".to_owned()]).unwrap()
+    }
+
+    fn operators_key(auth: &Auth) {
+        auth.put_key(AccessKey {
+            id: "operator".to_owned(),
+            secret: Secret::new("s"),
+            user: name("alice"),
+            vhost: "/".to_owned(),
+            is_default: false,
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_key_goes_with_its_declaration_and_an_operators_key_stays() {
+        let records = Arc::default();
+        operators_key(&open(&records, &["alice"], &["one", "two"]));
+        let auth = open(&records, &["alice"], &["two"]);
+        assert!(auth.raw_key("one").is_none());
+        for id in ["two", "operator", "test"] {
+            assert!(auth.raw_key(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn all_keys_of_a_user_go_with_its_declaration() {
+        let records = Arc::default();
+        operators_key(&open(&records, &["alice"], &["one"]));
+        let auth = open(&records, &[], &[]);
+        assert!(auth.raw_key("one").is_none() && auth.raw_key("operator").is_none());
+        assert!(auth.raw_key("test").is_some());
+    }
 }

@@ -49,8 +49,10 @@ struct KeyRecord {
 }
 
 impl State {
-    pub(super) fn read(records: &dyn Records) -> Result<Self, AuthError> {
-        let mut state = Self::default();
+    /// Reads all records. What belongs to a user that is none is left out, and the names of its
+    /// records are returned too: a crash can leave it behind when a user is deleted.
+    pub(super) fn read(records: &dyn Records) -> Result<(Self, Vec<String>), AuthError> {
+        let (mut state, mut orphans) = (Self::default(), Vec::new());
         for (key, value) in records.scan(USERS) {
             let user: User = decode(&key, &value)?;
             state.users.insert(user.name.clone(), Arc::new(user));
@@ -64,10 +66,12 @@ impl State {
                     .entry(record.user)
                     .or_default()
                     .insert(record.vhost, permissions);
+            } else {
+                orphans.push(key);
             }
         }
-        for (key, value) in records.scan(KEYS) {
-            let record: KeyRecord = decode(&key, &value)?;
+        for (name, value) in records.scan(KEYS) {
+            let record: KeyRecord = decode(&name, &value)?;
             if state.users.contains_key(&record.user) {
                 let KeyRecord {
                     id,
@@ -84,9 +88,11 @@ impl State {
                     is_default,
                 };
                 state.keys.insert(id, Arc::new(key));
+            } else {
+                orphans.push(name);
             }
         }
-        Ok(state)
+        Ok((state, orphans))
     }
 
     pub(super) fn view(&self, user: &User) -> UserView {
@@ -148,7 +154,10 @@ pub(super) fn encode(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).expect("records are plain structs with text keys")
 }
 
-fn decode<T: serde::de::DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, AuthError> {
+pub(super) fn decode<T: serde::de::DeserializeOwned>(
+    key: &str,
+    value: &[u8],
+) -> Result<T, AuthError> {
     serde_json::from_slice(value).map_err(|source| AuthError::Damaged {
         key: key.to_owned(),
         source,

@@ -74,17 +74,17 @@ impl AwsConfig {
     /// The account that shows a virtual host in a region.
     #[must_use]
     pub fn account_of(&self, vhost: &str, region: &str) -> Option<&str> {
-        let mut candidates = self
-            .accounts
+        // What another entry leads elsewhere in this region does not show it.
+        let leads_back = |account: &&str| self.vhost_of(account, region) == Some(vhost);
+        self.accounts
             .iter()
             .filter(|(_, v)| *v == vhost)
             .filter_map(|(key, _)| match key.split_once('/') {
                 Some((account, of)) => (of == region).then_some(account),
                 None => Some(key.as_str()),
-            });
-        candidates
-            .next()
-            .or_else(|| (vhost == "/").then_some(DEFAULT_ACCOUNT))
+            })
+            .chain((vhost == "/").then_some(DEFAULT_ACCOUNT))
+            .find(leads_back)
     }
 }
 
@@ -109,6 +109,17 @@ mod tests {
         assert_eq!(config.account_of("one", "x"), Some("111111111111"));
         assert_eq!(config.account_of("two", "x"), None);
         assert_eq!(config.account_of("three", "x"), None);
+    }
+
+    #[test]
+    fn an_account_that_a_region_leads_elsewhere_does_not_show_the_vhost() {
+        let mut config = AwsConfig::default();
+        for (account, vhost) in [("111111111111", "one"), ("111111111111/eu-west-1", "two")] {
+            config.accounts.insert(account.to_owned(), vhost.to_owned());
+        }
+        assert_eq!(config.account_of("one", "x"), Some("111111111111"));
+        assert_eq!(config.account_of("one", "eu-west-1"), None);
+        assert_eq!(config.account_of("two", "eu-west-1"), Some("111111111111"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -21,11 +22,15 @@ use crate::aws::wire::error::ACCESS_DENIED;
 use crate::core::Core;
 use crate::telemetry::Protocol;
 use crate::transport::Clock;
+use crate::transport::Limits;
 use crate::transport::Runtime;
 
-/// Memory for request bodies that are being read, over all connections, in KiB: 64 MiB. A request
-/// that finds none left waits, so many slow senders cannot take more.
-pub(in crate::aws) const BODY_MEMORY_KIB: u32 = 64 * 1024;
+/// Memory for large request bodies and what is made from them, over all connections, in KiB: 64 MiB. A
+/// request that finds none left waits, so many senders cannot take more.
+const BODY_MEMORY_KIB: u32 = 64 * 1024;
+
+/// What a log line shows of an access key id that may be anything.
+pub(in crate::aws) const KEY_SHOWN_BYTES: usize = 128;
 
 /// The gateway's context, shared by all connections.
 pub struct Gateway {
@@ -41,6 +46,8 @@ pub struct Gateway {
     pub runtime: Runtime,
     /// Deletes and purges of the last minute.
     pub recent: Recent,
+    /// Time for a connection's first verified request.
+    pub login_timeout: Duration,
     pub(in crate::aws) body_memory: Arc<Semaphore>,
 }
 
@@ -84,6 +91,7 @@ impl Gateway {
             config,
             runtime,
             recent,
+            login_timeout: Limits::LOGIN_TIMEOUT,
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB as usize)),
         }
     }
@@ -106,7 +114,8 @@ impl Gateway {
                 ))
             }
             Err(error) => {
-                tracing::warn!(%peer, key = id, reason = error.reason(), "access key refused");
+                let key = cut(id, KEY_SHOWN_BYTES);
+                tracing::warn!(%peer, key, reason = error.reason(), "access key refused");
                 None
             }
         }
@@ -191,10 +200,28 @@ impl Gateway {
     }
 }
 
+/// The beginning of a text that somebody unknown sent, for a log line or an answer.
+pub(in crate::aws) fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most))
+        .unwrap_or_default()
+}
+
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gateway")
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("key", 128), "key");
+        assert_eq!(cut("aää", 2), "a");
+        assert_eq!(cut(&"x".repeat(60_000), 128).len(), 128);
     }
 }

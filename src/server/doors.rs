@@ -28,7 +28,7 @@ use crate::transport::tune;
 
 use super::foundation::Foundation;
 
-/// A client of an HTTP door that says nothing for so long is cut off.
+/// A client of an HTTP door without logins that says nothing for so long is cut off.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// What the doors need.
@@ -43,13 +43,14 @@ pub(super) struct Doors {
 
 impl Doors {
     pub(super) fn new(foundation: &Foundation, config: &Config, connections: &Runtime) -> Self {
-        let gateway = Gateway::new(
+        let mut gateway = Gateway::new(
             foundation.core.clone(),
             Arc::clone(&foundation.auth),
             Arc::clone(&foundation.clock),
             config.aws_gateway(),
             connections.clone(),
         );
+        gateway.login_timeout = config.limits.login_timeout;
         let shared = Shared {
             clock: Arc::clone(&foundation.clock),
             auth: Arc::clone(&foundation.auth),
@@ -96,7 +97,7 @@ impl Doors {
         self.accept(listener, sockets, Protocol::Sqs, move |stream, peer| {
             let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
             async move {
-                if is_http(&stream, peer, "aws", &stop).await {
+                if is_http_within(&stream, peer, "aws", &stop, gateway.login_timeout).await {
                     route::serve_connection(stream, peer, false, gateway).await;
                 }
             }
@@ -140,11 +141,22 @@ pub(super) async fn is_http(
     key: &'static str,
     stop: &CancellationToken,
 ) -> bool {
+    is_http_within(stream, peer, key, stop, SILENCE).await
+}
+
+/// As [`is_http`], for a client that must speak within `silence`.
+async fn is_http_within(
+    stream: &TcpStream,
+    peer: SocketAddr,
+    key: &'static str,
+    stop: &CancellationToken,
+    silence: Duration,
+) -> bool {
     // Both branches only wait; dropping them loses nothing.
     let first = tokio::select! {
         biased;
         () = stop.cancelled() => return false,
-        first = first_bytes(stream, SILENCE) => first,
+        first = first_bytes(stream, silence) => first,
     };
     match first {
         Some(first) if first.may_be_http() => true,

@@ -2,38 +2,37 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use http_body_util::Limited;
 use hyper::HeaderMap;
 use hyper::body::Body;
 use hyper::header::HOST;
 use hyper::http::request::Parts;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::AccessKey;
 use crate::aws::config::CredentialsMode;
 use crate::aws::config::DEFAULT_REGION;
-use crate::aws::gateway::BODY_MEMORY_KIB;
 use crate::aws::gateway::Caller;
 use crate::aws::gateway::Gateway;
+use crate::aws::gateway::KEY_SHOWN_BYTES;
+use crate::aws::gateway::cut;
 use crate::aws::sigv4;
 use crate::aws::sigv4::Claim;
 use crate::aws::sigv4::Policy;
 use crate::aws::sigv4::SignatureError;
 use crate::aws::sigv4::SignedRequest;
 use crate::aws::wire::AwsError;
-use crate::aws::wire::error;
 use crate::aws::wire::shape::ServiceModel;
 use crate::telemetry::Protocol;
 
+use super::body::Received;
+use super::body::receive;
 use super::dispatch::signed;
 use super::dispatch::text;
 
-/// A body that takes longer is given up.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a log line and an answer show of the reason: AWS' own texts have up to 200 bytes, but some quote
+/// what was sent.
+const REASON_SHOWN_BYTES: usize = 512;
 
 pub(super) fn base_url(gateway: &Gateway, headers: &HeaderMap, is_tls: bool) -> String {
     if let Some(url) = &gateway.config.public_url {
@@ -44,12 +43,6 @@ pub(super) fn base_url(gateway: &Gateway, headers: &HeaderMap, is_tls: bool) -> 
     format!("{scheme}://{host}")
 }
 
-/// A body, and its share of the memory for bodies as long as it is needed.
-pub(super) struct Request {
-    pub(super) body: Bytes,
-    _memory: Option<OwnedSemaphorePermit>,
-}
-
 /// Finds out who is asking, and reads the body on the way.
 pub(super) async fn authenticate<B>(
     gateway: &Gateway,
@@ -58,12 +51,19 @@ pub(super) async fn authenticate<B>(
     parts: &Parts,
     base_url: String,
     body: B,
-) -> Result<(Caller, Request), AwsError>
+) -> Result<(Caller, Received), AwsError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let request = signed(parts);
+    let limit = gateway.config.max_request_bytes;
+    let body = receive(
+        body,
+        limit,
+        &gateway.body_memory,
+        gateway.runtime.stop_token(),
+    );
     if gateway.config.credentials == CredentialsMode::Any {
         let key_id = sigv4::access_key_of(&request).unwrap_or_default();
         let region = sigv4::region_of(&request);
@@ -72,7 +72,7 @@ where
             .filter(|region| !region.is_empty())
             .unwrap_or(DEFAULT_REGION);
         let caller = gateway.anybody(&key_id, region, base_url);
-        return Ok((caller, read_body(gateway, body).await?));
+        return Ok((caller, body.await?));
     }
     let mut services = vec![service.scope];
     services.extend(
@@ -97,7 +97,7 @@ where
     });
     let is_known = found.is_some();
     let claim = claim.map_err(|error| refused(gateway, peer, &request, error, is_known))?;
-    let body = read_body(gateway, body).await?;
+    let body = body.await?;
     let scope = claim
         .check_body(&request, &body.body)
         .map_err(|error| refused(gateway, peer, &request, error, is_known))?;
@@ -113,60 +113,16 @@ fn refused(
     is_known: bool,
 ) -> AwsError {
     let key = sigv4::access_key_of(request).unwrap_or_default();
+    let key = cut(&key, KEY_SHOWN_BYTES);
     gateway.core.metrics().logins_failed.of(Protocol::Sqs).inc();
+    let is_logged = is_known || error != SignatureError::UnknownKey;
+    let mut answer = AwsError::from(error);
+    if answer.message.len() > REASON_SHOWN_BYTES {
+        answer.message = cut(&answer.message, REASON_SHOWN_BYTES).to_owned().into();
+    }
     // The look-up has said why it refused a key.
-    if is_known || error != SignatureError::UnknownKey {
-        tracing::warn!(%peer, key, reason = %error, "signature refused");
+    if is_logged {
+        tracing::warn!(%peer, key, reason = %answer.message, "signature refused");
     }
-    error.into()
-}
-
-/// Collects a body, never more of it than the limit, and counts it against the memory of all bodies
-/// until it is parsed.
-async fn read_body<B>(gateway: &Gateway, body: B) -> Result<Request, AwsError>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
-    let limit = gateway.config.max_request_bytes;
-    let too_large = || {
-        AwsError::new(
-            &error::REQUEST_TOO_LARGE,
-            format!("The request must be shorter than {limit} bytes."),
-        )
-    };
-    if body.size_hint().lower() > limit {
-        return Err(too_large());
-    }
-    // Without a length the most that it can become is taken.
-    let most = body.size_hint().upper().unwrap_or(limit).min(limit);
-    // A limit above all memory for bodies takes all of it.
-    let kib = u32::try_from(most / 1024 + 1)
-        .unwrap_or(u32::MAX)
-        .min(BODY_MEMORY_KIB);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let read = async {
-        // It is never closed.
-        let memory = Arc::clone(&gateway.body_memory)
-            .acquire_many_owned(kib)
-            .await
-            .ok();
-        let body = Limited::new(body, limit).collect().await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Request {
-            body: body.to_bytes(),
-            _memory: memory,
-        })
-    };
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(Ok(request)) => Ok(request),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(AwsError::new(
-            &error::SERIALIZATION,
-            format!("The request body could not be read: {error}."),
-        )),
-        Err(_) => Err(AwsError::new(
-            &error::SERIALIZATION,
-            "The request body took too long.",
-        )),
-    }
+    answer
 }

@@ -7,7 +7,13 @@ mod admit;
 
 mod answer;
 
+mod body;
+
 mod dispatch;
+
+mod login;
+
+mod output;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -29,6 +35,7 @@ use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use crate::aws::gateway::Gateway;
 use crate::aws::health;
@@ -51,9 +58,13 @@ use dispatch::is_query_call;
 use dispatch::parse;
 use dispatch::service_of;
 use dispatch::wire_of;
+use login::Login;
+use output::Output;
 
 /// A client that sends no head, or nothing on a kept connection, for so long is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a client is looked at whose first request is being read after the time for it.
+const LOGIN_CHECK: Duration = Duration::from_secs(1);
 /// Memory for a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
 /// An HTTP/2 peer that answers no ping is gone; HTTP/1.1 has the time-out of the head.
@@ -85,9 +96,13 @@ where
     let _open = Open::new(&gateway);
     let stop = gateway.runtime.stop_token().clone();
     let executor = Tracked(gateway.runtime.clone());
+    let client = Arc::new(Login::default());
+    let login_timeout = tokio::time::sleep(gateway.login_timeout);
+    tokio::pin!(login_timeout);
+    let known = Arc::clone(&client);
     let service = service_fn(move |request: Request<Incoming>| {
-        let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(handle(&gateway, peer, is_tls, request).await) }
+        let (gateway, client) = (Arc::clone(&gateway), Arc::clone(&client));
+        async move { Ok::<_, Infallible>(handle(&gateway, peer, is_tls, request, &client).await) }
     });
     let mut builder = auto::Builder::new(executor);
     builder
@@ -101,9 +116,11 @@ where
         .keep_alive_interval(PING_EVERY)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let io = TokioIo::new(Output::new(io, stop.clone()));
+    let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
     let mut is_stopping = false;
+    let mut is_verified = false;
     loop {
         tokio::select! {
             biased;
@@ -116,6 +133,14 @@ where
                     tracing::debug!(%peer, %error, "http connection ended");
                 }
                 return;
+            }
+            () = &mut login_timeout, if !is_verified => {
+                is_verified = known.is_verified();
+                if !is_verified && !known.is_admitting() {
+                    tracing::debug!(%peer, "no verified request within limits.login_timeout");
+                    return;
+                }
+                login_timeout.as_mut().reset(Instant::now() + LOGIN_CHECK);
             }
         }
     }
@@ -140,13 +165,19 @@ impl Drop for Open {
 }
 
 /// Answers one request, and counts it.
-async fn handle<B>(gateway: &Gateway, peer: SocketAddr, is_tls: bool, request: Request<B>) -> Answer
+async fn handle<B>(
+    gateway: &Gateway,
+    peer: SocketAddr,
+    is_tls: bool,
+    request: Request<B>,
+    client: &Login,
+) -> Answer
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let mut operation = "unknown";
-    let answer = respond(gateway, peer, is_tls, request, &mut operation).await;
+    let answer = respond(gateway, peer, is_tls, request, client, &mut operation).await;
     let request = HttpRequest {
         operation,
         status: answer.status().as_u16(),
@@ -166,6 +197,7 @@ async fn respond<B>(
     peer: SocketAddr,
     is_tls: bool,
     request: Request<B>,
+    client: &Login,
     named: &mut &'static str,
 ) -> Answer
 where
@@ -201,10 +233,15 @@ where
     let request_id = request_id();
     let result = async {
         let base_url = base_url(gateway, &parts.headers, is_tls);
+        let admitting = client.admit();
         let (caller, request) =
             authenticate(gateway, peer, service, &parts, base_url, body).await?;
+        client.verified();
+        drop(admitting);
         let (operation, input) = parse(wire, service, &parts, &request.body)?;
-        drop(request);
+        // What was made from the body takes memory until the operation is done.
+        let _memory = request.memory;
+        drop(request.body);
         *named = operation.name;
         let output = sqs::call(gateway, &caller, operation.name, input).await?;
         Ok((operation, output))

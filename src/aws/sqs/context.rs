@@ -60,10 +60,13 @@ impl<'a> Context<'a> {
         address.to_url(&self.caller.base_url)
     }
 
-    /// The vhost of an account. An account that is none's has no queues.
+    /// The vhost of an account. An account that is none's has no queues, nor has one that is another
+    /// vhost than the caller's key: a user's permissions elsewhere are for its keys there.
     pub(super) fn vhost(&self, account: &str) -> Result<Arc<Vhost>, AwsError> {
         let name = self.gateway.config.vhost_of(account, &self.caller.region);
-        let name = name.ok_or_else(errors::no_such_queue)?;
+        let name = name
+            .filter(|name| self.caller.identity.is_none() || *name == self.caller.vhost)
+            .ok_or_else(errors::no_such_queue)?;
         self.core().vhost(name).map_err(|error| refusal(&error))
     }
 

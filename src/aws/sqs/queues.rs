@@ -92,7 +92,8 @@ pub(super) async fn create(context: Context<'_>, request: CreateQueue) -> Result
     })
 }
 
-/// A dead-letter queue must exist in the same account, allow its use, and be the caller's to write to.
+/// A dead-letter queue must be another one that exists in the same account, allows its use, and is the
+/// caller's to write to.
 fn check_redrive(
     context: Context<'_>,
     source: &QueueAddress,
@@ -103,6 +104,9 @@ fn check_redrive(
         return Err(fail(
             "Dead-letter target owner should be same as the source.",
         ));
+    }
+    if policy.target == *source {
+        return Err(fail("Dead letter target must not be the source itself."));
     }
     let vhost = context.vhost(&source.account)?;
     let target = vhost

@@ -4,19 +4,24 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::json;
 
+use super::bounded;
 use super::error::AwsError;
 use super::error::SERIALIZATION;
+
+/// More values than any operation takes, as many as a form may have fields: a batch of 10 entries of 10
+/// attributes has some 500.
+const MAX_VALUES: usize = 4096;
 
 /// Parses a request's body. An empty one is an empty object, as AWS takes it.
 ///
 /// # Errors
-/// `SerializationException` when it is not a JSON object.
+/// `SerializationException` when it is not a JSON object, or has too many values.
 pub fn parse(body: &[u8]) -> Result<Value, AwsError> {
     if body.is_empty() {
         return Ok(json!({}));
     }
     // serde_json stops at 128 nested levels, so a deep body is an error and not a full stack.
-    match serde_json::from_slice(body) {
+    match bounded::parse(body, MAX_VALUES) {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(_) => Err(AwsError::new(
             &SERIALIZATION,
@@ -84,6 +89,7 @@ mod tests {
             "\"x\"",
             "{\"a\":}",
             &"[".repeat(100_000),
+            &format!("{{\"AttributeNames\":[0{}]}}", ",0".repeat(4_096)),
         ] {
             let error = parse(body.as_bytes()).unwrap_err();
             assert_eq!(

@@ -6,6 +6,8 @@
 
 pub mod error;
 
+mod bounded;
+
 pub mod json;
 
 pub mod query;

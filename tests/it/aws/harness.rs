@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -30,6 +31,7 @@ use viaduct::core::model::time::CoreTime;
 use viaduct::store::memory::MemoryStore;
 use viaduct::telemetry::Metrics;
 use viaduct::transport::Clock;
+use viaduct::transport::Limits;
 use viaduct::transport::Runtime;
 
 /// A running gateway.
@@ -104,6 +106,24 @@ pub(super) async fn start_with(
     formats: Formats,
     memory_budget_bytes: u64,
 ) -> Broker {
+    start_hasty(
+        store,
+        config,
+        formats,
+        memory_budget_bytes,
+        Limits::LOGIN_TIMEOUT,
+    )
+    .await
+}
+
+/// Starts a gateway with its own patience for clients that prove nothing.
+pub(super) async fn start_hasty(
+    store: Arc<MemoryStore>,
+    config: AwsConfig,
+    formats: Formats,
+    memory_budget_bytes: u64,
+    login_timeout: Duration,
+) -> Broker {
     let clock = Arc::new(Clock::start());
     let formats = formats.with(SQS_FORMAT, Arc::new(SqsDecode));
     let settings = Settings {
@@ -121,13 +141,15 @@ pub(super) async fn start_with(
     let records = Arc::new(MemoryRecords::default());
     let auth = Arc::new(Auth::open(records, &AuthConfig::default(), &["/".to_owned()]).unwrap());
     let runtime = Runtime::new();
-    let gateway = Arc::new(Gateway::new(
+    let mut gateway = Gateway::new(
         core.clone(),
         auth.clone(),
         clock.clone(),
         config,
         runtime.clone(),
-    ));
+    );
+    gateway.login_timeout = login_timeout;
+    let gateway = Arc::new(gateway);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let accepting = runtime.clone();

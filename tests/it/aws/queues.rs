@@ -291,6 +291,11 @@ async fn a_redrive_policy_needs_a_target_that_allows_it() {
         )
         .await;
     assert_eq!(broker.attribute(&url, "RedrivePolicy").await, Value::Null);
+    let itself = json!({"QueueUrl": url, "Attributes": policy("q")});
+    assert_eq!(
+        broker.refusal("SetQueueAttributes", itself).await,
+        (400, "InvalidParameterValue".to_owned())
+    );
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ use viaduct::auth::Secret;
 use viaduct::auth::UserName;
 use viaduct::aws::config::AwsConfig;
 use viaduct::core::formats::Formats;
+use viaduct::core::model::names::VhostName;
+use viaduct::core::model::time::CoreTime;
 use viaduct::store::memory::MemoryStore;
 
 use super::harness::Answer;
@@ -260,4 +262,68 @@ async fn permissions_hold_as_at_every_door() {
         seen["QueueUrls"],
         json!([broker.url("in-1"), broker.url("out-1")])
     );
+}
+
+#[tokio::test]
+async fn a_key_stays_in_its_vhost_whatever_its_user_may_do_elsewhere() {
+    let mut config = AwsConfig::default();
+    config
+        .accounts
+        .insert("111111111111".to_owned(), "one".to_owned());
+    let broker = start_on(MemoryStore::new(1), config, Formats::new()).await;
+    let name = VhostName::parse("one").unwrap();
+    let now = CoreTime::from_ms(broker.clock.now_ms());
+    broker.core.create_vhost(&name, now).unwrap();
+    let guest = UserName::parse("guest").unwrap();
+    broker
+        .auth
+        .set_permissions(&guest, "one", PermissionTexts::everything())
+        .unwrap();
+    let key = AccessKey {
+        id: "AKIAONE".to_owned(),
+        secret: Secret::new("secret"),
+        user: guest,
+        vhost: "one".to_owned(),
+        is_default: false,
+    };
+    broker.auth.put_key(key).unwrap();
+    let one = |operation: &'static str, input: Value| {
+        call(&broker, "AKIAONE", "secret", operation, input)
+    };
+    let root =
+        |operation: &'static str, input: Value| call(&broker, "test", "test", operation, input);
+    let own = one("CreateQueue", json!({"QueueName": "q"})).await.json();
+    assert_eq!(
+        own["QueueUrl"],
+        format!("http://{}/111111111111/q", broker.address)
+    );
+    root("CreateQueue", json!({"QueueName": "q"})).await;
+    let gone = (400, "AWS.SimpleQueueService.NonExistentQueue".to_owned());
+    let message = json!({"QueueUrl": own["QueueUrl"], "MessageBody": "x"});
+    assert_eq!(
+        root("SendMessage", message.clone()).await.refusal(),
+        gone.clone()
+    );
+    let owner = json!({"QueueName": "q", "QueueOwnerAWSAccountId": "000000000000"});
+    assert_eq!(one("GetQueueUrl", owner).await.refusal(), gone);
+    assert_eq!(one("SendMessage", message).await.status, 200);
+    let seen = root("ListQueues", json!({})).await.json();
+    assert_eq!(seen["QueueUrls"], json!([broker.url("q")]));
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_repeat_all_that_was_sent() {
+    let broker = start().await;
+    for authorization in [
+        format!("AWS4-HMAC-SHA256 {}", "x".repeat(30_000)),
+        format!("AWS4-HMAC-SHA256 Credential={}", "k".repeat(30_000)),
+    ] {
+        let request = Request::post("/")
+            .header("host", "h")
+            .header("x-amz-target", "AmazonSQS.ListQueues")
+            .header("authorization", authorization);
+        let answer = broker.send(request.body(Full::default()).unwrap()).await;
+        assert!(matches!(answer.status.as_u16(), 400 | 403));
+        assert!(answer.body.len() < 1_000, "{} bytes", answer.body.len());
+    }
 }

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use super::harness::Broker;
 use super::harness::any;
 use super::harness::start;
+use super::harness::start_hasty;
 use super::harness::start_on;
 use viaduct::aws::config::AwsConfig;
 use viaduct::core::formats::Formats;
@@ -321,4 +322,69 @@ async fn a_stop_ends_connections_and_long_polls_at_once() {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection outlived the stop");
+}
+
+/// Sends the head of a large request and waits until the broker reads its body.
+async fn promise(broker: &Broker) -> TcpStream {
+    let mut stream = TcpStream::connect(broker.address).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: AmazonSQS.ListQueues\r\n\
+                Expect: 100-continue\r\nContent-Length: 6500000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut line = [0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_exact(&mut line)).await;
+    read.expect("the body is not read").unwrap();
+    assert_eq!(&line, b"HTTP/1.1 100");
+    stream
+}
+
+#[tokio::test]
+async fn bodies_that_are_only_promised_keep_nobody_waiting() {
+    let broker = start().await;
+    let mut promised = Vec::new();
+    for _ in 0..20 {
+        promised.push(promise(&broker).await);
+    }
+    broker.create("q", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_body() {
+    let broker = start().await;
+    let mut stream = promise(&broker).await;
+    broker.runtime.stop_token().cancel();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    let read = tokio::time::timeout(Duration::from_secs(10), read).await;
+    assert!(read.is_ok(), "the connection outlived the stop");
+    assert!(answer.contains("HTTP/1.1 503"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_must_prove_something_soon_and_then_may_be_silent() {
+    let patience = Duration::from_millis(300);
+    let store = MemoryStore::new(1);
+    let broker = start_hasty(store, any(), Formats::new(), 1 << 30, patience).await;
+    let stream = TcpStream::connect(broker.address).await.unwrap();
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    broker.runtime.spawn(connection);
+    let list = || {
+        Request::post("/")
+            .header("host", "h")
+            .header("x-amz-target", "AmazonSQS.ListQueues")
+            .body(Full::<Bytes>::from("{}"))
+            .unwrap()
+    };
+    let first = sender.send_request(list()).await.unwrap();
+    assert_eq!(first.status(), StatusCode::OK);
+    first.into_body().collect().await.unwrap();
+
+    let mut other = TcpStream::connect(broker.address).await.unwrap();
+    other.write_all(b"POST / HTTP/1.1\r\nHost: ").await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), other.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "a head that never ends was waited for");
+
+    let second = sender.send_request(list()).await.unwrap();
+    assert_eq!(second.status(), StatusCode::OK);
 }
