@@ -339,3 +339,20 @@ fn deliveries_that_were_never_written_give_their_credit_back_when_their_queue_is
     assert!((100..500).contains(&gone), "{gone}");
     assert_eq!(gone + here, 500, "{gone}");
 }
+
+#[test]
+fn deliveries_that_were_never_written_go_back_when_their_channel_is_closed_for_a_fault() {
+    let broker = Broker::new();
+    let (mut client, mut other) = (broker.channel(), broker.channel());
+    let long = "n".repeat(100);
+    other.declare(&long);
+    client.consume(&long, false);
+    other.publish(&long, &vec![&b"x"[..]; 500]);
+    // More is taken than there is room for.
+    client.settle();
+    let last = client.ack(9999, false).pop().unwrap();
+    assert!(last.contains("unknown delivery tag 9999"), "{last}");
+    let queue = broker.core.vhost("/").unwrap().queue(&long).unwrap();
+    let counts = queue.counts();
+    assert_eq!((counts.ready, counts.leased), (500, 0));
+}

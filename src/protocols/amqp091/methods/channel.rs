@@ -124,6 +124,7 @@ impl Live {
         end: End,
         now: CoreTime,
     ) -> Result<(), CoreError> {
+        self.release_taken(&link.core, number, now)?;
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(());
         };
@@ -184,7 +185,6 @@ impl Live {
             tracing::warn!(conn = link.conn, protocol = %DOOR, error = %refusal.text(), "publishes were lost");
         }
         self.settles.flush(core, now)?;
-        self.release_taken(core, now)?;
         let numbers: Vec<u16> = self.channels.keys().copied().collect();
         for number in numbers {
             self.leave_channel(link, number, end, now)?;

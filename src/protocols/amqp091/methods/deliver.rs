@@ -159,12 +159,21 @@ impl Live {
         }
     }
 
-    /// What was taken and never written goes back as if it had not been.
-    pub(super) fn release_taken(&mut self, core: &Core, now: CoreTime) -> Result<(), CoreError> {
+    /// What was taken for a channel and never written goes back as if it had not been.
+    pub(super) fn release_taken(
+        &mut self,
+        core: &Core,
+        channel: u16,
+        now: CoreTime,
+    ) -> Result<(), CoreError> {
         for taken in std::mem::take(&mut self.taken) {
             let Some(consumer) = self.consumers.get_mut(taken.consumer) else {
                 continue;
             };
+            if consumer.channel != channel {
+                self.taken.push_back(taken);
+                continue;
+            }
             if consumer.no_ack {
                 continue;
             }
