@@ -51,6 +51,11 @@ impl Catalog {
         }
     }
 
+    /// Gives the file back. A later call would open it again, so there must be none.
+    pub(super) fn close(&self) {
+        self.database.lock().take();
+    }
+
     /// Whether there is a file.
     pub(super) fn exists(&self) -> bool {
         self.path.exists()

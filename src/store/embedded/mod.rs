@@ -58,14 +58,14 @@ impl Default for Settings {
     }
 }
 
-/// A log in a data dir, which it holds until it is dropped.
+/// A log in a data dir, which it holds until it is closed.
 ///
 /// It must be scanned before the first append, unless it is empty.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
     /// Holds the data dir's lock.
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 /// The threads of an open log.
@@ -113,7 +113,7 @@ impl EmbeddedLog {
         let log = Self {
             shared,
             threads: Mutex::default(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         };
         if listing.segments.is_empty() {
             log.shared.applied(None)?;

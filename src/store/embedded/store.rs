@@ -70,6 +70,9 @@ impl Store for EmbeddedLog {
         let mut scanned = recovered.scanned;
         let active = match recovered.tail {
             Some(tail) => {
+                // A crash may have come before the name of the last segment was on disk.
+                let named = shared.dir.sync();
+                named.map_err(|e| io_error("sync", shared.dir.path(), e))?;
                 if tail.torn.is_some() {
                     // A tombstone takes the place of the frame, and so the number of its first record.
                     scanned.last = Lsn::new(shard, recovered.next);
@@ -182,6 +185,9 @@ impl Store for EmbeddedLog {
         // the next start only takes it for a crash.
         let _ = self.append(self.shared.shard, now, true, &mut std::iter::once(stop));
         self.stop();
+        // Whoever still holds the log can do nothing with it: the data dir is another's to open.
+        self.shared.catalog.close();
+        self.lock.lock().take();
         let log = self.shared.log.lock();
         if !self.shared.watermark.has_failed() && log.journal.durable() == log.journal.last() {
             return Ok(());

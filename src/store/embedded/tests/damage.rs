@@ -170,14 +170,12 @@ fn a_flipped_bit_is_found() {
         // The headers, and the records: padding is nobody's.
         let block = at.index(bytes.len() / BLOCK_BYTES);
         let at = block * BLOCK_BYTES + at.index(80);
-        let was_used = bytes[at] != 0;
         bytes[at] ^= 1 << bit;
         fs::write(path, bytes).expect("written");
         match open(flipped.path()) {
             Ok(opened) => {
                 let lost = 40 - opened.records.len();
                 prop_assert!(lost <= 1, "only the last frame can pass for torn: {lost}");
-                prop_assert!(lost == 0 || was_used);
                 prop_assert_eq!(opened.records, numbered(40 - lost));
             }
             Err(StoreError::Damaged { .. }) => {}
