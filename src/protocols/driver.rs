@@ -225,6 +225,7 @@ where
     fn on_bytes(&mut self, now: CoreTime) -> Flow {
         if !self.session.wants_bytes() {
             // Read to see whether the peer is still there; its turn comes.
+            self.session.heard(now);
             self.held = true;
             return Flow::Continue;
         }

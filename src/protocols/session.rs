@@ -51,6 +51,9 @@ pub trait Session: Send {
     /// checked, an alarm blocks a publisher, the log has too much to write.
     fn wants_bytes(&self) -> bool;
 
+    /// Bytes came while the session does not want any: the peer is there, though it must wait.
+    fn heard(&mut self, now: CoreTime);
+
     /// A watermark moved, a consumer is ready or was cancelled, an alarm changed.
     fn on_event(&mut self, event: Event, now: CoreTime, out: &mut WriteBuf) -> Flow;
 

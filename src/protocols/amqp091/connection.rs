@@ -257,6 +257,10 @@ impl Session for Amqp091 {
         }
     }
 
+    fn heard(&mut self, now: CoreTime) {
+        self.heart.heard(now);
+    }
+
     fn on_event(&mut self, event: Event, now: CoreTime, out: &mut WriteBuf) -> Flow {
         let before = out.pending().len();
         if let Phase::Live(live) = &mut self.phase {

@@ -1,6 +1,7 @@
 //! From the first byte to the open virtual host, and everything that goes wrong on the way.
 
 use super::client::Broker;
+use super::client::Client;
 use super::client::s;
 use super::client::show;
 use viaduct::protocols::amqp091::codec::Method;
@@ -138,9 +139,8 @@ fn a_client_must_log_in_in_time_and_in_few_bytes() {
     assert_eq!(long.flow, Flow::Close, "64 KiB, and no login");
 }
 
-#[test]
-fn amqp_4_2_7_heartbeats_go_out_and_are_missed() {
-    let broker = Broker::new();
+/// Opens a connection with a heartbeat of 10 seconds.
+fn with_heartbeat(broker: &Broker) -> Client {
     let mut client = broker.accept();
     client.bytes(&PROTOCOL_HEADER);
     client.start_ok("PLAIN", b"\0guest\0guest").lines();
@@ -154,6 +154,22 @@ fn amqp_4_2_7_heartbeats_go_out_and_are_missed() {
         ..connection::Open::default()
     };
     assert_eq!(client.ask(0, &open), ["0 connection.open-ok"]);
+    client
+}
+
+#[test]
+fn amqp_4_2_7_a_peer_that_must_wait_is_heard_all_the_same() {
+    let mut client = with_heartbeat(&Broker::new());
+    for _ in 0..10 {
+        client.session.heard(client.now);
+        assert_eq!(client.after(5_000).lines(), ["0 heartbeat"]);
+    }
+    assert_eq!(client.flow, Flow::Continue);
+}
+
+#[test]
+fn amqp_4_2_7_heartbeats_go_out_and_are_missed() {
+    let mut client = with_heartbeat(&Broker::new());
     assert_eq!(client.after(5_000).lines(), ["0 heartbeat"]);
     client.bytes(b"\x08\0\0\0\0\0\0\xce");
     assert_eq!(client.after(5_000).lines(), ["0 heartbeat"]);
