@@ -92,6 +92,6 @@ fn acknowledgements_cost_no_more_than_that() {
 }
 
 #[test]
-fn a_durable_confirmed_message_costs_at_most_two_fifths() {
-    assert_at_most(0.4, true, true);
+fn a_durable_confirmed_message_costs_a_settle_more() {
+    assert_at_most(0.3, true, true);
 }
