@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
 use crate::core::model::time::CoreTime;
 
@@ -18,6 +19,7 @@ use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::frame::padded;
+use super::meta::io_error;
 use super::recover::Tail;
 use super::segment::FilledFile;
 use super::shared::Rest;
@@ -206,11 +208,24 @@ impl Writer {
                 Step::Write(batch) => self.write(batch),
             };
             if let Err(error) = done {
-                tracing::error!(%error, "the log has failed: nothing more is confirmed");
-                self.shared.fail();
+                self.fail(&error);
                 return;
             }
         }
+    }
+
+    /// Says what failed, in the words that somebody needs who looks for the broken disk.
+    fn fail(&self, error: &StoreError) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        let cause = cause.unwrap_or_default();
+        tracing::error!(failed = %error, cause, "the log has failed: nothing more is confirmed");
+        self.shared.fail();
+    }
+
+    /// An error of the segment that is written.
+    fn failed(&self, action: &'static str, source: io::Error) -> StoreError {
+        let file = self.shared.dir.segment(self.active.header.id);
+        io_error(action, &file, source)
     }
 
     /// Waits for something to do. Everything that gives it something to do happens under the lock that
@@ -263,11 +278,11 @@ impl Writer {
         }
     }
 
-    fn roll(&mut self, first: u64) -> io::Result<()> {
+    fn roll(&mut self, first: u64) -> Result<(), StoreError> {
         loop {
             match self.active.roll(&self.shared, first) {
                 Err(error) if super::is_full(&error) && self.wait_for_room() => {}
-                done => return done,
+                done => return done.map_err(|e| self.failed("begin the segment after", e)),
             }
         }
     }
@@ -276,7 +291,7 @@ impl Writer {
         clippy::disallowed_methods,
         reason = "measures the disk; no decision depends on it"
     )]
-    fn write(&mut self, mut batch: Batch) -> io::Result<()> {
+    fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let start = Instant::now();
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
         let frame = batch.finish();
@@ -287,10 +302,11 @@ impl Writer {
                 Err(error) if super::is_full(&error) && self.wait_for_room() => {
                     frame.truncate(unpadded);
                 }
-                done => break done?,
+                done => break done.map_err(|e| self.failed("write", e))?,
             }
         }
-        self.active.file.sync()?;
+        let synced = self.active.file.sync();
+        synced.map_err(|e| self.failed("sync", e))?;
         let metrics = &self.shared.metrics;
         metrics.log_frames.inc();
         metrics.log_records.inc_by(bytes_of(count));
