@@ -19,7 +19,7 @@ import yaml
 from broker import Broker
 from broker import wait_until
 from conftest import TESTS
-from docker.dockerfile import instructions
+from containers.dockerfile import instructions
 
 ROOT = TESTS.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

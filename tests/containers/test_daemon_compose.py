@@ -22,7 +22,6 @@ def lines(compose, service: str, word: str) -> list[str]:
 
 def test_orders_that_are_bought_are_shipped(daemon, compose):
     try:
-        compose("build", "buying", "shipping")
         compose("up", "--detach")
         # The volume's first second, ten more until Docker looks at its health, and the orders themselves.
         shipped = wait_until(

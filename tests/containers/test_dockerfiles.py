@@ -6,9 +6,9 @@ import json
 import tomllib
 
 from conftest import TESTS
-from docker.dockerfile import Instruction
-from docker.dockerfile import last_stage
-from docker.dockerfile import without_source
+from containers.dockerfile import Instruction
+from containers.dockerfile import last_stage
+from containers.dockerfile import without_source
 
 ROOT = TESTS.parent
 FULL = ROOT / "Dockerfile"

@@ -1,10 +1,10 @@
 """A Docker daemon of one's own: nobody else's containers, images or network, and nothing left when it ends.
 
-It runs in namespaces of its own (network, mounts, processes) with everything in one folder. The kernel ends all of it,
-containers too, with the first process of the namespaces, and that one with whoever started it. What a kernel doesn't
-clean up, the folder and empty cgroups, goes with `close`, or with the next start if that was never reached.
+It runs in namespaces of its own (network, mounts, processes), with images and volumes in memory. The kernel ends all of
+it, containers too, with the first process of the namespaces, and that one with whoever started it. What a kernel doesn't
+clean up, a folder and empty cgroups, goes with `close`, or with the next start if that was never reached.
 
-    python3 daemon.py        # exit code 0 if a daemon can be started here, else 1 and the reason
+    python3 containers/daemon.py        # exit code 0 if a daemon can be started here, else 1 and the reason
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import time
 START_SECONDS = 60
 STOP_SECONDS = 20
 
-PROGRAMS = ("dockerd", "containerd", "runc", "docker", "iptables", "ip", "unshare", "nsenter", "setpriv")
+PROGRAMS = ("dockerd", "containerd", "runc", "docker", "iptables", "ip", "unshare", "nsenter", "setpriv", "dpkg-query")
 
 # Starts the name of the folder and of the cgroups; the id of the process that made them follows.
 MARK = "viaduct-docker-"
@@ -61,6 +61,8 @@ class Daemon:
         self.process = self._spawn()
         try:
             self._wait()
+            if self.compose("version", check=False).returncode != 0:
+                raise NoDaemon("neither `docker compose` nor docker-compose is installed")
         except BaseException:
             self.close()
             raise
@@ -78,8 +80,11 @@ class Daemon:
         ]
         (self.folder / "daemon.json").write_text("{}")
         namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        # The published ports are on a loopback of its own, which is down at first.
-        start = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", *daemon]
+        # The published ports are on a loopback of its own, which is down at first. Images are thousands of small
+        # files, which a disk takes longer to delete than everything else takes together.
+        (self.folder / "data").mkdir()
+        prepare = 'ip link set lo up && mount -t tmpfs -o size=4g tmpfs "$0" && exec "$@"'
+        start = ["sh", "-c", prepare, f"{self.folder}/data", *daemon]
         with self.log_path.open("wb") as log:
             return subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *namespaces, *start],

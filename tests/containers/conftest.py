@@ -14,8 +14,8 @@ import yaml
 
 from broker import wait_until
 from conftest import TESTS
-from docker import python_image
-from docker.daemon import Daemon
+from containers import python_image
+from containers.daemon import Daemon
 
 ROOT = TESTS.parent
 
@@ -71,7 +71,11 @@ def compose(daemon, image, tmp_path_factory):
     override = folder / "override.yml"
     override.write_text(yaml.safe_dump({"services": {"buying": base, "shipping": base}}))
     files = [f"--file={ROOT / 'docker-compose.yml'}", f"--file={override}", f"--project-directory={ROOT}"]
-    return lambda *arguments, **options: daemon.compose(*files, *arguments, **options)
+    def call(*arguments: str, **options) -> subprocess.CompletedProcess:
+        return daemon.compose(*files, *arguments, **options)
+
+    call("build", "buying", "shipping")
+    return call
 
 
 class Container:
