@@ -1,8 +1,8 @@
 """A Docker daemon of one's own: nobody else's containers, images or network, and nothing left when it ends.
 
-It runs in namespaces of its own (network, mounts, processes), with images and volumes in memory. The kernel ends all of
-it, containers too, with the first process of the namespaces, and that one with whoever started it. What a kernel doesn't
-clean up, a folder and empty cgroups, goes with `close`, or with the next start if that was never reached.
+It runs in namespaces of its own (network, mounts, processes), with images and volumes in memory. The kernel ends all
+of it, containers too, with the first process of the namespaces, and that one with whoever started it. What a kernel
+doesn't clean up, a folder and empty cgroups, goes with `close`, or with the next start if that was never reached.
 
     python3 containers/daemon.py        # exit code 0 if a daemon can be started here, else 1 and the reason
 """

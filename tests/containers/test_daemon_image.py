@@ -115,7 +115,12 @@ def test_it_stops_within_a_second_and_says_so(daemon, container):
 
 
 def test_an_environment_that_was_written_for_other_images_is_understood(daemon, image):
-    environment = {"RABBITMQ_DEFAULT_USER": "app", "RABBITMQ_DEFAULT_PASS": "pw", "EDGE_PORT": "4570", "SERVICES": "sqs,s3"}
+    environment = {
+        "RABBITMQ_DEFAULT_USER": "app",
+        "RABBITMQ_DEFAULT_PASS": "pw",
+        "EDGE_PORT": "4570",
+        "SERVICES": "sqs,s3",
+    }
     options = [f"--env={name}={value}" for name, value in environment.items()]
     daemon.docker("run", "--detach", "--name=foreign", *options, image)
     try:

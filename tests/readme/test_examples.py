@@ -73,12 +73,13 @@ def test_every_example_has_its_page_and_every_page_its_test():
     pages = {path.name for path in PAGES.glob("*.md")}
     assert pages == {"README.md", "shop.md", "spike.md", "dead-letters.md", "spring.md", "testcontainers.md"}
     text = "\n".join((PAGES / page).read_text() for page in pages)
-    programs = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.*") if path.suffix in (".py", ".rs")}
+    files = [path for path in EXAMPLES.rglob("*.*") if path.suffix in (".py", ".rs")]
+    programs = {path.relative_to(EXAMPLES).as_posix() for path in files}
     linked = set(re.findall(r"\.\./\.\./examples/([\w/]+\.(?:py|rs))", text))
     assert linked == programs
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#]+)\)", (PAGES / page).read_text()):
-            assert (PAGES / target).exists(), f"{page} links to {target}"
+    for page in [*map(PAGES.joinpath, pages), ROOT / "README.md"]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
     index = (PAGES / "README.md").read_text()
     assert all(f"({page})" in index for page in pages - {"README.md"})
 

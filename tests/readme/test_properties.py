@@ -1,5 +1,7 @@
-"""Spring's and Testcontainers' properties, which stand in `docs/examples` as text: every name that is ours or another
-image's, every port and every login of them is tried on the broker. No Java runs here."""
+"""Spring's and Testcontainers' properties, which stand in `docs/examples` as text.
+
+Every name in them that is ours or another image's, every port and every login is tried on the broker. No Java runs here.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ RABBITMQ_WAITS_FOR = ".*Server startup complete.*"
 
 def image_defaults() -> dict[str, str]:
     """The environment that the image sets."""
-    [environment] = [instruction.arguments for instruction in last_stage(ROOT / "Dockerfile") if instruction.name == "ENV"]
+    stage = last_stage(ROOT / "Dockerfile")
+    [environment] = [instruction.arguments for instruction in stage if instruction.name == "ENV"]
     return dict(pair.split("=", 1) for pair in environment.split())
 
 
@@ -179,10 +182,15 @@ def container(environment: dict[str, str], folder, monkeypatch) -> Broker:
     return Broker(os.environ["VIADUCT_BIN"], folder)
 
 
+def prints(running: Broker, pattern: str) -> bool:
+    """Whether a line that the broker prints is what a module waits for, as Java's `matches` has it."""
+    lines = running.stdout_path.read_text().splitlines(keepends=True)
+    return any(re.fullmatch(f"(?s){pattern}", line) for line in lines)
+
+
 def test_the_image_listens_where_the_snippets_connect():
-    ports = {
-        int(value.rpartition(":")[2]) for name, value in image_defaults().items() if name.startswith("VIADUCT_DEFAULT__LISTENERS")
-    }
+    listeners = [value for name, value in image_defaults().items() if "__LISTENERS__" in name]
+    ports = {int(value.rpartition(":")[2]) for value in listeners}
     exposed = [instruction.arguments for instruction in last_stage(ROOT / "Dockerfile") if instruction.name == "EXPOSE"]
     assert {int(port) for port in exposed[0].split()} == ports
     for kind in ("RabbitMQContainer", "GenericContainer"):
@@ -197,8 +205,7 @@ def test_the_broker_stands_in_for_rabbitmq(tmp_path, monkeypatch, name):
     running = container(RABBITMQ_MODULE | environment_of(text), tmp_path, monkeypatch)
     try:
         running.start()
-        printed = lambda: re.search(RABBITMQ_WAITS_FOR, running.stdout_path.read_text())
-        wait_until("the module would go on", printed)
+        wait_until("the module would go on", lambda: prints(running, RABBITMQ_WAITS_FOR))
         found = {"spring.rabbitmq.username": "guest", "spring.rabbitmq.password": "guest"}
         found |= dict(re.findall(r'registry\.add\("([\w.-]+)", \(\) -> "([^"]+)"\)', text))
         assert set(re.findall(r'registry\.add\("([\w.-]+)"', text)) <= set(KNOWN)
@@ -228,8 +235,7 @@ def test_the_broker_stands_in_for_localstack(tmp_path, monkeypatch, name):
     try:
         running.start()
         pattern = re.search(r'forLogMessage\("(.*)", 1\)', text)[1].replace("\\\\", "\\")
-        printed = lambda: any(re.fullmatch(pattern, line) for line in running.stdout_path.read_text().splitlines(True))
-        wait_until("the container would go on", printed)
+        wait_until("the container would go on", lambda: prints(running, pattern))
         any_keys = {
             "spring.cloud.aws.region.static": "eu-west-3",
             "spring.cloud.aws.credentials.access-key": "whoever",
