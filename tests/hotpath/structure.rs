@@ -26,6 +26,9 @@ const COUNTED: Duration = Duration::from_secs(1);
 const COUNTED_MESSAGES: u64 = 20_000;
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// What a client does until it is told that enough was counted.
+type Run<'a> = Box<dyn FnOnce(&AtomicBool) + Send + 'a>;
+
 /// What is counted, at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Counts {
@@ -80,7 +83,7 @@ impl Counts {
 }
 
 /// Runs `clients` until enough was counted, and says what.
-fn counted(broker: &Broker, clients: Vec<Box<dyn FnOnce(&AtomicBool) + Send + '_>>) -> Ratios {
+fn counted(broker: &Broker, clients: Vec<Run<'_>>) -> Ratios {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for client in clients {
@@ -151,7 +154,7 @@ fn messages_share_reads_pushes_takes_writes_and_wakes() {
 #[test]
 fn durable_messages_share_frames() {
     let broker = Broker::start();
-    let publisher = |_| -> Box<dyn FnOnce(&AtomicBool) + Send> {
+    let publisher = |_| -> Run<'_> {
         let mut publisher = Client::connect(broker.amqp());
         publisher.declare(QUEUE);
         publisher.confirm();
