@@ -78,7 +78,7 @@ impl Pace {
     }
 
     /// How many messages are due from `next` on, at least one; else the producer is woken when the
-    /// next one is, or at `end`, where nothing is due any more.
+    /// next one is. 0 when all are sent that should have been before `end`.
     pub(super) fn poll_due(
         &mut self,
         next: u64,
@@ -88,7 +88,8 @@ impl Pace {
     ) -> Poll<u64> {
         loop {
             let now = clock.now();
-            let due = self.schedule.due(now).saturating_sub(next);
+            let due = self.schedule.due(now.min(end.saturating_sub(1)));
+            let due = due.saturating_sub(next);
             if due > 0 || now >= end {
                 return Poll::Ready(due);
             }

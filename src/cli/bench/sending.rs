@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 
 use anyhow::Context as _;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -17,6 +18,10 @@ use super::recorder::Recorder;
 use super::shared::Phases;
 use super::shared::Shared;
 use super::unconfirmed::Unconfirmed;
+
+/// How long after the end a paced producer sends what should have been sent before, in nanoseconds: what
+/// is late must not be missing from the latencies, but a broker that cannot keep up has no end.
+const LATE: u64 = 2_000_000_000;
 
 /// What a producer does next.
 #[derive(Debug)]
@@ -86,19 +91,17 @@ impl Sending {
         if self.stop.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Turn::End);
         }
-        let mut now = self.shared.clock.now();
-        let mut want = most;
-        if now < self.phases.end
-            && let Some(pace) = &mut self.pace
-        {
-            let end = self.phases.end;
-            match pace.poll_due(self.next, self.shared.clock, end, cx) {
-                Poll::Ready(due) => want = want.min(due),
-                Poll::Pending => return Poll::Pending,
+        let end = self.phases.end;
+        let now = self.shared.clock.now();
+        let (mut want, last) = match &mut self.pace {
+            None if now >= end => (0, end),
+            None => (most, end),
+            Some(pace) => {
+                let due = ready!(pace.poll_due(self.next, self.shared.clock, end, cx));
+                (due.min(most), end + LATE)
             }
-            now = self.shared.clock.now();
-        }
-        if now >= self.phases.end {
+        };
+        if want == 0 || now >= last {
             return match self.unconfirmed.open() {
                 0 => Poll::Ready(Turn::End),
                 _ => Poll::Pending,
@@ -160,10 +163,9 @@ impl Sending {
     /// Nothing of this number was sent.
     pub(super) fn confirm(&mut self, sequence: u64, multiple: bool) -> anyhow::Result<()> {
         let now = self.shared.clock.now();
-        let measures = self.phases.measures(now);
-        let latency = &mut self.latency;
+        let (phases, latency) = (self.phases, &mut self.latency);
         let count = self.unconfirmed.take(sequence, multiple, |sent_at| {
-            if measures {
+            if phases.measures(sent_at) {
                 latency.record(now.saturating_sub(sent_at));
             }
         });
