@@ -129,4 +129,22 @@ mod tests {
             }
         }
     }
+
+    #[tokio::test]
+    async fn a_message_is_never_sent_early_and_none_is_left_out() {
+        let clock = Clock::start();
+        let schedule = Schedule::new(clock.now(), 5_000, 1, 0);
+        let end = schedule.intended(100);
+        let mut pace = Pace::new(schedule).unwrap();
+        let mut next = 0;
+        loop {
+            match std::future::poll_fn(|cx| pace.poll_due(next, clock, end, cx)).await {
+                0 => break,
+                due => next += due,
+            }
+            assert!(clock.now() >= pace.intended(next - 1));
+        }
+        assert_eq!(next, 100, "all before the end, and no more");
+        assert!(clock.now() >= end);
+    }
 }

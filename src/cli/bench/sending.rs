@@ -196,3 +196,68 @@ impl Sending {
 fn unsent(sequence: u64) -> String {
     format!("the broker confirmed message {sequence}, which was not sent")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::shared::tests::load;
+    use super::*;
+    use std::task::Waker;
+
+    fn sending(flags: &str, end: u64) -> (Arc<Shared>, Sending) {
+        let shared = Arc::new(Shared::new(load(flags)).unwrap());
+        let phases = Phases {
+            start: 0,
+            measure_from: 0,
+            end,
+        };
+        let sending = Sending::new(Arc::clone(&shared), 0, phases).unwrap();
+        (shared, sending)
+    }
+
+    /// Sends what may be sent: how many, or `None` for the end.
+    fn turn(sending: &mut Sending, most: u64) -> Poll<Option<u64>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        sending.poll_turn(most, &mut cx).map(|turn| match turn {
+            Turn::End => None,
+            Turn::Send(batch) => {
+                sending.enter(&batch);
+                Some(batch.count)
+            }
+        })
+    }
+
+    #[test]
+    fn the_window_and_the_cap_hold_whichever_is_smaller() {
+        let (shared, mut sending) = sending("--confirm-window 5 --in-flight 7", u64::MAX);
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(3)), "a block");
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(2)), "the window");
+        assert_eq!(turn(&mut sending, 3), Poll::Pending);
+        sending.confirm(4, true).unwrap();
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(2)), "the cap");
+        assert_eq!(turn(&mut sending, 3), Poll::Pending);
+        sending.refuse(5, false).unwrap();
+        assert_eq!(
+            turn(&mut sending, 3),
+            Poll::Ready(Some(1)),
+            "nobody will receive it"
+        );
+        assert!(sending.confirm(8, false).is_err(), "never sent");
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
+        assert_eq!(count(&shared.counters.sent), 8);
+        assert_eq!(count(&shared.counters.confirmed), 5);
+        assert_eq!(count(&shared.counters.refused), 1);
+        assert_eq!(shared.handed(0), 8);
+    }
+
+    #[test]
+    fn the_end_waits_for_confirms_and_a_stop_for_nothing() {
+        let (_, mut over) = sending("--confirm-window 5", 0);
+        assert_eq!(turn(&mut over, 3), Poll::Ready(None));
+        let (shared, mut sending) = sending("--confirm-window 5", u64::MAX);
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(3)));
+        sending.phases.end = 0;
+        assert_eq!(turn(&mut sending, 3), Poll::Pending);
+        shared.stop.cancel();
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(None));
+    }
+}
