@@ -5,6 +5,7 @@ mod dir;
 mod fixture;
 mod room;
 mod syncs;
+mod tail;
 
 use std::fs;
 use std::path::Path;
