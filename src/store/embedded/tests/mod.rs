@@ -3,6 +3,7 @@
 mod damage;
 mod dir;
 mod fixture;
+mod image;
 mod room;
 mod syncs;
 mod tail;
