@@ -97,6 +97,8 @@ fn main() {
     for _ in 0..WARM_UP_ROUNDS {
         replay.round();
     }
+    replay.publisher.is_counted = true;
+    replay.consumer.is_counted = true;
     let before = replay.delivered;
     counted(&mut replay, rounds);
     println!("{}", replay.delivered - before);
@@ -110,7 +112,7 @@ fn counted(replay: &mut Replay, rounds: u64) {
     }
 }
 
-/// What the kernel does for a broker: not counted.
+/// What the kernel does for a broker: it ends the count and begins it again, so nothing else may call it.
 #[inline(never)]
 fn feed(input: &mut BytesMut, bytes: &[u8]) {
     input.extend_from_slice(bytes);
@@ -195,6 +197,7 @@ struct Client {
     input: BytesMut,
     out: WriteBuf,
     written: usize,
+    is_counted: bool,
 }
 
 impl Client {
@@ -209,6 +212,7 @@ impl Client {
             input: BytesMut::with_capacity(2 * READ_BYTES),
             out: WriteBuf::new(),
             written: 0,
+            is_counted: false,
         };
         client.bytes(&PROTOCOL_HEADER);
         let start_ok = connection::StartOk {
@@ -241,7 +245,11 @@ impl Client {
 
     /// Reads bytes, and goes on until nothing more happens. What comes out is taken as a socket does.
     fn bytes(&mut self, bytes: &[u8]) {
-        feed(&mut self.input, bytes);
+        if self.is_counted {
+            feed(&mut self.input, bytes);
+        } else {
+            self.input.extend_from_slice(bytes);
+        }
         if !self.input.is_empty() {
             let flow = self.session.on_bytes(&mut self.input, NOW, &mut self.out);
             assert_eq!(flow, Flow::Continue);
