@@ -31,7 +31,7 @@ trap 'rm -rf "$folder"' EXIT
 for kind in "${kinds[@]}"; do
     out=$folder/$kind
     messages=$(valgrind -q --tool=callgrind --callgrind-out-file="$out" \
-        --toggle-collect='instructions::counted' "$binary" "$kind" "$rounds")
+        --toggle-collect='instructions::counted' --toggle-collect='instructions::feed' "$binary" "$kind" "$rounds")
     total=$(sed -n 's/^\(summary\|totals\): \([0-9]*\).*/\2/p' "$out" | head -n 1)
     echo "$kind: $((total / messages)) instructions a message ($messages messages)"
     if ((top > 0)); then
@@ -42,8 +42,8 @@ for line in sys.stdin:
     found = re.match(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(\S.*)", line)
     if not found or "PROGRAM TOTALS" in line:
         continue
-    if top == 0:
-        break
+    if top <= 0:
+        continue  # to the end, or the writer dies of a closed pipe
     top -= 1
     count = int(found[1].replace(",", "")) / messages
     print(f"  {count:8.1f}  {found[2].split(chr(91))[0].strip()}")

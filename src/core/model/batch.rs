@@ -342,3 +342,43 @@ impl BatchBuilder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finish(builder: &mut BatchBuilder, body: &[u8], messages: usize) -> (MessageBatch, u64) {
+        for _ in 0..messages {
+            let mut draft = Draft::new(FormatId(1), b"head", "exchange", b"key");
+            draft.body = DraftBody::Copied(body);
+            builder.push(draft);
+        }
+        let budget = Budget::new(1 << 30);
+        let batch = builder.finish(&Arc::default(), CoreTime::default(), &budget);
+        (batch, budget.used())
+    }
+
+    #[test]
+    fn one_small_message_of_a_large_read_holds_no_more_than_itself() {
+        let mut builder = BatchBuilder::new();
+        builder.expect(64 * 1024);
+        let (batch, charged) = finish(&mut builder, b"body", 1);
+        assert!(batch.common().bytes.capacity() < 64);
+        assert!(charged < 512, "{charged}");
+    }
+
+    #[test]
+    fn what_a_batch_holds_is_charged_its_spare_room_included() {
+        let mut builder = BatchBuilder::new();
+        for expected in [0, 17_000, 100_000] {
+            builder.expect(expected);
+            let (batch, charged) = finish(&mut builder, &[7; 1024], 16);
+            let room = batch.common().bytes.capacity();
+            assert!(room <= 16 * 1028 / 8 * 9 + 64, "{room}");
+            let slots = batch.len() * size_of::<Slot>();
+            assert_eq!(charged, (room + slots + size_of::<Common>()) as u64);
+            assert_eq!(batch.message(15).unwrap().body_bytes(), &[7; 1024][..]);
+            assert_eq!(batch.message(0).unwrap().exchange(), "exchange");
+        }
+    }
+}
