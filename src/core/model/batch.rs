@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use triomphe::ThinArc;
 
 use crate::core::budget::Budget;
 use crate::core::budget::Charge;
@@ -83,6 +84,18 @@ impl<'a> Draft<'a> {
     }
 }
 
+impl Draft<'_> {
+    /// How many of its bytes a batch copies.
+    fn copied_bytes(&self) -> usize {
+        let body = match &self.body {
+            DraftBody::Copied(bytes) => bytes.len(),
+            DraftBody::Shared(_) => 0,
+        };
+        let group = self.group.map_or(0, <[u8]>::len);
+        self.head.len() + self.exchange.len() + self.routing_key.len() + group + body
+    }
+}
+
 /// Start and end in the batch's bytes. A batch stays below 4 GiB: the builder starts a new one before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
@@ -143,54 +156,70 @@ impl Slot {
 /// Marks an id that is no LSN. Shard 255 exists nowhere, so it cannot be mistaken for one.
 pub(super) const TRANSIENT: u64 = 0xFF << 56;
 
-/// Messages that were published together.
+/// Messages that were published together. A handle, cheap to clone: all that a batch is, its bytes apart, stands in one
+/// allocation behind one word.
+#[derive(Clone, Debug)]
+pub struct MessageBatch(ThinArc<Common, Slot>);
+
+/// What all messages of a batch share.
 #[derive(Debug)]
-pub struct MessageBatch {
-    pub(super) slots: Box<[Slot]>,
-    pub(super) bytes: Bytes,
+pub(super) struct Common {
+    pub(super) bytes: Vec<u8>,
     pub(super) producer: Arc<Producer>,
     pub(super) enqueued_at: CoreTime,
     _charge: Charge,
 }
 
 impl MessageBatch {
+    pub(super) fn common(&self) -> &Common {
+        &self.0.header.header
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.0.slice
+    }
+
     /// Number of messages.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots().is_empty()
     }
 
     /// LSN of the publish at `index`.
     pub(in crate::core) fn lsn_of(&self, index: u16) -> Option<Lsn> {
-        self.slots.get(usize::from(index))?.lsn()
+        self.slots().get(usize::from(index))?.lsn()
     }
 
     /// Length of the body at `index`.
     pub(in crate::core) fn body_len_of(&self, index: u16) -> usize {
-        self.slots.get(usize::from(index)).map_or(0, Slot::body_len)
+        self.slots()
+            .get(usize::from(index))
+            .map_or(0, Slot::body_len)
     }
 
     /// A handle on the message at `index`; none beyond the end.
-    pub fn message(self: &Arc<Self>, index: usize) -> Option<Message> {
-        if index >= self.slots.len() {
+    pub fn message(&self, index: usize) -> Option<Message> {
+        if index >= self.slots().len() {
             return None;
         }
         Some(Message::from_parts(
-            Arc::clone(self),
+            self.clone(),
             u16::try_from(index).ok()?,
         ))
     }
 }
 
-/// Collects drafts into a batch. Reused from batch to batch, so that it keeps its capacity.
+/// Collects drafts into a batch, whose bytes it copies once, to where they stay. Reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     slots: Vec<Slot>,
+    /// The bytes of the batch in hand: theirs alone, so that one message that stays queued holds no more than its batch.
     bytes: Vec<u8>,
+    expected_bytes: usize,
     shared_bytes: u64,
 }
 
@@ -200,10 +229,20 @@ pub const BATCH_MAX_MESSAGES: usize = 16 * 1024;
 /// A batch is closed before its own bytes exceed this, so that spans fit 32 bits with room to spare.
 const BATCH_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// A batch keeps room that it did not need up to this part of its bytes: less is not worth a reallocation, and is
+/// charged with the rest.
+const SPARE_PART: usize = 8;
+
 impl BatchBuilder {
     /// An empty builder.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says that what the next drafts have copied will not be longer than this, so that it is allocated at once. Wrong is
+    /// slow, no more.
+    pub fn expect(&mut self, bytes: usize) {
+        self.expected_bytes = bytes.min(BATCH_MAX_BYTES);
     }
 
     /// Number of drafts in hand.
@@ -223,6 +262,10 @@ impl BatchBuilder {
 
     /// Adds a message. Exchange and key equal to the previous message's are stored once.
     pub fn push(&mut self, draft: Draft<'_>) {
+        if self.bytes.capacity() == 0 {
+            let room = self.expected_bytes.max(draft.copied_bytes());
+            self.bytes.reserve_exact(room);
+        }
         let previous = self
             .slots
             .last()
@@ -264,19 +307,20 @@ impl BatchBuilder {
         producer: &Arc<Producer>,
         now: CoreTime,
         budget: &Arc<Budget>,
-    ) -> Arc<MessageBatch> {
-        let slots: Box<[Slot]> = self.slots.drain(..).collect();
-        let bytes = Bytes::copy_from_slice(&self.bytes);
-        self.bytes.clear();
-        let own = size_of_val(&*slots) + bytes.len() + size_of::<MessageBatch>();
+    ) -> MessageBatch {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() - bytes.len() > bytes.len() / SPARE_PART {
+            bytes.shrink_to_fit();
+        }
+        let own = size_of_val(&*self.slots) + bytes.capacity() + size_of::<Common>();
         let charge = budget.charge(own as u64 + std::mem::take(&mut self.shared_bytes));
-        Arc::new(MessageBatch {
-            slots,
+        let common = Common {
             bytes,
             producer: Arc::clone(producer),
             enqueued_at: now,
             _charge: charge,
-        })
+        };
+        MessageBatch(ThinArc::from_header_and_iter(common, self.slots.drain(..)))
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Span {
@@ -290,6 +334,9 @@ impl BatchBuilder {
 
     fn keep_again(&mut self, previous: Option<Span>, bytes: &[u8]) -> Span {
         match previous {
+            // An empty slice may point nowhere, and comparing with it costs more than all the rest: the processor
+            // has to find out that the load which it masks out would have failed.
+            _ if bytes.is_empty() => Span::default(),
             Some(span) if self.bytes.get(span.range()) == Some(bytes) => span,
             _ => self.keep(bytes),
         }

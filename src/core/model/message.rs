@@ -1,11 +1,10 @@
 //! Messages: what a publisher said, immutable, stored once, shared. A [`Message`] is a handle on one of a
 //! batch.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-use bytes::Bytes;
 
 use crate::core::budget::Budget;
 use crate::core::model::batch::BatchBuilder;
@@ -82,30 +81,34 @@ pub struct Producer {
 /// A handle on one message. Cheap to clone; keeps its whole batch in memory.
 #[derive(Clone)]
 pub struct Message {
-    batch: Arc<MessageBatch>,
+    batch: MessageBatch,
     index: u16,
 }
 
 impl Message {
     /// The handle's two words, for whoever packs them.
-    pub(in crate::core) fn into_parts(self) -> (Arc<MessageBatch>, u16) {
+    pub(in crate::core) fn into_parts(self) -> (MessageBatch, u16) {
         (self.batch, self.index)
     }
 
     /// A handle again; `index` must have come from [`Message::into_parts`] of the same batch.
-    pub(in crate::core) fn from_parts(batch: Arc<MessageBatch>, index: u16) -> Self {
+    pub(in crate::core) fn from_parts(batch: MessageBatch, index: u16) -> Self {
         Self { batch, index }
     }
 
     fn slot(&self) -> &Slot {
         self.batch
-            .slots
+            .slots()
             .get(usize::from(self.index))
             .expect("a handle is made only for a slot that exists")
     }
 
     fn bytes(&self, span: Span) -> &[u8] {
-        self.batch.bytes.get(span.range()).unwrap_or_default()
+        self.batch
+            .common()
+            .bytes
+            .get(span.range())
+            .unwrap_or_default()
     }
 
     /// The form that [`Message::head`] is in.
@@ -154,13 +157,13 @@ impl Message {
             .chain(shared.into_iter().flatten().map(|part| &part[..]))
     }
 
-    /// The body in one piece: a slice of the batch when it is small, else a copy unless it has one part.
-    pub fn body_bytes(&self) -> Bytes {
+    /// The body in one piece: copied only if it has several parts.
+    pub fn body_bytes(&self) -> Cow<'_, [u8]> {
         match &self.slot().body {
-            StoredBody::Copied(span) => self.batch.bytes.slice(span.range()),
+            StoredBody::Copied(span) => Cow::Borrowed(self.bytes(*span)),
             StoredBody::Shared(parts) => match &**parts {
-                [one] => one.clone(),
-                many => many.concat().into(),
+                [one] => Cow::Borrowed(one),
+                many => Cow::Owned(many.concat()),
             },
         }
     }
@@ -187,12 +190,12 @@ impl Message {
 
     /// When it was enqueued.
     pub fn enqueued_at(&self) -> CoreTime {
-        self.batch.enqueued_at
+        self.batch.common().enqueued_at
     }
 
     /// Who published it.
     pub fn producer(&self) -> &Arc<Producer> {
-        &self.batch.producer
+        &self.batch.common().producer
     }
 
     /// The same message in a batch of its own, without an id yet.
