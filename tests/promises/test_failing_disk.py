@@ -20,7 +20,7 @@ from clients.test_boto3 import create
 from clients.test_pika import PERSISTENT
 from conftest import sqs_client
 from promises.load import WindowedPublisher, Worker, confirming
-from promises.tracing import Faults
+from promises.tracing import CatalogFaults, Faults
 
 BINARY = os.environ.get("VIADUCT_BIN", "viaduct")
 SEGMENT = "/log/0000000001.seg"
@@ -143,6 +143,22 @@ def test_a_full_disk_makes_publishers_wait_and_ends_nothing(broker, name):
     broker.start()
     left = drained(broker, name)
     assert left[: len(confirmed)] == confirmed and len(left) <= len(confirmed) + 1
+
+
+def test_a_catalog_that_cannot_be_synced_costs_nothing_that_the_log_has(broker, name):
+    """The checkpoint at the stop fails; the log still has every declaration."""
+    confirmed: list[str] = []
+    worker = Worker(publish_one_by_one(broker, name, confirmed))
+    wait_until("there is something to lose", lambda: len(confirmed) > 10)
+    url = create(sqs_client(broker), f"{name}-declared", VisibilityTimeout="77")
+    with CatalogFaults(broker, "fdatasync:error=EIO"):
+        assert broker.stop() == 0
+    worker.join()
+    assert "the catalog could not be checkpointed; the log still has it" in broker.log()
+    broker.start()
+    assert drained(broker, name)[: len(confirmed)] == confirmed
+    attributes = sqs_client(broker).get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    assert attributes["Attributes"] == {"VisibilityTimeout": "77"}
 
 
 @pytest.mark.parametrize("strikes_at", range(1, 7))

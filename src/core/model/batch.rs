@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use triomphe::ThinArc;
 
 use crate::core::budget::Budget;
 use crate::core::budget::Charge;
@@ -155,10 +156,14 @@ impl Slot {
 /// Marks an id that is no LSN. Shard 255 exists nowhere, so it cannot be mistaken for one.
 pub(super) const TRANSIENT: u64 = 0xFF << 56;
 
-/// Messages that were published together.
+/// Messages that were published together. A handle, cheap to clone: all that a batch is, its bytes apart, stands in one
+/// allocation behind one word.
+#[derive(Clone, Debug)]
+pub struct MessageBatch(ThinArc<Common, Slot>);
+
+/// What all messages of a batch share.
 #[derive(Debug)]
-pub struct MessageBatch {
-    pub(super) slots: Box<[Slot]>,
+pub(super) struct Common {
     pub(super) bytes: Vec<u8>,
     pub(super) producer: Arc<Producer>,
     pub(super) enqueued_at: CoreTime,
@@ -166,33 +171,43 @@ pub struct MessageBatch {
 }
 
 impl MessageBatch {
+    pub(super) fn common(&self) -> &Common {
+        &self.0.header.header
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.0.slice
+    }
+
     /// Number of messages.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots().is_empty()
     }
 
     /// LSN of the publish at `index`.
     pub(in crate::core) fn lsn_of(&self, index: u16) -> Option<Lsn> {
-        self.slots.get(usize::from(index))?.lsn()
+        self.slots().get(usize::from(index))?.lsn()
     }
 
     /// Length of the body at `index`.
     pub(in crate::core) fn body_len_of(&self, index: u16) -> usize {
-        self.slots.get(usize::from(index)).map_or(0, Slot::body_len)
+        self.slots()
+            .get(usize::from(index))
+            .map_or(0, Slot::body_len)
     }
 
     /// A handle on the message at `index`; none beyond the end.
-    pub fn message(self: &Arc<Self>, index: usize) -> Option<Message> {
-        if index >= self.slots.len() {
+    pub fn message(&self, index: usize) -> Option<Message> {
+        if index >= self.slots().len() {
             return None;
         }
         Some(Message::from_parts(
-            Arc::clone(self),
+            self.clone(),
             u16::try_from(index).ok()?,
         ))
     }
@@ -292,21 +307,20 @@ impl BatchBuilder {
         producer: &Arc<Producer>,
         now: CoreTime,
         budget: &Arc<Budget>,
-    ) -> Arc<MessageBatch> {
-        let slots: Box<[Slot]> = self.slots.drain(..).collect();
+    ) -> MessageBatch {
         let mut bytes = std::mem::take(&mut self.bytes);
         if bytes.capacity() - bytes.len() > bytes.len() / SPARE_PART {
             bytes.shrink_to_fit();
         }
-        let own = size_of_val(&*slots) + bytes.capacity() + size_of::<MessageBatch>();
+        let own = size_of_val(&*self.slots) + bytes.capacity() + size_of::<Common>();
         let charge = budget.charge(own as u64 + std::mem::take(&mut self.shared_bytes));
-        Arc::new(MessageBatch {
-            slots,
+        let common = Common {
             bytes,
             producer: Arc::clone(producer),
             enqueued_at: now,
             _charge: charge,
-        })
+        };
+        MessageBatch(ThinArc::from_header_and_iter(common, self.slots.drain(..)))
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Span {
