@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import subprocess
-import uuid
 
 from .peers import Broker
 from .peers import running
@@ -64,12 +63,11 @@ def limits(settings: Settings) -> dict:
 
 
 def measure(settings: Settings, scenario: Scenario, broker: Broker) -> dict:
-    """One run of a scenario against a running broker, on a queue of its own."""
+    """One run of a scenario against a running broker, on a queue of its own that is gone afterwards."""
     protocol, url = protocol_of(scenario, broker)
     measured = ["--warmup", f"{settings.warm_up:g}", "--duration", f"{settings.seconds:g}", "--pid", str(broker.pid)]
-    queue = ["--queue", f"compare-{uuid.uuid4().hex[:8]}", "--no-progress"]
     seconds = settings.warm_up + settings.seconds + PATIENCE_SECONDS
-    return call(settings, [protocol, url, *scenario.options, *measured, *queue], seconds)
+    return call(settings, [protocol, url, *scenario.options, *measured, "--no-progress"], seconds)
 
 
 def protocol_of(scenario: Scenario, broker: Broker) -> tuple[str, str]:
