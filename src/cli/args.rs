@@ -7,6 +7,8 @@ use clap::Subcommand;
 
 use crate::config::Sources;
 
+use super::bench::BenchCommand;
+
 /// A message broker with many doors and one core.
 #[derive(Debug, Parser)]
 #[command(name = "viaduct", version, about, long_about = None)]
@@ -50,6 +52,9 @@ pub(super) enum Command {
     /// Manages users, on a running broker or a stopped one
     #[command(subcommand)]
     User(UserCommand),
+    /// Sends load to a broker, any broker, and measures it
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Prints the version
     Version,
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod args;
+mod bench;
 mod check;
 mod control;
 mod exit;
@@ -81,6 +82,7 @@ fn execute(args: Args) -> Outcome {
         Command::Config(ConfigCommand::Check) => check::check(&sources),
         Command::Config(ConfigCommand::Print(what)) => check::print(&sources, &what),
         Command::User(command) => user::user(&load(&sources)?, command),
+        Command::Bench(command) => bench::bench(command),
         Command::Version => {
             say(format!("viaduct {}", env!("CARGO_PKG_VERSION")));
             Ok(Exit::Clean)

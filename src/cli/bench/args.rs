@@ -1,0 +1,123 @@
+//! What can be written behind `viaduct bench`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+/// Most bytes of a message: what RabbitMQ accepts by default.
+const MAX_SIZE: u64 = 128 << 20;
+
+/// Most producers: their number has twelve bits in a message's label.
+const MAX_PRODUCERS: u64 = 4096;
+
+/// Sends load to any broker and measures it. Exit code 1 if a message was lost, duplicated or refused.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum BenchCommand {
+    /// Publishes and consumes over AMQP 0-9-1, one connection a producer or consumer
+    Amqp {
+        /// The broker, as amqp://USER:PASSWORD@HOST:PORT/VHOST
+        #[arg(default_value = "amqp://guest:guest@127.0.0.1:5672/")]
+        url: String,
+        #[command(flatten)]
+        load: Load,
+    },
+}
+
+/// The flags that all protocols share; also what the report repeats as `settings`.
+#[derive(Clone, Debug, clap::Args, Serialize)]
+pub(in crate::cli) struct Load {
+    /// Connections that send
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MAX_PRODUCERS))]
+    pub(super) producers: u64,
+    /// Connections that receive; with 0 nothing is received, and --in-flight doesn't hold
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=4096))]
+    pub(super) consumers: u64,
+    /// Queues that producers and consumers are spread over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(super) queues: u64,
+    /// Bytes of a message's body; the first 16 are its label
+    #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=MAX_SIZE))]
+    pub(super) size: u64,
+    /// Durable queues and persistent messages
+    #[arg(long)]
+    pub(super) durable: bool,
+    /// Confirms, and at most N unconfirmed messages a producer; 0: no confirms
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) confirm_window: u64,
+    /// Most messages sent and not yet received, over the whole run; 0: no cap
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(super) in_flight: u64,
+    /// Messages a second over all producers, evenly paced; 0: as fast as possible.
+    /// Latency counts from the moment at which a message should have been sent
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    pub(super) rate: u64,
+    /// Messages a write; 0: as many as fit 64 KiB, 1: one write a message, as clients do that don't coalesce
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) flush: u64,
+    /// Manual acks with this prefetch, one ack a read; 0: automatic acks
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=65_535))]
+    pub(super) prefetch: u64,
+    /// Seconds that are measured
+    #[arg(long, value_name = "SECS", default_value_t = 5.0, value_parser = seconds)]
+    pub(super) duration: f64,
+    /// Seconds of load before them that are not measured
+    #[arg(long, value_name = "SECS", default_value_t = 1.0, value_parser = seconds)]
+    pub(super) warmup: f64,
+    /// The broker's process: its CPU time and peak memory are read from /proc
+    #[arg(long, value_name = "PID")]
+    pub(super) pid: Option<u32>,
+    /// Writes the report as JSON, too; - is standard output, and the text then goes to standard error
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub(super) json: Option<PathBuf>,
+    /// Threads that the connections are spread over; more than 1 pays on machines with many cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(super) threads: u64,
+    /// No live progress line on the terminal
+    #[arg(long)]
+    #[serde(skip)]
+    pub(super) no_progress: bool,
+    /// Begins the queues' names; they must be empty and are kept. Default: a random name, deleted at the end
+    #[arg(long, value_name = "NAME")]
+    pub(super) queue: Option<String>,
+}
+
+impl Load {
+    /// The measured time.
+    pub(super) fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.duration)
+    }
+
+    /// The time before it.
+    pub(super) fn warmup(&self) -> Duration {
+        Duration::from_secs_f64(self.warmup)
+    }
+
+    /// Whether producers wait for confirms.
+    pub(super) fn confirms(&self) -> bool {
+        self.confirm_window > 0
+    }
+}
+
+/// Reads a time in seconds: up to a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=86_400.0).contains(&value) => Ok(value),
+        Ok(_) | Err(_) => Err("expected seconds between 0 and 86400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_numbers_of_a_day() {
+        assert_eq!(seconds("0.25"), Ok(0.25));
+        for wrong in ["", "x", "-1", "NaN", "inf", "86401"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

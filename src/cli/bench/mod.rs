@@ -1,0 +1,83 @@
+//! `viaduct bench`: sends load to a broker, any broker, and measures what it does.
+//!
+//! ```text
+//! amqp, nats      a protocol each: a Peer, whose producers and consumers are one task a connection
+//! run             threads, phases, drain                     (shared: what all tasks see)
+//! sending         a producer's book: pace, gate, confirms    (pace, timer, gate, unconfirmed, label)
+//! receiving       a consumer's book                          (seen, recorder)
+//! report, text    what came out                              (process, progress)
+//! limits          what the machine can do at most
+//! ```
+//!
+//! It must not be the limit itself: the clock is read once a batch, counters are added to once a batch, a
+//! producer's block is made once and only labels change in it, and nothing waits for a timer of a
+//! millisecond.
+
+mod amqp;
+mod args;
+mod clock;
+mod gate;
+mod label;
+mod output;
+mod pace;
+mod peer;
+mod process;
+mod progress;
+mod receiving;
+mod recorder;
+mod report;
+mod run;
+mod seen;
+mod sending;
+mod shared;
+mod text;
+mod timer;
+mod unconfirmed;
+mod url;
+mod wire;
+
+use std::sync::Arc;
+
+use super::Exit;
+use super::Failure;
+use super::Outcome;
+use super::block_on;
+
+pub(super) use args::BenchCommand;
+use args::Load;
+use peer::Peer;
+use report::Report;
+use shared::Shared;
+
+/// Runs the generator.
+pub(super) fn bench(command: BenchCommand) -> Outcome {
+    match command {
+        BenchCommand::Amqp { url, load } => {
+            let peer = amqp::Amqp::new(&url, &load).map_err(usage)?;
+            measure(peer, load)
+        }
+    }
+}
+
+/// Makes a run and tells what came out.
+fn measure<P: Peer>(peer: P, load: Load) -> Outcome {
+    let json = load.json.clone();
+    let shared = Arc::new(Shared::new(load).map_err(failed)?);
+    let measured = block_on(run::run(peer, &shared))?.map_err(failed)?;
+    let report = Report::new(&shared, measured).map_err(failed)?;
+    output::write(&text::table(&report), &report, json.as_deref()).map_err(failed)?;
+    Ok(if report.is_clean() {
+        Exit::Clean
+    } else {
+        Exit::Failed
+    })
+}
+
+fn usage(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Usage, error)
+}
+
+/// A failure with its causes in one line.
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Failed, anyhow::anyhow!("{error:#}"))
+}

@@ -1,0 +1,131 @@
+//! When each message of a paced run should be sent.
+
+use std::task::Context;
+use std::task::Poll;
+
+use super::clock::Clock;
+use super::timer::Timer;
+
+const SECOND: u128 = 1_000_000_000;
+
+/// The sending times of one producer: those of all producers together lie evenly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    start: u64,
+    /// Messages a second of all producers; not 0.
+    rate: u64,
+    producers: u64,
+    producer: u64,
+}
+
+impl Schedule {
+    /// The schedule of a producer in a run that starts at `start`.
+    pub(super) fn new(start: u64, rate: u64, producers: u64, producer: u64) -> Self {
+        Self {
+            start,
+            rate: rate.max(1),
+            producers,
+            producer,
+        }
+    }
+
+    /// When the producer's message of this sequence number should be sent.
+    pub(super) fn intended(&self, sequence: u64) -> u64 {
+        let slot = u128::from(sequence) * u128::from(self.producers) + u128::from(self.producer);
+        let after = slot * SECOND / u128::from(self.rate);
+        self.start
+            .saturating_add(u64::try_from(after).unwrap_or(u64::MAX))
+    }
+
+    /// How many of the producer's messages should have been sent by `now`.
+    pub(super) fn due(&self, now: u64) -> u64 {
+        let Some(elapsed) = now.checked_sub(self.start) else {
+            return 0;
+        };
+        // The last slot whose time, rounded down as above, is not after now.
+        let slot = ((u128::from(elapsed) + 1) * u128::from(self.rate) - 1) / SECOND;
+        match slot.checked_sub(u128::from(self.producer)) {
+            None => 0,
+            Some(slots) => {
+                u64::try_from(slots / u128::from(self.producers) + 1).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+/// A producer's schedule with the timer that wakes it.
+#[derive(Debug)]
+pub(super) struct Pace {
+    schedule: Schedule,
+    timer: Timer,
+}
+
+impl Pace {
+    /// A pace with a timer of its own.
+    ///
+    /// # Errors
+    /// The system has no more timers.
+    pub(super) fn new(schedule: Schedule) -> std::io::Result<Self> {
+        Ok(Self {
+            schedule,
+            timer: Timer::new()?,
+        })
+    }
+
+    /// When a message should be sent.
+    pub(super) fn intended(&self, sequence: u64) -> u64 {
+        self.schedule.intended(sequence)
+    }
+
+    /// How many messages are due from `next` on, at least one; else the producer is woken when the
+    /// next one is, or at `end`, where nothing is due any more.
+    pub(super) fn poll_due(
+        &mut self,
+        next: u64,
+        clock: Clock,
+        end: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<u64> {
+        loop {
+            let now = clock.now();
+            let due = self.schedule.due(now).saturating_sub(next);
+            if due > 0 || now >= end {
+                return Poll::Ready(due);
+            }
+            let at = self.schedule.intended(next).min(end);
+            if self.timer.poll_at(at, clock, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_producers_together_send_evenly() {
+        let of = |producer| Schedule::new(1_000, 2_000, 4, producer);
+        let mut all: Vec<u64> = (0..4)
+            .flat_map(|producer| (0..5).map(move |sequence| of(producer).intended(sequence)))
+            .collect();
+        all.sort_unstable();
+        let even: Vec<u64> = (0..20).map(|slot| 1_000 + slot * 500_000).collect();
+        assert_eq!(all, even);
+    }
+
+    #[test]
+    fn what_is_due_is_what_was_intended_by_then() {
+        for (rate, producers, producer) in [(2_000, 1, 0), (3, 2, 1), (7_777_777, 5, 4), (1, 1, 0)]
+        {
+            let schedule = Schedule::new(50, rate, producers, producer);
+            assert_eq!(schedule.due(0), 0);
+            for sequence in 0..300 {
+                let at = schedule.intended(sequence);
+                assert!(schedule.due(at) > sequence, "{rate} {sequence}");
+                assert!(schedule.due(at - 1) <= sequence, "{rate} {sequence}");
+            }
+        }
+    }
+}

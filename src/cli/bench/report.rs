@@ -1,0 +1,154 @@
+//! What a run found out, as JSON and as text.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+
+use super::args::Load;
+use super::peer::Identity;
+use super::recorder::Percentiles;
+use super::recorder::Recorder;
+use super::run::Measured;
+use super::seen::Account;
+use super::seen::account;
+use super::shared::Shared;
+
+/// The report. Scripts read its JSON: names stay.
+///
+/// `sent`, `confirmed`, `received` and all rates are of the measured time; `lost`, `duplicated`,
+/// `reordered`, `redelivered`, `refused` and `total` are of the whole run, after draining.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) bench: &'static str,
+    pub(super) peer: Identity,
+    pub(super) settings: Load,
+    pub(super) seconds: f64,
+    pub(super) sent: u64,
+    pub(super) confirmed: u64,
+    pub(super) received: u64,
+    pub(super) sent_per_second: f64,
+    pub(super) confirmed_per_second: f64,
+    pub(super) received_per_second: f64,
+    pub(super) received_mb_per_second: f64,
+    pub(super) end_to_end_us: Option<Percentiles>,
+    pub(super) confirm_us: Option<Percentiles>,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    pub(super) reordered: u64,
+    pub(super) redelivered: u64,
+    pub(super) refused: u64,
+    pub(super) drained: bool,
+    pub(super) total: Total,
+    pub(super) own_cpu_seconds: f64,
+    pub(super) own_cpu_us_per_message: f64,
+    pub(super) broker_cpu_seconds: Option<f64>,
+    pub(super) broker_cpu_us_per_message: Option<f64>,
+    pub(super) broker_peak_memory_bytes: Option<u64>,
+}
+
+/// Counts of the whole run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Total {
+    pub(super) sent: u64,
+    pub(super) confirmed: u64,
+    /// Different messages.
+    pub(super) received: u64,
+}
+
+impl Report {
+    /// Reckons it up.
+    ///
+    /// # Errors
+    /// No histogram.
+    pub(super) fn new(shared: &Shared, measured: Measured) -> anyhow::Result<Self> {
+        let load = &shared.load;
+        let Measured { from, to, .. } = measured;
+        let account = whole_account(shared, &measured);
+        let mut end_to_end = Recorder::new()?;
+        for received in measured.received {
+            end_to_end.merge(received.latency);
+        }
+        let seconds = float(to.at - from.at) / 1e9;
+        let received = to.received - from.received;
+        let sent = to.sent - from.sent;
+        let confirmed = to.confirmed - from.confirmed;
+        let messages = if load.consumers > 0 { received } else { sent };
+        let per_second = |count: u64| rounded(ratio(float(count), seconds), 10.0);
+        let per_message = |cpu: f64| rounded(ratio(cpu * 1e6, float(messages)), 1000.0);
+        let own = to.own.cpu_seconds - from.own.cpu_seconds;
+        let broker = to.broker.cpu_seconds - from.broker.cpu_seconds;
+        let if_known = |value: f64| load.pid.map(|_| value);
+        let refused = shared.counters.refused.load(Relaxed);
+        Ok(Self {
+            bench: measured.name,
+            peer: measured.identity,
+            settings: load.clone(),
+            seconds: rounded(seconds, 1e6),
+            sent,
+            confirmed,
+            received,
+            sent_per_second: per_second(sent),
+            confirmed_per_second: per_second(confirmed),
+            received_per_second: per_second(received),
+            received_mb_per_second: rounded(
+                ratio(float(received) * float(load.size), seconds * 1e6),
+                100.0,
+            ),
+            end_to_end_us: end_to_end.percentiles(),
+            confirm_us: measured.confirm.percentiles(),
+            // A refused message was not promised to arrive.
+            lost: account.lost.saturating_sub(refused),
+            duplicated: account.duplicated,
+            reordered: account.reordered,
+            redelivered: account.redelivered,
+            refused,
+            drained: measured.drained,
+            total: Total {
+                sent: shared.counters.sent.load(Relaxed),
+                confirmed: shared.counters.confirmed.load(Relaxed),
+                received: account.arrived,
+            },
+            own_cpu_seconds: rounded(own, 1000.0),
+            own_cpu_us_per_message: per_message(own),
+            broker_cpu_seconds: if_known(rounded(broker, 1000.0)),
+            broker_cpu_us_per_message: if_known(per_message(broker)),
+            broker_peak_memory_bytes: load.pid.map(|_| to.broker.peak_memory_bytes),
+        })
+    }
+
+    /// Whether the broker did what it is for.
+    pub(super) fn is_clean(&self) -> bool {
+        self.lost == 0 && self.duplicated == 0 && self.refused == 0 && self.drained
+    }
+}
+
+/// The account over all producers and consumers; without consumers nothing can be missed.
+fn whole_account(shared: &Shared, measured: &Measured) -> Account {
+    let mut whole = Account::default();
+    if measured.received.is_empty() {
+        return whole;
+    }
+    let producers = usize::try_from(shared.load.producers).unwrap_or(usize::MAX);
+    for producer in 0..producers {
+        let pairs = measured
+            .received
+            .iter()
+            .filter_map(|received| received.pairs.get(producer));
+        whole += account(shared.handed(producer), pairs);
+    }
+    whole
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for rates")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// 0 when there is nothing to divide by.
+fn ratio(value: f64, by: f64) -> f64 {
+    if by > 0.0 { value / by } else { 0.0 }
+}
+
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}

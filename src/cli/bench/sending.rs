@@ -1,0 +1,196 @@
+//! A producer's book: how many messages it may send now, and what became of them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Context;
+use std::task::Poll;
+
+use anyhow::Context as _;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::label::LABEL_BYTES;
+use super::label::Label;
+use super::pace::Pace;
+use super::pace::Schedule;
+use super::recorder::Recorder;
+use super::shared::Phases;
+use super::shared::Shared;
+use super::unconfirmed::Unconfirmed;
+
+/// What a producer does next.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Sends these messages.
+    Send(Batch),
+    /// Ends: the time is over and nothing is unconfirmed, or the run stops.
+    End,
+}
+
+/// Messages to be written at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    /// Sequence number of the first.
+    pub(super) first: u64,
+    /// How many; at least one.
+    pub(super) count: u64,
+    now: u64,
+}
+
+/// A producer's book.
+#[derive(Debug)]
+pub(super) struct Sending {
+    shared: Arc<Shared>,
+    producer: usize,
+    phases: Phases,
+    next: u64,
+    pace: Option<Pace>,
+    unconfirmed: Unconfirmed,
+    latency: Recorder,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Sending {
+    /// Opens the book when the run has begun.
+    ///
+    /// # Errors
+    /// The system has no more timers.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        producer: usize,
+        phases: Phases,
+    ) -> anyhow::Result<Self> {
+        let load = &shared.load;
+        let pace = (load.rate > 0)
+            .then(|| {
+                let index = u64::try_from(producer).unwrap_or(u64::MAX);
+                let schedule = Schedule::new(phases.start, load.rate, load.producers, index);
+                Pace::new(schedule).context("a timer for --rate")
+            })
+            .transpose()?;
+        Ok(Self {
+            producer,
+            phases,
+            next: 0,
+            pace,
+            unconfirmed: Unconfirmed::default(),
+            latency: Recorder::new()?,
+            stop: Box::pin(shared.stop.clone().cancelled_owned()),
+            shared,
+        })
+    }
+
+    /// Decides what is next, `most` messages at once at most. When it is pending the task is woken
+    /// by the clock or by room; a confirm makes room, too, and the caller has to see that it reads.
+    pub(super) fn poll_turn(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Turn> {
+        if self.stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Turn::End);
+        }
+        let mut now = self.shared.clock.now();
+        let mut want = most;
+        if now < self.phases.end
+            && let Some(pace) = &mut self.pace
+        {
+            let end = self.phases.end;
+            match pace.poll_due(self.next, self.shared.clock, end, cx) {
+                Poll::Ready(due) => want = want.min(due),
+                Poll::Pending => return Poll::Pending,
+            }
+            now = self.shared.clock.now();
+        }
+        if now >= self.phases.end {
+            return match self.unconfirmed.open() {
+                0 => Poll::Ready(Turn::End),
+                _ => Poll::Pending,
+            };
+        }
+        if self.shared.load.confirms() {
+            let room = self.shared.load.confirm_window;
+            want = want.min(room.saturating_sub(self.unconfirmed.open()));
+        }
+        if want == 0 {
+            return Poll::Pending;
+        }
+        self.shared
+            .gate
+            .poll_take(self.producer, want, cx)
+            .map(|count| {
+                Turn::Send(Batch {
+                    first: self.next,
+                    count,
+                    now,
+                })
+            })
+    }
+
+    /// When a message of a batch counts as sent.
+    fn sent_at(&self, batch: &Batch, sequence: u64) -> u64 {
+        match &self.pace {
+            Some(pace) => pace.intended(sequence),
+            None => batch.now,
+        }
+    }
+
+    /// The first bytes of a body.
+    pub(super) fn label(&self, batch: &Batch, sequence: u64) -> [u8; LABEL_BYTES] {
+        let label = Label {
+            run: self.shared.run,
+            producer: u16::try_from(self.producer).unwrap_or(u16::MAX),
+            sequence,
+            sent_at: self.sent_at(batch, sequence),
+        };
+        label.to_bytes()
+    }
+
+    /// Enters a batch: before it is written, so that no consumer is quicker.
+    pub(super) fn enter(&mut self, batch: &Batch) {
+        self.next = batch.first + batch.count;
+        self.shared.hand_out(self.producer, self.next);
+        self.shared.counters.sent.fetch_add(batch.count, Relaxed);
+        if self.shared.load.confirms() {
+            for sequence in batch.first..self.next {
+                self.unconfirmed.push(self.sent_at(batch, sequence));
+            }
+        }
+    }
+
+    /// Enters a confirm of one message or, `multiple`, of all up to it.
+    ///
+    /// # Errors
+    /// Nothing of this number was sent.
+    pub(super) fn confirm(&mut self, sequence: u64, multiple: bool) -> anyhow::Result<()> {
+        let now = self.shared.clock.now();
+        let measures = self.phases.measures(now);
+        let latency = &mut self.latency;
+        let count = self.unconfirmed.take(sequence, multiple, |sent_at| {
+            if measures {
+                latency.record(now.saturating_sub(sent_at));
+            }
+        });
+        let count = count.with_context(|| unsent(sequence))?;
+        self.shared.counters.confirmed.fetch_add(count, Relaxed);
+        Ok(())
+    }
+
+    /// Enters that the broker refused a message, or all up to it.
+    ///
+    /// # Errors
+    /// Nothing of this number was sent.
+    pub(super) fn refuse(&mut self, sequence: u64, multiple: bool) -> anyhow::Result<()> {
+        let count = self.unconfirmed.take(sequence, multiple, |_| ());
+        let count = count.with_context(|| unsent(sequence))?;
+        self.shared.counters.refused.fetch_add(count, Relaxed);
+        self.shared.gate.give(count);
+        Ok(())
+    }
+
+    /// Closes the book.
+    pub(super) fn end(self) -> Recorder {
+        self.shared.producer_is_done();
+        self.latency
+    }
+}
+
+fn unsent(sequence: u64) -> String {
+    format!("the broker confirmed message {sequence}, which was not sent")
+}
