@@ -105,6 +105,6 @@ def faults(results: Sequence[Mapping], protocol: str) -> str | None:
 
     A standard queue of SQS promises no order, so there it is no fault to miss it.
     """
-    keys = ("lost", "duplicated") if protocol == "sqs" else ("lost", "duplicated", "reordered")
+    keys = ["lost", "duplicated", "refused"] + ([] if protocol == "sqs" else ["reordered"])
     found = {key: sum(result[key] for result in results) for key in keys}
     return ", ".join(f"{count:.0f} {key}" for key, count in found.items() if count) or None

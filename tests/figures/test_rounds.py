@@ -108,13 +108,13 @@ def test_at_most_includes_the_bound(ratio, met):
 
 
 def test_a_message_lost_in_any_round_is_a_fault():
-    clean = {"lost": 0, "duplicated": 0, "reordered": 0}
+    clean = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 0}
     assert faults([clean, clean], "amqp") is None
     assert faults([clean, clean | {"lost": 1}], "amqp") == "1 lost"
     assert faults([clean | {"reordered": 2}], "amqp") == "2 reordered"
 
 
 def test_a_standard_queue_of_sqs_promises_no_order():
-    result = {"lost": 0, "duplicated": 0, "reordered": 5}
+    result = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 5}
     assert faults([result], "sqs") is None
     assert faults([result | {"duplicated": 1}], "sqs") == "1 duplicated"

@@ -30,6 +30,7 @@ mod run;
 mod seen;
 mod sending;
 mod shared;
+mod sqs;
 mod text;
 mod timer;
 mod unconfirmed;
@@ -54,6 +55,10 @@ pub(super) fn bench(command: BenchCommand) -> Outcome {
     match command {
         BenchCommand::Amqp { url, load } => {
             let peer = amqp::Amqp::new(&url, &load).map_err(usage)?;
+            measure(peer, load)
+        }
+        BenchCommand::Sqs { url, mut load, sqs } => {
+            let peer = sqs::Sqs::new(&url, &mut load, &sqs).map_err(usage)?;
             measure(peer, load)
         }
     }
