@@ -1,8 +1,9 @@
 //! `viaduct bench`: sends load to a broker, any broker, and measures what it does.
 //!
 //! ```text
-//! amqp, nats      a protocol each: a Peer, whose producers and consumers are one task a connection
+//! amqp, nats, sqs a protocol each: a Peer, whose producers and consumers are one task a connection
 //! run             threads, phases, drain                     (shared: what all tasks see)
+//! producer        a producer's loop over its book and its block  (sending, template, wire)
 //! sending         a producer's book: pace, gate, confirms    (pace, timer, gate, unconfirmed, label)
 //! receiving       a consumer's book                          (seen, recorder)
 //! report, text    what came out                              (process, progress)
@@ -22,6 +23,7 @@ mod output;
 mod pace;
 mod peer;
 mod process;
+mod producer;
 mod progress;
 mod receiving;
 mod recorder;
@@ -31,6 +33,7 @@ mod seen;
 mod sending;
 mod shared;
 mod sqs;
+mod template;
 mod text;
 mod timer;
 mod unconfirmed;

@@ -42,7 +42,9 @@ impl Receiving {
     pub(super) fn new(shared: Arc<Shared>) -> anyhow::Result<Self> {
         let producers = usize::try_from(shared.load.producers)?;
         Ok(Self {
-            pairs: vec![Pair::default(); producers],
+            pairs: (0..producers)
+                .map(|producer| Pair::new(shared.queues_of(producer, shared.load.producers).len()))
+                .collect(),
             handed: vec![0; producers],
             latency: Recorder::new()?,
             now: 0,

@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use super::template::turn;
+
 /// A set of sequence numbers, one bit each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bits(Vec<u64>);
@@ -42,14 +44,22 @@ pub(super) struct Pair {
     first: Bits,
     /// Delivered again, as the broker says: allowed, and counted apart.
     again: Bits,
-    /// One above the highest number so far.
-    next: u64,
+    /// By queue of the producer: one above the highest number so far. Only a queue keeps an order.
+    next: Vec<u64>,
     first_receipts: u64,
     again_receipts: u64,
     reordered: u64,
 }
 
 impl Pair {
+    /// Nothing so far of a producer that sends to so many queues in turn.
+    pub(super) fn new(queues: usize) -> Self {
+        Self {
+            next: vec![0; queues.max(1)],
+            ..Self::default()
+        }
+    }
+
     /// Notes a message; whether this consumer has never had it.
     pub(super) fn take(&mut self, sequence: u64, redelivered: bool) -> bool {
         if redelivered {
@@ -58,8 +68,18 @@ impl Pair {
         }
         self.first_receipts += 1;
         let fresh = self.first.insert(sequence);
-        if sequence >= self.next {
-            self.next = sequence + 1;
+        let next = match self.next.as_mut_slice() {
+            [next] => next,
+            many => {
+                let turn = turn(sequence, many.len());
+                match many.get_mut(turn) {
+                    Some(next) => next,
+                    None => return fresh,
+                }
+            }
+        };
+        if sequence >= *next {
+            *next = sequence + 1;
         } else if fresh {
             self.reordered += 1;
         }
@@ -117,7 +137,7 @@ mod tests {
     use super::*;
 
     fn pair(sequences: impl IntoIterator<Item = u64>) -> Pair {
-        let mut pair = Pair::default();
+        let mut pair = Pair::new(1);
         for sequence in sequences {
             pair.take(sequence, false);
         }
@@ -172,11 +192,20 @@ mod tests {
     }
 
     #[test]
+    fn only_the_order_of_one_queue_counts() {
+        let mut of_two = Pair::new(2);
+        for sequence in [0, 2, 4, 1, 3, 6, 5, 9, 7] {
+            of_two.take(sequence, false);
+        }
+        assert_eq!(of(10, &[of_two]).reordered, 1, "7 came after 9");
+    }
+
+    #[test]
     fn what_the_broker_announced_as_redelivered_is_no_duplicate() {
         let mut one = pair([0, 1, 2]);
         assert!(one.take(1, true));
         assert!(!one.take(1, true));
-        let mut two = Pair::default();
+        let mut two = Pair::new(1);
         two.take(3, true);
         let account = of(4, &[one, two]);
         let expected = Account {

@@ -1,6 +1,7 @@
 //! A connection's bytes: one buffer for what comes in, whole writes for what goes out.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
@@ -127,11 +128,29 @@ impl Wire {
 /// What is still to be written of a buffer that is kept elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pending {
-    pub(super) from: usize,
-    pub(super) to: usize,
+    from: usize,
+    to: usize,
 }
 
 impl Pending {
+    /// These bytes.
+    pub(super) fn of(range: Range<usize>) -> Self {
+        Self {
+            from: range.start,
+            to: range.end,
+        }
+    }
+
+    /// How many bytes.
+    pub(super) fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Writes until nothing is left or the socket is full.
     ///
     /// # Errors
@@ -142,7 +161,7 @@ impl Pending {
         wire: &mut Wire,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.from < self.to {
+        while !self.is_empty() {
             let rest = buffer.get(self.from..self.to).unwrap_or_default();
             match ready!(wire.poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

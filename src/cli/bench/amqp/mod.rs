@@ -3,7 +3,7 @@
 mod consumer;
 mod link;
 mod producer;
-mod template;
+mod publish;
 
 use std::sync::Arc;
 

@@ -1,19 +1,19 @@
-//! One producer: it reads confirms and writes publishes in the same loop.
+//! One producer: its channel, its template, and what confirms say.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
 use anyhow::Context as _;
 
+use crate::cli::bench::producer;
+use crate::cli::bench::producer::Line;
 use crate::cli::bench::recorder::Recorder;
 use crate::cli::bench::sending::Sending;
-use crate::cli::bench::sending::Turn;
 use crate::cli::bench::shared::Shared;
+use crate::cli::bench::template::Template;
 use crate::cli::bench::url::Url;
-use crate::cli::bench::wire::BLOCK_BYTES;
-use crate::cli::bench::wire::Pending;
+use crate::cli::bench::wire::Wire;
 use crate::protocols::amqp091::codec::FrameKind;
 use crate::protocols::amqp091::codec::Method;
 use crate::protocols::amqp091::codec::RawFrame;
@@ -23,12 +23,9 @@ use crate::protocols::amqp091::codec::method::confirm::Select;
 
 use super::link::Link;
 use super::link::unasked;
-use super::template::Template;
+use super::publish::publish;
 
-/// Writes before others on the thread get their turn, when they are small (--flush).
-const MAX_WRITES: usize = 8;
-
-/// Publishes until the time is over and everything is confirmed; brings the latencies of confirms.
+/// Publishes until the run is over; brings the latencies of confirms.
 ///
 /// # Errors
 /// The broker ended the connection, or said what it must not say.
@@ -45,101 +42,30 @@ pub(super) async fn produce(
         })
         .await?;
     }
-    let template = Template::new(
-        &shared.queues_of(producer, load.producers),
-        usize::try_from(load.size)?,
-        load.durable,
-        usize::try_from(load.flush)?,
-        link.frame_max,
-    )?;
-    shared.is_ready();
-    let Some(phases) = shared.begun().await else {
-        return Recorder::new();
-    };
-    let mut producer = Producer {
-        link,
-        template,
-        pending: Pending::default(),
-        sending: Sending::new(Arc::clone(&shared), producer, phases)?,
-    };
-    while !poll_fn(|cx| producer.poll_step(cx)).await? {
-        tokio::task::yield_now().await;
-    }
-    let Producer {
-        mut link, sending, ..
-    } = producer;
-    let latency = sending.end();
-    // A broker may throw away what it hasn't read of a connection that ends: it stays until all is drained.
-    let stop = shared.stop.cancelled();
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut stop => break,
-            read = poll_fn(|cx| link.poll_frames(cx, unasked)) => read?,
-        }
-    }
+    let queues = shared.queues_of(producer, load.producers);
+    let first = queues.first().copied().unwrap_or_default();
+    let size = usize::try_from(load.size)?;
+    let image = publish(first, size, load.durable, link.frame_max)?;
+    let template = Template::new(image, &queues, usize::try_from(load.flush)?);
+    let latency = producer::produce(&mut link, template, producer, Arc::clone(&shared)).await?;
     link.close().await;
     Ok(latency)
 }
 
-struct Producer {
-    link: Link,
-    template: Template,
-    pending: Pending,
-    sending: Sending,
-}
-
-impl Producer {
-    /// Reads, and writes one block, or a few small ones; whether this was the end.
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<anyhow::Result<bool>> {
-        // Confirms make room. One read is enough, unless there is nothing else to do.
-        let has_read = self.poll_read(cx)?.is_ready();
-        let mut writes = 0;
-        let mut bytes = 0;
-        while writes < MAX_WRITES && bytes < BLOCK_BYTES {
-            match self.poll_write(cx)? {
-                Poll::Ready(None) => return Poll::Ready(Ok(true)),
-                Poll::Ready(Some(count)) => bytes += count,
-                Poll::Pending => break,
-            }
-            writes += 1;
-        }
-        if has_read || writes > 0 {
-            return Poll::Ready(Ok(false));
-        }
-        Poll::Pending
+impl Line for Link {
+    fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<anyhow::Result<()>> {
-        let sending = &mut self.sending;
-        self.link.poll_frames(cx, |frame| on_frame(frame, sending))
-    }
-
-    /// Writes a block, or what is left of one; how many bytes, or `None` for the end.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<anyhow::Result<Option<usize>>> {
-        if self.pending.from == self.pending.to {
-            let most = u64::try_from(self.template.images())?;
-            match std::task::ready!(self.sending.poll_turn(most, cx)) {
-                Turn::End => return Poll::Ready(Ok(None)),
-                Turn::Send(batch) => {
-                    let sending = &self.sending;
-                    let label = |sequence| sending.label(&batch, sequence);
-                    let range = self.template.fill(batch.first, batch.count, label);
-                    self.sending.enter(&batch);
-                    self.pending = Pending {
-                        from: range.start,
-                        to: range.end,
-                    };
-                }
-            }
+    fn poll_read(
+        &mut self,
+        sending: Option<&mut Sending>,
+        cx: &mut Context<'_>,
+    ) -> Poll<anyhow::Result<()>> {
+        match sending {
+            Some(sending) => self.poll_frames(cx, |frame| on_frame(frame, sending)),
+            None => self.poll_frames(cx, unasked),
         }
-        let before = self.pending.from;
-        let flushed = self
-            .pending
-            .poll_flush(self.template.bytes(), &mut self.link.wire, cx)?;
-        std::task::ready!(flushed);
-        Poll::Ready(Ok(Some(self.pending.to - before)))
     }
 }
 

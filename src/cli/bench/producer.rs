@@ -1,0 +1,126 @@
+//! One producer's loop, whatever the protocol: it reads and writes in the same task.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use super::recorder::Recorder;
+use super::sending::Sending;
+use super::sending::Turn;
+use super::shared::Shared;
+use super::template::Template;
+use super::wire::BLOCK_BYTES;
+use super::wire::Pending;
+use super::wire::Wire;
+
+/// Writes before others on the thread get their turn, when they are small (--flush).
+const MAX_WRITES: usize = 8;
+
+/// A producer's connection.
+pub(super) trait Line {
+    /// Its bytes.
+    fn wire(&mut self) -> &mut Wire;
+
+    /// Reads once, and enters confirms; without a book everything that is left is thrown away.
+    fn poll_read(
+        &mut self,
+        sending: Option<&mut Sending>,
+        cx: &mut Context<'_>,
+    ) -> Poll<anyhow::Result<()>>;
+
+    /// Writes what must be written between two blocks.
+    fn poll_between(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Publishes from the begin until the time is over and everything is confirmed, and keeps the
+/// connection until the run stops: a broker may throw away what it has not read of one that ends.
+/// Brings the latencies of confirms.
+///
+/// # Errors
+/// The broker ended the connection, or said what it must not say.
+pub(super) async fn produce(
+    line: &mut impl Line,
+    template: Template,
+    producer: usize,
+    shared: Arc<Shared>,
+) -> anyhow::Result<Recorder> {
+    shared.is_ready();
+    let Some(phases) = shared.begun().await else {
+        return Recorder::new();
+    };
+    let mut producer = Producer {
+        line,
+        template,
+        pending: Pending::default(),
+        sending: Sending::new(Arc::clone(&shared), producer, phases)?,
+    };
+    while !poll_fn(|cx| producer.poll_step(cx)).await? {
+        // The runtime looks at the sockets of the others before it comes back.
+        tokio::task::yield_now().await;
+    }
+    let Producer { line, sending, .. } = producer;
+    let latency = sending.end();
+    let stop = shared.stop.cancelled();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => return Ok(latency),
+            read = poll_fn(|cx| line.poll_read(None, cx)) => read?,
+        }
+    }
+}
+
+struct Producer<'a, L> {
+    line: &'a mut L,
+    template: Template,
+    pending: Pending,
+    sending: Sending,
+}
+
+impl<L: Line> Producer<'_, L> {
+    /// Reads, and writes one block, or a few small ones; whether this was the end.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<anyhow::Result<bool>> {
+        let has_read = self.line.poll_read(Some(&mut self.sending), cx)?.is_ready();
+        let mut writes = 0;
+        let mut bytes = 0;
+        while writes < MAX_WRITES && bytes < BLOCK_BYTES {
+            match self.poll_write(cx)? {
+                Poll::Ready(None) => return Poll::Ready(Ok(true)),
+                Poll::Ready(Some(count)) => bytes += count,
+                Poll::Pending => break,
+            }
+            writes += 1;
+        }
+        if has_read || writes > 0 {
+            return Poll::Ready(Ok(false));
+        }
+        Poll::Pending
+    }
+
+    /// Writes a block, or what is left of one; how many bytes, or `None` for the end.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<anyhow::Result<Option<usize>>> {
+        if self.pending.is_empty() {
+            std::task::ready!(self.line.poll_between(cx))?;
+            let most = u64::try_from(self.template.images())?;
+            match std::task::ready!(self.sending.poll_turn(most, cx)) {
+                Turn::End => return Poll::Ready(Ok(None)),
+                Turn::Send(batch) => {
+                    let sending = &self.sending;
+                    let label = |sequence| sending.label(&batch, sequence);
+                    let range = self.template.fill(batch.first, batch.count, label);
+                    self.sending.enter(&batch);
+                    self.pending = Pending::of(range);
+                }
+            }
+        }
+        let before = self.pending.len();
+        let wire = self.line.wire();
+        std::task::ready!(self.pending.poll_flush(self.template.block(), wire, cx))?;
+        Poll::Ready(Ok(Some(before)))
+    }
+}
