@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 
@@ -195,11 +194,9 @@ def viaduct_version(binary: str) -> str:
 
 
 def debian_version(package: str) -> str:
-    """Upstream's part of a Debian package's version, and the whole of it."""
+    """A Debian package's version, which has upstream's in front."""
     query = ["dpkg-query", "--showformat", "${Version}", "--show", package]
-    version = subprocess.check_output(query, text=True).strip()
-    upstream = re.sub(r"-[^-]*$", "", version)
-    return f"{upstream} (Debian {version})"
+    return subprocess.check_output(query, text=True).strip()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@
 //! producer   SendMessageBatch … SendMessageBatch …        its answer is the confirm
 //! consumer   ReceiveMessage (10, waits) → DeleteMessageBatch → ReceiveMessage …
 //! ```
-//! An SDK signs each call and reads its answer before the next, so this does, too.
+//! An SDK signs each call and reads its answer before the next, so this does, too. A batch goes to one queue, the next
+//! one to the next; a standard queue promises no order, and what the report says of it is no fault.
 
 mod calls;
 mod client;
