@@ -21,7 +21,7 @@ use crate::process::viaduct;
 /// Tries of a promised time: the machine may be busy, the broker may not be slow each time.
 const TRIES: usize = 20;
 
-fn get(broker: &Broker, door: &str, path: &str) -> String {
+pub fn get(broker: &Broker, door: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(broker.address(door)).unwrap();
     write!(
         stream,

@@ -7,6 +7,7 @@
 mod amqp091;
 mod amqp_door;
 mod aws;
+mod bench;
 mod core;
 mod errors;
 mod first_contact;

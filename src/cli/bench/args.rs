@@ -34,6 +34,16 @@ pub(in crate::cli) enum BenchCommand {
         #[command(flatten)]
         sqs: SqsArgs,
     },
+    /// Publishes and subscribes over core NATS, which keeps and confirms nothing
+    Nats {
+        /// The server, as nats://USER:PASSWORD@HOST:PORT
+        #[arg(default_value = "nats://127.0.0.1:4222")]
+        url: String,
+        #[command(flatten)]
+        load: Load,
+    },
+    /// Measures what the machine can do at most: a TCP sink, ping-pong, appends with fdatasync
+    Limits(LimitsArgs),
 }
 
 /// The flags that all protocols share; also what the report repeats as `settings`.
@@ -126,6 +136,23 @@ impl Load {
     pub(super) fn confirms(&self) -> bool {
         self.confirm_window > 0
     }
+}
+
+/// The flags of `viaduct bench limits`.
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::cli) struct LimitsArgs {
+    /// Folder for the file that is appended to; best on the disk of the broker's data dir
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(super) dir: PathBuf,
+    /// Bytes of a message or record
+    #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=(1 << 20)))]
+    pub(super) size: u64,
+    /// Records that share a write and an fdatasync; one measure for each
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 10, 100, 1000], value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(super) batch: Vec<u64>,
+    /// Writes the report as JSON, too; - is standard output, and the text then goes to standard error
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
 }
 
 /// Reads a time in seconds: up to a day.

@@ -19,6 +19,8 @@ mod args;
 mod clock;
 mod gate;
 mod label;
+mod limits;
+mod nats;
 mod output;
 mod pace;
 mod peer;
@@ -63,6 +65,14 @@ pub(super) fn bench(command: BenchCommand) -> Outcome {
         BenchCommand::Sqs { url, mut load, sqs } => {
             let peer = sqs::Sqs::new(&url, &mut load, &sqs).map_err(usage)?;
             measure(peer, load)
+        }
+        BenchCommand::Nats { url, load } => {
+            let peer = nats::Nats::new(&url, &load).map_err(usage)?;
+            measure(peer, load)
+        }
+        BenchCommand::Limits(args) => {
+            limits::limits(&args).map_err(failed)?;
+            Ok(Exit::Clean)
         }
     }
 }
