@@ -52,7 +52,7 @@ pub(super) enum Command {
     /// Manages users, on a running broker or a stopped one
     #[command(subcommand)]
     User(UserCommand),
-    /// Sends load to a broker, any broker, and measures it
+    /// Sends load to a broker, any broker, and measures it; exit code 1 if it loses or duplicates messages
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Prints the version

@@ -12,10 +12,27 @@ const MAX_SIZE: u64 = 128 << 20;
 /// Most producers: their number has twelve bits in a message's label.
 const MAX_PRODUCERS: u64 = 4096;
 
-/// Sends load to any broker and measures it. Exit code 1 if a message was lost, duplicated or refused.
+/// What is told below the flags.
+const COUNTING: &str = "\
+How it counts:
+  Every message carries its producer, number and sending time. Rates, latencies and CPU times are of the
+  measured seconds; lost, duplicated, reordered and redelivered messages of the whole run, after waiting
+  until everything has arrived, or nothing has for 5 seconds. Reordered is what a consumer gets of one
+  queue after a later message of the same producer; redelivered is what the broker announces as that.
+  A broker's CPU time a message is per received message (per sent one without consumers).
+
+Exit code: 0 when nothing was lost, duplicated or refused; 1 when something was, or the run failed.
+
+Examples:
+  viaduct bench amqp --durable --confirm-window 1000 --prefetch 1000
+  viaduct bench amqp amqp://user:secret@broker:5672/vhost --rate 2000 --pid $(pidof beam.smp)
+  viaduct bench amqp --producers 4 --consumers 4 --size 16 --in-flight 20000 --json report.json";
+
+/// The loads and measures.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum BenchCommand {
     /// Publishes and consumes over AMQP 0-9-1, one connection a producer or consumer
+    #[command(after_help = COUNTING)]
     Amqp {
         /// The broker, as amqp://USER:PASSWORD@HOST:PORT/VHOST
         #[arg(default_value = "amqp://guest:guest@127.0.0.1:5672/")]
@@ -34,7 +51,7 @@ pub(in crate::cli) enum BenchCommand {
         #[command(flatten)]
         sqs: SqsArgs,
     },
-    /// Publishes and subscribes over core NATS, which keeps and confirms nothing
+    /// Publishes and subscribes over core NATS, which keeps and confirms nothing; queues are subjects
     Nats {
         /// The server, as nats://USER:PASSWORD@HOST:PORT
         #[arg(default_value = "nats://127.0.0.1:4222")]
@@ -48,6 +65,7 @@ pub(in crate::cli) enum BenchCommand {
 
 /// The flags that all protocols share; also what the report repeats as `settings`.
 #[derive(Clone, Debug, clap::Args, Serialize)]
+#[command(next_help_heading = "Load and measure")]
 pub(in crate::cli) struct Load {
     /// Connections that send
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MAX_PRODUCERS))]

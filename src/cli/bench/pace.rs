@@ -78,7 +78,7 @@ impl Pace {
     }
 
     /// How many messages are due from `next` on, at least one; else the producer is woken when the
-    /// next one is, or at `end`, where nothing is due any more.
+    /// next one is. 0 when all are sent that should have been before `end`.
     pub(super) fn poll_due(
         &mut self,
         next: u64,
@@ -88,7 +88,8 @@ impl Pace {
     ) -> Poll<u64> {
         loop {
             let now = clock.now();
-            let due = self.schedule.due(now).saturating_sub(next);
+            let due = self.schedule.due(now.min(end.saturating_sub(1)));
+            let due = due.saturating_sub(next);
             if due > 0 || now >= end {
                 return Poll::Ready(due);
             }
@@ -127,5 +128,23 @@ mod tests {
                 assert!(schedule.due(at - 1) <= sequence, "{rate} {sequence}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_message_is_never_sent_early_and_none_is_left_out() {
+        let clock = Clock::start();
+        let schedule = Schedule::new(clock.now(), 5_000, 1, 0);
+        let end = schedule.intended(100);
+        let mut pace = Pace::new(schedule).unwrap();
+        let mut next = 0;
+        loop {
+            match std::future::poll_fn(|cx| pace.poll_due(next, clock, end, cx)).await {
+                0 => break,
+                due => next += due,
+            }
+            assert!(clock.now() >= pace.intended(next - 1));
+        }
+        assert_eq!(next, 100, "all before the end, and no more");
+        assert!(clock.now() >= end);
     }
 }

@@ -9,6 +9,7 @@ use super::label::LABEL_BYTES;
 use super::label::Label;
 use super::recorder::Recorder;
 use super::seen::Pair;
+use super::shared::Phases;
 use super::shared::Shared;
 
 /// A consumer's book.
@@ -21,7 +22,7 @@ pub(super) struct Receiving {
     handed: Vec<u64>,
     latency: Recorder,
     now: u64,
-    measures: bool,
+    phases: Option<Phases>,
     receipts: u64,
     fresh: u64,
 }
@@ -48,7 +49,7 @@ impl Receiving {
             handed: vec![0; producers],
             latency: Recorder::new()?,
             now: 0,
-            measures: false,
+            phases: None,
             receipts: 0,
             fresh: 0,
             shared,
@@ -58,10 +59,9 @@ impl Receiving {
     /// Reads the clock for what the next read brought.
     pub(super) fn begin_batch(&mut self) {
         self.now = self.shared.clock.now();
-        self.measures = self
-            .shared
-            .phases()
-            .is_some_and(|phases| phases.measures(self.now));
+        if self.phases.is_none() {
+            self.phases = self.shared.phases();
+        }
     }
 
     /// Enters a message by the beginning of its body.
@@ -89,7 +89,9 @@ impl Receiving {
         }
         self.receipts += 1;
         self.fresh += u64::from(pair.take(label.sequence, redelivered));
-        if self.measures {
+        if let Some(phases) = &self.phases
+            && phases.measures(label.sent_at)
+        {
             self.latency.record(self.now.saturating_sub(label.sent_at));
         }
         Ok(())

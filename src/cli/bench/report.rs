@@ -152,3 +152,99 @@ fn ratio(value: f64, by: f64) -> f64 {
 fn rounded(value: f64, parts: f64) -> f64 {
     (value * parts).round() / parts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::receiving::Receiving;
+    use super::super::run::Sample;
+    use super::super::shared::Phases;
+    use super::super::shared::tests::load;
+    use super::super::text::table;
+    use super::*;
+    use crate::cli::bench::label::Label;
+    use std::sync::Arc;
+
+    /// The report of a run of two producers, ten messages each, in which one consumer receives these.
+    fn report(flags: &str, received: &[(u16, u64)]) -> Report {
+        let shared = Arc::new(Shared::new(load(flags)).unwrap());
+        shared.begin(Phases {
+            start: 0,
+            measure_from: 0,
+            end: u64::MAX,
+        });
+        let mut receiving = Receiving::new(Arc::clone(&shared)).unwrap();
+        receiving.begin_batch();
+        for producer in 0..2 {
+            shared.hand_out(producer, 10);
+        }
+        shared.counters.sent.store(20, Relaxed);
+        for &(producer, sequence) in received {
+            let label = Label {
+                run: shared.run,
+                producer,
+                sequence,
+                sent_at: 0,
+            };
+            receiving.enter(label.to_bytes(), false).unwrap();
+        }
+        receiving.end_batch();
+        let to = Sample {
+            at: 2_000_000_000,
+            sent: 20,
+            received: shared.counters.received.load(Relaxed),
+            ..Sample::default()
+        };
+        let measured = Measured {
+            name: "amqp",
+            identity: Identity::default(),
+            from: Sample::default(),
+            to,
+            confirm: Recorder::new().unwrap(),
+            received: vec![receiving.end()],
+            drained: true,
+        };
+        Report::new(&shared, measured).unwrap()
+    }
+
+    fn all() -> Vec<(u16, u64)> {
+        (0..2)
+            .flat_map(|producer| (0..10).map(move |sequence| (producer, sequence)))
+            .collect()
+    }
+
+    #[test]
+    fn a_clean_run_is_clean_and_its_rates_are_counts_over_time() {
+        let report = report("--producers 2 --size 500000", &all());
+        assert!(report.is_clean());
+        let rates = (report.received_per_second, report.received_mb_per_second);
+        assert_eq!(rates, (10.0, 5.0));
+        assert_eq!(report.confirm_us, None);
+        assert!(report.end_to_end_us.is_some());
+        assert_eq!(report.broker_cpu_seconds, None);
+        let text = table(&report);
+        assert!(
+            text.contains("received    10 msg/s (20 in all), 5.0 MB/s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("0 lost, 0 duplicated, 0 reordered\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn lost_duplicated_and_reordered_messages_are_reported() {
+        let mut received = all();
+        received.retain(|message| *message != (1, 7));
+        received.push((0, 3));
+        received.swap(4, 5);
+        let report = report("--producers 2", &received);
+        let faults = (report.lost, report.duplicated, report.reordered);
+        assert_eq!(faults, (1, 1, 1));
+        assert!(!report.is_clean());
+        assert_eq!((report.total.received, report.received), (19, 20));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["lost"], 1);
+        assert!(table(&report).contains("1 lost, 1 duplicated, 1 reordered\n"));
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 
 use anyhow::Context as _;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -17,6 +18,10 @@ use super::recorder::Recorder;
 use super::shared::Phases;
 use super::shared::Shared;
 use super::unconfirmed::Unconfirmed;
+
+/// How long after the end a paced producer sends what should have been sent before, in nanoseconds: what
+/// is late must not be missing from the latencies, but a broker that cannot keep up has no end.
+const LATE: u64 = 2_000_000_000;
 
 /// What a producer does next.
 #[derive(Debug)]
@@ -86,19 +91,17 @@ impl Sending {
         if self.stop.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Turn::End);
         }
-        let mut now = self.shared.clock.now();
-        let mut want = most;
-        if now < self.phases.end
-            && let Some(pace) = &mut self.pace
-        {
-            let end = self.phases.end;
-            match pace.poll_due(self.next, self.shared.clock, end, cx) {
-                Poll::Ready(due) => want = want.min(due),
-                Poll::Pending => return Poll::Pending,
+        let end = self.phases.end;
+        let now = self.shared.clock.now();
+        let (mut want, last) = match &mut self.pace {
+            None if now >= end => (0, end),
+            None => (most, end),
+            Some(pace) => {
+                let due = ready!(pace.poll_due(self.next, self.shared.clock, end, cx));
+                (due.min(most), end + LATE)
             }
-            now = self.shared.clock.now();
-        }
-        if now >= self.phases.end {
+        };
+        if want == 0 || now >= last {
             return match self.unconfirmed.open() {
                 0 => Poll::Ready(Turn::End),
                 _ => Poll::Pending,
@@ -160,10 +163,9 @@ impl Sending {
     /// Nothing of this number was sent.
     pub(super) fn confirm(&mut self, sequence: u64, multiple: bool) -> anyhow::Result<()> {
         let now = self.shared.clock.now();
-        let measures = self.phases.measures(now);
-        let latency = &mut self.latency;
+        let (phases, latency) = (self.phases, &mut self.latency);
         let count = self.unconfirmed.take(sequence, multiple, |sent_at| {
-            if measures {
+            if phases.measures(sent_at) {
                 latency.record(now.saturating_sub(sent_at));
             }
         });
@@ -193,4 +195,69 @@ impl Sending {
 
 fn unsent(sequence: u64) -> String {
     format!("the broker confirmed message {sequence}, which was not sent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shared::tests::load;
+    use super::*;
+    use std::task::Waker;
+
+    fn sending(flags: &str, end: u64) -> (Arc<Shared>, Sending) {
+        let shared = Arc::new(Shared::new(load(flags)).unwrap());
+        let phases = Phases {
+            start: 0,
+            measure_from: 0,
+            end,
+        };
+        let sending = Sending::new(Arc::clone(&shared), 0, phases).unwrap();
+        (shared, sending)
+    }
+
+    /// Sends what may be sent: how many, or `None` for the end.
+    fn turn(sending: &mut Sending, most: u64) -> Poll<Option<u64>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        sending.poll_turn(most, &mut cx).map(|turn| match turn {
+            Turn::End => None,
+            Turn::Send(batch) => {
+                sending.enter(&batch);
+                Some(batch.count)
+            }
+        })
+    }
+
+    #[test]
+    fn the_window_and_the_cap_hold_whichever_is_smaller() {
+        let (shared, mut sending) = sending("--confirm-window 5 --in-flight 7", u64::MAX);
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(3)), "a block");
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(2)), "the window");
+        assert_eq!(turn(&mut sending, 3), Poll::Pending);
+        sending.confirm(4, true).unwrap();
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(2)), "the cap");
+        assert_eq!(turn(&mut sending, 3), Poll::Pending);
+        sending.refuse(5, false).unwrap();
+        assert_eq!(
+            turn(&mut sending, 3),
+            Poll::Ready(Some(1)),
+            "nobody will receive it"
+        );
+        assert!(sending.confirm(8, false).is_err(), "never sent");
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
+        assert_eq!(count(&shared.counters.sent), 8);
+        assert_eq!(count(&shared.counters.confirmed), 5);
+        assert_eq!(count(&shared.counters.refused), 1);
+        assert_eq!(shared.handed(0), 8);
+    }
+
+    #[test]
+    fn the_end_waits_for_confirms_and_a_stop_for_nothing() {
+        let (_, mut over) = sending("--confirm-window 5", 0);
+        assert_eq!(turn(&mut over, 3), Poll::Ready(None));
+        let (shared, mut sending) = sending("--confirm-window 5", u64::MAX);
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(Some(3)));
+        sending.phases.end = 0;
+        assert_eq!(turn(&mut sending, 3), Poll::Pending);
+        shared.stop.cancel();
+        assert_eq!(turn(&mut sending, 3), Poll::Ready(None));
+    }
 }

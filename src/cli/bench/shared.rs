@@ -25,9 +25,9 @@ pub(super) struct Phases {
 }
 
 impl Phases {
-    /// Whether this time counts.
-    pub(super) fn measures(&self, now: u64) -> bool {
-        (self.measure_from..self.end).contains(&now)
+    /// Whether the latency of a message that was sent then counts, however late it arrives.
+    pub(super) fn measures(&self, sent_at: u64) -> bool {
+        (self.measure_from..self.end).contains(&sent_at)
     }
 }
 
