@@ -49,7 +49,13 @@ impl Endpoint {
             found.unwrap_or_else(|| default.to_owned())
         };
         let (key_id, secret) = match parsed.user {
-            Some(key_id) => (key_id, parsed.password.context("a key without a secret")?),
+            Some(key_id) => {
+                let secret = parsed.password.filter(|secret| !secret.is_empty());
+                (
+                    key_id,
+                    secret.context("a key in the URL without its secret")?,
+                )
+            }
             None => (
                 set(&["AWS_ACCESS_KEY_ID"], DEFAULT_KEY),
                 set(&["AWS_SECRET_ACCESS_KEY"], DEFAULT_KEY),
