@@ -38,12 +38,20 @@ def wait_until(what: str, probe: Callable[[], object], seconds: float = 10):
 class Broker:
     """Starts, stops, kills and restarts `viaduct serve`; a restart keeps data directory and ports."""
 
-    def __init__(self, binary: str | os.PathLike, folder: pathlib.Path, settings: dict[str, str] | None = None):
+    def __init__(
+        self,
+        binary: str | os.PathLike,
+        folder: pathlib.Path,
+        settings: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
+    ):
         self.binary = str(binary)
         self.data_dir = folder / "data"
         self.log_path = folder / "broker.log"
         self.stdout_path = folder / "broker.out"
         self.settings = settings or {}
+        # What its process finds in its environment, beside what ours has.
+        self.environment = environment or {}
         self.addresses = {name: "127.0.0.1:0" for name in LISTENERS}
         self.process: subprocess.Popen | None = None
 
@@ -51,6 +59,14 @@ class Broker:
 
     def start(self) -> "Broker":
         """Starts the broker and returns once it says that it is healthy."""
+        self.launch()
+        wait_until("the broker is ready", self._is_ready, READY_SECONDS)
+        bound = json.loads((self.data_dir / "listeners.json").read_text())
+        self.addresses = {name: bound[name][0] for name in LISTENERS}
+        return self
+
+    def launch(self) -> None:
+        """Starts the process and waits for nothing."""
         # A killed broker leaves the file behind; an old one must not be taken for readiness.
         (self.data_dir / "listeners.json").unlink(missing_ok=True)
         command = [self.binary, "serve", "--data-dir", str(self.data_dir)]
@@ -59,11 +75,8 @@ class Broker:
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         with self.log_path.open("ab") as log, self.stdout_path.open("ab") as out:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
-        wait_until("the broker is ready", self._is_ready, READY_SECONDS)
-        bound = json.loads((self.data_dir / "listeners.json").read_text())
-        self.addresses = {name: bound[name][0] for name in LISTENERS}
-        return self
+            environment = os.environ | self.environment
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment)
 
     def _is_ready(self) -> bool:
         if self.process.poll() is not None:

@@ -159,7 +159,7 @@ pub const KEYS: &[Key] = &[
         "ready_lines",
         ready_lines,
         Switch,
-        "Prints the lines that Testcontainers modules wait for, and takes their user and password variables."
+        "Prints the lines that Testcontainers modules of RabbitMQ, ActiveMQ, Artemis and LocalStack wait for. On in the image."
     ),
     key!(
         "listeners.amqp",

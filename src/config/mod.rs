@@ -5,6 +5,7 @@
 //! reference page and `config print` are made from that table.
 
 mod address;
+mod alias;
 mod error;
 mod file;
 pub mod keys;
@@ -25,6 +26,7 @@ use crate::telemetry::LogConfig;
 use crate::transport::Limits;
 use crate::transport::ListenAddress;
 
+pub use alias::Unused;
 pub use error::ConfigError;
 pub use error::Problem;
 pub use print::changed_keys;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Config;
+use super::alias::aliases;
 use super::keys::DOORS_TO_COME;
 use super::keys::KEYS;
 use super::keys::Key;
@@ -39,12 +40,29 @@ pub fn effective(loaded: &Loaded) -> String {
     for key in KEYS {
         for (name, value) in (key.get)(&loaded.config) {
             let path = join(&segments(key, &name));
-            let origin = loaded.origins.get(&path).unwrap_or(&Origin::Default);
+            let origin = origin(loaded, &path);
             // Writing into a `String` cannot fail; likewise below.
             let _ = writeln!(text, "{path} = {value}  # {origin}");
         }
     }
+    for unused in &loaded.unused {
+        let _ = writeln!(
+            text,
+            "# environment variable {} is not used: {}",
+            unused.name, unused.why
+        );
+    }
     text
+}
+
+/// Who set a key, or else the section that it stands in: a virtual host may be named and no more.
+fn origin<'a>(loaded: &'a Loaded, path: &str) -> &'a Origin {
+    let section = || loaded.origins.get(path.rsplit_once('.')?.0);
+    loaded
+        .origins
+        .get(path)
+        .or_else(section)
+        .unwrap_or(&Origin::Default)
 }
 
 /// Keys whose values differ between two configurations, secrets included.
@@ -138,6 +156,24 @@ pub fn reference() -> String {
         "\nListeners without a door in this version, refused unless they are empty: {}.",
         doors.join(", ")
     );
+    text.push_str(
+        "\n### Variables of other images\n\n| variable | of the images of | sets | meaning |\n| --- | --- | --- | --- |\n",
+    );
+    for alias in aliases() {
+        let names: Vec<_> = alias.names.iter().map(|name| format!("`{name}`")).collect();
+        let sets = if alias.sets.is_empty() {
+            "nothing".to_owned()
+        } else {
+            format!("`{}`", alias.sets)
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {sets} | {} |",
+            names.join(", "),
+            alias.image,
+            alias.help
+        );
+    }
     text
 }
 

@@ -1,16 +1,14 @@
-//! Where values come from, and who wins: flag over environment over file over default.
+//! Where values come from, and who wins: flag over environment over file over default. Within the
+//! environment our own names win over those of other images, and an image's defaults lose to the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 
-use crate::auth::DeclaredUser;
-use crate::auth::Secret;
-use crate::auth::Tag;
-use crate::auth::UserName;
-
 use super::Config;
+use super::alias;
+use super::alias::Unused;
 use super::error::ConfigError;
 use super::error::Problem;
 use super::file;
@@ -27,6 +25,10 @@ use super::rule::Raw;
 /// Starts the environment variables that set keys: `VIADUCT__LISTENERS__AMQP`.
 const ENV_PREFIX: &str = "VIADUCT__";
 
+/// Starts the variables with which an image or a package sets what holds when nobody says anything:
+/// unlike [`ENV_PREFIX`], a file that a user mounts wins over them.
+const DEFAULT_PREFIX: &str = "VIADUCT_DEFAULT__";
+
 /// Names the file, if the command line doesn't.
 const ENV_FILE: &str = "VIADUCT_CONFIG";
 
@@ -35,12 +37,6 @@ const FILE_SUFFIX: &str = "_FILE";
 
 /// Where a file is looked for when nobody names one; the first found counts.
 const SEARCHED: [&str; 2] = ["./viaduct.toml", "/etc/viaduct/viaduct.toml"];
-
-/// Variables of other brokers' images that Testcontainers modules set, as (user, password).
-const FOREIGN_LOGINS: [(&str, &str); 2] = [
-    ("RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS"),
-    ("ARTEMIS_USER", "ARTEMIS_PASSWORD"),
-];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +104,8 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// Names of other images that were set and set nothing.
+    pub unused: Vec<Unused>,
 }
 
 impl Sources {
@@ -129,28 +127,24 @@ impl Sources {
     /// [`ConfigError`] lists everything that is wrong, not only the first.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         let mut problems = Vec::new();
+        let mut loaded = Loaded::from(Config::default());
         let mut entries = Vec::new();
-        let file = self.find_file();
-        if let Some(path) = &file {
+        self.read_env(DEFAULT_PREFIX, &mut entries, &mut problems);
+        loaded.file = self.find_file();
+        if let Some(path) = &loaded.file {
             match read_file(path) {
                 Ok(found) => entries.extend(found),
                 Err(problem) => problems.push(problem),
             }
         }
-        self.read_env(&mut entries, &mut problems);
+        loaded.apply_all(entries, &mut problems);
+        let taken = alias::read(self, &loaded.config);
+        problems.extend(taken.problems);
+        loaded.unused = taken.unused;
+        let mut entries = taken.entries;
+        self.read_env(ENV_PREFIX, &mut entries, &mut problems);
         self.read_flags(&mut entries, &mut problems);
-
-        let mut loaded = Loaded {
-            config: Config::default(),
-            origins: BTreeMap::new(),
-            file,
-        };
-        for entry in entries {
-            if let Err(problem) = loaded.apply(entry) {
-                problems.push(problem);
-            }
-        }
-        self.foreign_logins(&mut loaded.config);
+        loaded.apply_all(entries, &mut problems);
         loaded.cross_check(&mut problems);
         if problems.is_empty() {
             Ok(loaded)
@@ -159,7 +153,7 @@ impl Sources {
         }
     }
 
-    fn env(&self, name: &str) -> Option<&str> {
+    pub(super) fn env(&self, name: &str) -> Option<&str> {
         self.env
             .iter()
             .find(|(known, _)| known == name)
@@ -175,9 +169,9 @@ impl Sources {
         named.or_else(|| self.searched.iter().find(|path| path.exists()).cloned())
     }
 
-    fn read_env(&self, entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
+    fn read_env(&self, prefix: &str, entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
         for (name, value) in &self.env {
-            let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
+            let Some(rest) = name.strip_prefix(prefix) else {
                 continue;
             };
             let origin = Origin::Env(name.clone());
@@ -193,20 +187,13 @@ impl Sources {
                         name.trim_end_matches(FILE_SUFFIX).to_owned(),
                     ));
                 }
-                Some(path) => match std::fs::read_to_string(value) {
-                    // Editors and `echo` end a file with a line feed that is no part of the secret.
-                    Ok(text) => {
-                        let secret = text.trim_end_matches(['\r', '\n']).to_owned();
-                        entries.push(Entry {
-                            path,
-                            raw: Raw::Untyped(secret),
-                            origin,
-                        });
-                    }
-                    Err(source) => problems.push(Problem::Unreadable {
-                        path: value.into(),
-                        source,
+                Some(path) => match read_secret(value) {
+                    Ok(secret) => entries.push(Entry {
+                        path,
+                        raw: Raw::Untyped(secret),
+                        origin,
                     }),
+                    Err(problem) => problems.push(problem),
                 },
             }
         }
@@ -232,30 +219,28 @@ impl Sources {
             });
         }
     }
+}
 
-    /// Takes the users that modules for other brokers set, when asked to stand in for those.
-    fn foreign_logins(&self, config: &mut Config) {
-        if !config.ready_lines {
-            return;
-        }
-        for (user, password) in FOREIGN_LOGINS {
-            let name = self.env(user).and_then(|name| UserName::parse(name).ok());
-            if let (Some(name), Some(password)) =
-                (name, self.env(password).filter(|text| !text.is_empty()))
-            {
-                config.auth.users.retain(|user| user.name != name);
-                let password = Some(Secret::new(password));
-                config.auth.users.push(DeclaredUser {
-                    name,
-                    password,
-                    tags: vec![Tag::Administrator],
-                });
-            }
+impl From<Config> for Loaded {
+    /// A configuration that somebody made instead of reading it.
+    fn from(config: Config) -> Self {
+        Self {
+            config,
+            origins: BTreeMap::new(),
+            file: None,
+            unused: Vec::new(),
         }
     }
 }
 
 impl Loaded {
+    fn apply_all(&mut self, entries: Vec<Entry>, problems: &mut Vec<Problem>) {
+        let faults = entries
+            .into_iter()
+            .filter_map(|entry| self.apply(entry).err());
+        problems.extend(faults);
+    }
+
     fn apply(&mut self, entry: Entry) -> Result<(), Problem> {
         let Entry { path, raw, origin } = entry;
         let shown = join(&path);
@@ -293,6 +278,7 @@ impl Loaded {
                 // A virtual host of which only the name is said.
                 ([section, name], Raw::Other("table")) if section == "vhosts" => {
                     self.config.vhosts.entry(name.clone()).or_default();
+                    self.origins.insert(shown, origin);
                     Ok(())
                 }
                 (_, Raw::Other("table")) if is_section(&path) => Ok(()),
@@ -350,6 +336,17 @@ impl Loaded {
                 });
             }
         }
+    }
+}
+
+/// The secret in a file, of which editors and `echo` end the line: their line feed is no part of it.
+pub(super) fn read_secret(path: &str) -> Result<String, Problem> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Err(source) => Err(Problem::Unreadable {
+            path: path.into(),
+            source,
+        }),
     }
 }
 

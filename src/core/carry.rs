@@ -1,14 +1,11 @@
 //! What an operation on a queue leaves: records under its lock, everything else without it.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::core::Core;
 use crate::core::bury::Work;
 use crate::core::error::CoreError;
-use crate::core::log::record::EntryRef;
-use crate::core::log::record::GrantedEntry;
 use crate::core::log::record::Holder;
 use crate::core::log::record::Record;
 use crate::core::log::record::SettleKind;
@@ -19,9 +16,6 @@ use crate::core::queue::Queue;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::state::QueueState;
 use crate::core::telemetry_of::drop_reason;
-
-/// Entries of one settle record: a purge of a deep queue is many records, not one that is as long.
-const SETTLE_ENTRIES: usize = 4096;
 
 /// How long settles that found the disk full wait until they are tried again.
 const RETRY_MS: u64 = 1000;
@@ -114,8 +108,9 @@ impl Core {
         now: CoreTime,
     ) -> Result<Logged, CoreError> {
         if !state.unlogged.is_empty() {
-            let late = std::mem::take(&mut state.unlogged);
-            effects.settled.splice(0..0, late);
+            let mut settled = std::mem::take(&mut state.unlogged);
+            settled.append(&effects.settled);
+            effects.settled = settled;
         }
         if effects.has_no_records() {
             return Ok(Logged {
@@ -154,24 +149,18 @@ impl Core {
         now: CoreTime,
     ) -> Result<Lsn, AppendError> {
         let id = queue.id();
-        let entries: Vec<EntryRef> = effects.settled.iter().map(|(_, entry)| *entry).collect();
-        let grants: Vec<GrantedEntry> = effects.granted.iter().map(|(_, entry)| *entry).collect();
-        let settles = runs(&effects.settled, |(kind, _)| *kind).map(|(outcome, range)| {
-            let entries = Cow::Borrowed(entries.get(range).unwrap_or_default());
-            Record::Settle {
-                queue: id,
-                outcome,
-                entries,
-            }
+        let settles = effects.settled.iter();
+        let settles = settles.map(|(outcome, entries)| Record::Settle {
+            queue: id,
+            outcome,
+            entries: Cow::Borrowed(entries),
         });
-        let granted = runs(&effects.granted, |(until, _)| *until).map(|(until, range)| {
-            let entries = Cow::Borrowed(grants.get(range).unwrap_or_default());
-            Record::Grant {
-                queue: id,
-                holder: Holder::Nobody,
-                until,
-                entries,
-            }
+        let granted = effects.granted.iter();
+        let granted = granted.map(|(until, entries)| Record::Grant {
+            queue: id,
+            holder: Holder::Nobody,
+            until,
+            entries: Cow::Borrowed(entries),
         });
         let counters = effects.counted.iter().map(|counted| Record::Counters {
             queue: id,
@@ -188,33 +177,5 @@ impl Core {
             .append(queue.shard(), now, true, &mut records)?;
         drop(records);
         Ok(first.plus(number - 1))
-    }
-}
-
-/// Ranges of neighbours with the same key, none longer than [`SETTLE_ENTRIES`].
-fn runs<T, K: PartialEq + Copy>(
-    items: &[T],
-    key: impl Fn(&T) -> K,
-) -> impl Iterator<Item = (K, Range<usize>)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let first = key(items.get(at)?);
-        let start = at;
-        let rest = items.iter().skip(start).take(SETTLE_ENTRIES);
-        at += rest.take_while(|item| key(item) == first).count();
-        Some((first, start..at))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_end_with_their_key_and_at_their_longest() {
-        let items: Vec<u8> = [vec![1; 3], vec![2; SETTLE_ENTRIES + 1]].concat();
-        let found: Vec<_> = runs(&items, |item| *item).collect();
-        let n = SETTLE_ENTRIES;
-        assert_eq!(found, [(1, 0..3), (2, 3..3 + n), (2, 3 + n..4 + n)]);
     }
 }

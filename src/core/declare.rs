@@ -227,7 +227,7 @@ impl Core {
         self.inner.store.dead(&dead);
         self.inner.metrics.queues.dec();
         let effects = Effects {
-            wakes: cancelled,
+            wakes: cancelled.into(),
             ..Effects::default()
         };
         self.finish(queue, effects, &mut Work::new());

@@ -156,6 +156,7 @@ impl Core {
     ) -> Result<Settlement, CoreError> {
         let (mut settlement, logged) = self.on_queue(queue, now, |state, effects| {
             let mut settlement = Settlement::default();
+            effects.settled.expect(leases.len());
             for &lease in leases {
                 match state.settle(lease, outcome, now, effects) {
                     Hit::Settled => settlement.settled += 1,

@@ -45,19 +45,36 @@ pub struct Published {
 
 type Guards<'a> = SmallVec<[MutexGuard<'a, QueueState>; 4]>;
 
+/// Messages of one push that are planned without an allocation: a read of 64 KiB brings no more of 1 KiB.
+const USUAL_MESSAGES: usize = 64;
+
 /// One entry to be made.
 struct Planned {
     /// Index into the route's queues.
     queue: usize,
     durable: bool,
-    fields: EntryFields,
+    expiry: Option<CoreTime>,
+    not_before: Option<CoreTime>,
 }
 
 /// The entries to be made for one message.
 struct Plan {
     message: Message,
-    entries: Range<usize>,
+    /// How many of [`Plans::entries`] are its own.
+    entries: usize,
+    /// Those of [`Plans::fields`] that are its own.
     durable: Range<usize>,
+}
+
+/// What a push is going to do.
+#[derive(Default)]
+struct Plans {
+    messages: SmallVec<[Plan; USUAL_MESSAGES]>,
+    entries: SmallVec<[Planned; USUAL_MESSAGES]>,
+    /// The log's words for the durable ones of them.
+    fields: SmallVec<[EntryFields; USUAL_MESSAGES]>,
+    /// Messages that a queue refuses, by index into the route's queues.
+    too_long: Vec<(usize, Message)>,
 }
 
 impl Core {
@@ -79,46 +96,14 @@ impl Core {
         };
         let mut guards: Guards<'_> = route.queues().iter().map(|queue| queue.lock()).collect();
         let mut published = Published::default();
-        let mut too_long: Vec<(usize, Message)> = Vec::new();
-        let (mut plans, mut planned) = (
-            Vec::with_capacity(range.len()),
-            Vec::with_capacity(range.len()),
-        );
-        let mut fields: SmallVec<[EntryFields; 8]> = SmallVec::new();
-        let mut admission = Admission::new(&guards);
-        for index in range {
-            let Some(message) = batch.message(index) else {
-                break;
-            };
-            let first = (planned.len(), fields.len());
-            for (at, state) in guards.iter().enumerate() {
-                if state.is_deleted() {
-                    continue;
-                }
-                if !admission.admits(at, state, &message) {
-                    published.refused.push(index);
-                    too_long.push((at, message.clone()));
-                    continue;
-                }
-                let entry = plan_entry(at, route.queues(), state, &message, now);
-                if entry.durable {
-                    fields.push(entry.fields.clone());
-                }
-                planned.push(entry);
-            }
-            published.refused.dedup();
-            plans.push(Plan {
-                message,
-                entries: first.0..planned.len(),
-                durable: first.1..fields.len(),
-            });
-        }
-        let first = self.append_plans(shard, now, &plans, &fields)?;
-        published.lsn = self.name_messages(first, &plans);
+        let mut plans = Plans::default();
+        plans.fill(batch, range, route, &guards, now, &mut published);
+        let first = self.append_plans(shard, now, &plans)?;
+        published.lsn = self.name_messages(first, &plans.messages);
+        let entries = plans.entries.len() as u64;
+        plans.push_all(&mut guards, now);
         let mut effects: SmallVec<[Effects; 4]> =
             guards.iter().map(|_| Effects::default()).collect();
-        let entries = planned.len() as u64;
-        push_all(&mut guards, plans, planned, now);
         let queues = route.queues().iter();
         for ((queue, state), effects) in queues.zip(&mut guards).zip(&mut effects) {
             state.after_push(now, effects);
@@ -133,7 +118,7 @@ impl Core {
             self.finish(queue, effects, &mut work);
         }
         self.bury_all(work, now)?;
-        self.dead_letter_refused(route.queues(), too_long, now)?;
+        self.dead_letter_refused(route.queues(), plans.too_long, now)?;
         self.refresh_memory_alarm();
         Ok(published)
     }
@@ -142,14 +127,14 @@ impl Core {
         &self,
         shard: crate::core::model::ids::Shard,
         now: CoreTime,
-        plans: &[Plan],
-        fields: &[EntryFields],
+        plans: &Plans,
     ) -> Result<Option<Lsn>, CoreError> {
+        let (plans, fields) = (&plans.messages, &plans.fields);
         if fields.is_empty() {
             return Ok(None);
         }
-        let mut parts: SmallVec<[&[u8]; 64]> = SmallVec::new();
-        let mut ranges: SmallVec<[Range<usize>; 64]> = SmallVec::new();
+        let mut parts: SmallVec<[&[u8]; USUAL_MESSAGES]> = SmallVec::new();
+        let mut ranges: SmallVec<[Range<usize>; USUAL_MESSAGES]> = SmallVec::new();
         for plan in plans {
             let start = parts.len();
             if !plan.durable.is_empty() && chunks_of(&plan.message) == 0 {
@@ -230,6 +215,86 @@ impl Core {
     }
 }
 
+impl Plans {
+    /// Plans every message of a batch's range for every queue of a route.
+    fn fill(
+        &mut self,
+        batch: &Arc<MessageBatch>,
+        range: Range<usize>,
+        route: &Route,
+        guards: &Guards<'_>,
+        now: CoreTime,
+        published: &mut Published,
+    ) {
+        let mut admission = Admission::new(guards);
+        for index in range {
+            let Some(message) = batch.message(index) else {
+                break;
+            };
+            let first = (self.entries.len(), self.fields.len());
+            for (at, (queue, state)) in route.queues().iter().zip(guards).enumerate() {
+                if state.is_deleted() {
+                    continue;
+                }
+                if !admission.admits(at, state, &message) {
+                    published.refused.push(index);
+                    self.too_long.push((at, message.clone()));
+                    continue;
+                }
+                let entry = Planned::new(at, state, &message, now);
+                if entry.durable {
+                    self.fields.push(entry.fields(queue));
+                }
+                self.entries.push(entry);
+            }
+            published.refused.dedup();
+            self.messages.push(Plan {
+                message,
+                entries: self.entries.len() - first.0,
+                durable: first.1..self.fields.len(),
+            });
+        }
+    }
+
+    /// Makes the entries.
+    fn push_all(&mut self, guards: &mut Guards<'_>, now: CoreTime) {
+        let mut entries = self.entries.drain(..);
+        for plan in self.messages.drain(..) {
+            let lsn = plan.message.lsn();
+            for entry in entries.by_ref().take(plan.entries) {
+                let Some(state) = guards.get_mut(entry.queue) else {
+                    continue;
+                };
+                let lsn = lsn.filter(|_| entry.durable);
+                let made = state.entry(plan.message.clone(), lsn, entry.expiry);
+                state.push(made, Extra::default(), entry.not_before, now);
+            }
+        }
+    }
+}
+
+impl Planned {
+    fn new(queue: usize, state: &QueueState, message: &Message, now: CoreTime) -> Self {
+        let settings = state.settings();
+        let delay = message.delay_ms().unwrap_or(settings.delay_ms);
+        let expiry_ms = state.expiry_of(message, false, now);
+        Self {
+            queue,
+            durable: settings.durable && (message.is_durable() || settings.force_durable),
+            expiry: (expiry_ms != 0).then(|| CoreTime::from_ms(expiry_ms)),
+            not_before: (delay != 0).then(|| now + delay),
+        }
+    }
+
+    fn fields(&self, queue: &Queue) -> EntryFields {
+        EntryFields {
+            expiry: self.expiry,
+            not_before: self.not_before,
+            ..EntryFields::plain(queue.id())
+        }
+    }
+}
+
 /// Which queues let how much in, where a policy refuses.
 struct Admission {
     /// Messages and bytes let in by this push, per queue; empty when no queue refuses.
@@ -262,47 +327,5 @@ impl Admission {
         }
         *used = (used.0 + 1, used.1 + bytes);
         true
-    }
-}
-
-fn plan_entry(
-    at: usize,
-    queues: &[Arc<Queue>],
-    state: &QueueState,
-    message: &Message,
-    now: CoreTime,
-) -> Planned {
-    let settings = state.settings();
-    let delay = message.delay_ms().unwrap_or(settings.delay_ms);
-    let expiry_ms = state.expiry_of(message, false, now);
-    let fields = EntryFields {
-        queue: queues
-            .get(at)
-            .map_or(crate::core::model::ids::QueueId(0), |queue| queue.id()),
-        expiry: (expiry_ms != 0).then(|| CoreTime::from_ms(expiry_ms)),
-        not_before: (delay != 0).then(|| now + delay),
-        priority: 0,
-        more: None,
-    };
-    let durable = settings.durable && (message.is_durable() || settings.force_durable);
-    Planned {
-        queue: at,
-        durable,
-        fields,
-    }
-}
-
-fn push_all(guards: &mut Guards<'_>, plans: Vec<Plan>, planned: Vec<Planned>, now: CoreTime) {
-    let mut planned = planned.into_iter();
-    for plan in plans {
-        let lsn = plan.message.lsn();
-        for entry in planned.by_ref().take(plan.entries.len()) {
-            let Some(state) = guards.get_mut(entry.queue) else {
-                continue;
-            };
-            let lsn = lsn.filter(|_| entry.durable);
-            let made = state.entry(plan.message.clone(), lsn, entry.fields.expiry);
-            state.push(made, Extra::default(), entry.fields.not_before, now);
-        }
     }
 }

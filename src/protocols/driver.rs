@@ -32,8 +32,8 @@ use crate::telemetry::Metrics;
 use crate::transport::Clock;
 use crate::transport::buffer::READ_BYTES;
 use crate::transport::buffer::WriteBuf;
-use crate::transport::buffer::give_read_buffer;
-use crate::transport::buffer::take_read_buffer;
+use crate::transport::buffer::give_buffer;
+use crate::transport::buffer::take_buffer;
 
 /// How long a peer may take to accept the last bytes of a connection that we close.
 const LAST_WRITE: Duration = Duration::from_secs(2);
@@ -127,7 +127,7 @@ impl<S: Session, IO> Drop for Connection<S, IO> {
     /// However the task ends, a panic included, its leases go back and its consumers leave.
     fn drop(&mut self) {
         self.end_session(self.end);
-        give_read_buffer(std::mem::take(&mut self.input));
+        give_buffer(std::mem::take(&mut self.input));
         let protocol = self.session.protocol();
         self.shared.metrics.connections.of(protocol).dec();
     }
@@ -333,7 +333,7 @@ where
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.input.capacity() == 0 {
-            self.input = take_read_buffer();
+            self.input = take_buffer();
         } else if self.input.capacity() - self.input.len() < READ_BYTES / 2 {
             self.input.reserve(READ_BYTES);
         }
@@ -344,7 +344,7 @@ where
             Poll::Pending => {
                 // An idle connection holds no buffer.
                 if self.input.is_empty() {
-                    give_read_buffer(std::mem::take(&mut self.input));
+                    give_buffer(std::mem::take(&mut self.input));
                     self.out.release();
                 }
                 Poll::Pending

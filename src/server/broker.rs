@@ -120,16 +120,7 @@ impl Broker {
     /// # Errors
     /// [`StartError`]; then nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let origins = std::collections::BTreeMap::new();
-        Self::start_loaded(
-            Loaded {
-                config,
-                origins,
-                file: None,
-            },
-            None,
-        )
-        .await
+        Self::start_loaded(Loaded::from(config), None).await
     }
 
     pub(super) async fn start_loaded(

@@ -82,6 +82,13 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     log_panics();
     raise_open_files(loaded.config.limits.connections_max);
+    for unused in &loaded.unused {
+        tracing::warn!(
+            variable = unused.name,
+            why = unused.why,
+            "another image's variable is not used"
+        );
+    }
     let config = loaded.config.clone();
     let starting = Broker::start_loaded(loaded, Some(Reloader::new(sources, log)));
     // A start that replays a long log must not hold a stop up. Dropping it half-way closes what it

@@ -1,9 +1,8 @@
 //! Buffers between a socket and its session.
 
-use std::cell::RefCell;
-
 use bytes::Buf;
 use bytes::BytesMut;
+use parking_lot::Mutex;
 
 /// Bytes of one read: measured to be the optimum; 16 KiB and 256 KiB are a fifth slower.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -16,7 +15,7 @@ pub const WRITE_HIGH_WATER_BYTES: usize = 64 * 1024;
 /// or both sides wait for ever; what it sends may have answers, which need room.
 pub const ANSWER_HIGH_WATER_BYTES: usize = 2 * WRITE_HIGH_WATER_BYTES;
 
-/// An output buffer larger than this is given back once it is empty.
+/// A buffer larger than this is freed once it is empty.
 const KEEP_BYTES: usize = 2 * WRITE_HIGH_WATER_BYTES;
 
 /// What a session has encoded and the socket has not taken yet: one flat buffer.
@@ -31,8 +30,11 @@ impl WriteBuf {
         Self::default()
     }
 
-    /// Where to encode to.
+    /// Where to encode to. Comes with room for a whole write, from the pool.
     pub fn buf(&mut self) -> &mut BytesMut {
+        if self.bytes.capacity() == 0 {
+            self.bytes = take_buffer();
+        }
         &mut self.bytes
     }
 
@@ -59,43 +61,89 @@ impl WriteBuf {
     /// The socket took `n` bytes.
     pub fn advance(&mut self, n: usize) {
         self.bytes.advance(n);
-        if self.bytes.is_empty() {
-            if self.bytes.capacity() > KEEP_BYTES {
-                self.bytes = BytesMut::new();
-            } else {
-                self.bytes.clear();
-            }
+        // What was written counts as capacity only once it is reclaimed.
+        if self.bytes.is_empty() && self.bytes.try_reclaim(KEEP_BYTES + 1) {
+            self.bytes = BytesMut::new();
         }
     }
 
     /// Gives the memory back: the connection is idle.
     pub fn release(&mut self) {
         if self.bytes.is_empty() {
-            self.bytes = BytesMut::new();
+            give_buffer(std::mem::take(&mut self.bytes));
         }
     }
 }
 
-thread_local! {
-    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
-}
+/// One pool for all threads: a task mostly ends a round on another thread than it began on, so pools of threads' own would
+/// be empty here and full there. Its lock is taken when a connection wakes up and when it becomes idle, not in between.
+static SPARE: Mutex<Vec<BytesMut>> = Mutex::new(Vec::new());
 
-/// Spare read buffers kept a thread: connections that read at the same time on one thread.
-const SPARE_MAX: usize = 4;
+/// Spare buffers that are kept: input and output of 16 connections that are busy at the same time, 4 MiB at most.
+const SPARE_MAX: usize = 32;
 
-/// A buffer with at least [`READ_BYTES`] of room, from the thread's pool.
-pub fn take_read_buffer() -> BytesMut {
-    let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+/// An empty buffer with at least [`READ_BYTES`] of room, from the pool.
+pub fn take_buffer() -> BytesMut {
+    let mut buffer = SPARE.lock().pop().unwrap_or_default();
     buffer.reserve(READ_BYTES);
     buffer
 }
 
-/// Gives a buffer back to the thread's pool; bytes in it are dropped.
-pub fn give_read_buffer(mut buffer: BytesMut) {
+/// Gives a buffer back to the pool; bytes in it are dropped.
+pub fn give_buffer(mut buffer: BytesMut) {
     buffer.clear();
-    SPARE.with_borrow_mut(|spare| {
-        if spare.len() < SPARE_MAX && buffer.capacity() >= READ_BYTES / 2 {
-            spare.push(buffer);
-        }
-    });
+    // One whose bytes somebody still holds cannot be used again.
+    if !buffer.try_reclaim(READ_BYTES) || buffer.capacity() > KEEP_BYTES {
+        return;
+    }
+    let mut spare = SPARE.lock();
+    if spare.len() < SPARE_MAX {
+        spare.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes spare buffers until there is the one at `place`. Other tests use the pool, too.
+    fn find(place: *const u8) -> Option<BytesMut> {
+        (0..2 * SPARE_MAX)
+            .map(|_| take_buffer())
+            .find(|buffer| buffer.as_ptr() == place)
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_however_much_of_it_was_used() {
+        let mut buffer = take_buffer();
+        buffer.extend_from_slice(&[7; READ_BYTES]);
+        let place = buffer.as_ptr();
+        buffer.advance(READ_BYTES);
+        give_buffer(buffer);
+        assert!(find(place).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_buffer_that_somebody_holds_a_part_of_is_not_used_again() {
+        let mut buffer = take_buffer();
+        let place = buffer.as_ptr();
+        buffer.extend_from_slice(b"body and the rest");
+        let body = buffer.split_to(4).freeze();
+        give_buffer(buffer);
+        assert_eq!(find(place), None);
+        assert_eq!(body, "body");
+    }
+
+    #[test]
+    fn an_output_that_grew_large_is_freed_once_it_is_written() {
+        let mut out = WriteBuf::new();
+        out.buf().extend_from_slice(&[7; KEEP_BYTES + 1]);
+        out.advance(KEEP_BYTES);
+        assert_eq!(out.pending(), [7]);
+        out.advance(1);
+        assert_eq!(out.bytes.capacity(), 0);
+        out.buf().extend_from_slice(b"next");
+        out.advance(4);
+        assert_ne!(out.bytes.capacity(), 0);
+    }
 }

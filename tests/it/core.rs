@@ -148,7 +148,7 @@ fn a_released_entry_returns_to_its_old_place() {
             .iter()
             .map(|d| d.message.body_bytes())
             .collect::<Vec<_>>(),
-        ["a", "c"]
+        [&b"a"[..], b"c"]
     );
     assert!(again[0].is_redelivered() && again[0].failed == 1 && !again[1].is_redelivered());
 }

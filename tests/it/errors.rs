@@ -239,6 +239,46 @@ fn a_door_that_does_not_exist_yet_is_refused_plainly() {
 }
 
 #[test]
+fn what_means_nothing_of_another_images_environment_is_named_in_the_log() {
+    let mut command = viaduct();
+    for (name, value) in [
+        ("RABBITMQ_ERLANG_COOKIE", "do-not-show"),
+        ("SERVICES", "sqs,sns"),
+        ("RABBITMQ_LOG", "warning"),
+    ] {
+        command.env(name, value);
+    }
+    let mut broker = Broker::start(&[]);
+    broker.stop(Signal::TERM);
+    broker.spawn(&mut command);
+    broker.logged("another image's variable is not used variable=\"RABBITMQ_ERLANG_COOKIE\"");
+    let line = broker.logged("variable=\"SERVICES\"");
+    assert!(line.contains("not in this version: sns"), "{line}");
+    let log = broker.log();
+    assert!(!log.contains("RABBITMQ_LOG"), "{log}");
+    // What was understood holds: at this level nobody says that he is ready.
+    assert!(
+        !log.contains("do-not-show") && !log.contains("INFO"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_user_of_another_image_needs_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = viaduct();
+    command
+        .current_dir(folder.path())
+        .env("RABBITMQ_DEFAULT_USER", "app");
+    let (code, _, error) = outcome(&mut command);
+    assert_eq!(code, 2);
+    assert_eq!(
+        error,
+        "viaduct: environment variable RABBITMQ_DEFAULT_USER: a user without a password: set RABBITMQ_DEFAULT_PASS, too\n"
+    );
+}
+
+#[test]
 fn a_wrong_command_line_ends_with_2_and_help_with_0() {
     assert_eq!(failed_start(&["--no-such-flag"]).0, 2);
     assert_eq!(failed_start(&["no-such-command"]).0, 2);

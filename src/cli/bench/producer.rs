@@ -119,8 +119,12 @@ impl<L: Line> Producer<'_, L> {
             }
         }
         let before = self.pending.len();
-        let wire = self.line.wire();
-        std::task::ready!(self.pending.poll_flush(self.template.block(), wire, cx))?;
+        let block = self.template.block();
+        let flushed = self.pending.poll_flush(block, self.line.wire(), cx)?;
+        if flushed.is_pending() {
+            // A broker that reads no more must not hold the end.
+            return self.sending.poll_stop(cx).map(|()| Ok(None));
+        }
         Poll::Ready(Ok(Some(before)))
     }
 }

@@ -88,7 +88,7 @@ impl Sending {
     /// Decides what is next, `most` messages at once at most. When it is pending the task is woken
     /// by the clock or by room; a confirm makes room, too, and the caller has to see that it reads.
     pub(super) fn poll_turn(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Turn> {
-        if self.stop.as_mut().poll(cx).is_ready() {
+        if self.poll_stop(cx).is_ready() {
             return Poll::Ready(Turn::End);
         }
         let end = self.phases.end;
@@ -124,6 +124,11 @@ impl Sending {
                     now,
                 })
             })
+    }
+
+    /// Ready when the run stops; else the task is woken then.
+    pub(super) fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stop.as_mut().poll(cx)
     }
 
     /// When a message of a batch counts as sent.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::auth::DefaultUsers;
+use crate::auth::Secret;
 use std::time::Duration;
 
 /// Sources with a file of this text, in a folder that lives as long as the guard.
@@ -234,28 +235,4 @@ fn an_access_key_keeps_the_case_of_its_id_in_the_environment() {
     let config = sources.load().unwrap().config;
     assert_eq!(config.auth.keys[0].id, "AKIAX");
     assert_eq!(config.auth.default_users, DefaultUsers::Anywhere);
-}
-
-#[test]
-fn users_of_other_images_are_taken_with_ready_lines_only() {
-    let pairs = [
-        ("RABBITMQ_DEFAULT_USER", "app"),
-        ("RABBITMQ_DEFAULT_PASS", "pw"),
-    ];
-    assert!(
-        with_env(&pairs)
-            .load()
-            .unwrap()
-            .config
-            .auth
-            .users
-            .is_empty()
-    );
-    let pairs = [pairs[0], pairs[1], ("VIADUCT__READY_LINES", "true")];
-    assert_eq!(
-        with_env(&pairs).load().unwrap().config.auth.users[0]
-            .name
-            .as_str(),
-        "app"
-    );
 }

@@ -83,6 +83,18 @@ impl<'a> Draft<'a> {
     }
 }
 
+impl Draft<'_> {
+    /// How many of its bytes a batch copies.
+    fn copied_bytes(&self) -> usize {
+        let body = match &self.body {
+            DraftBody::Copied(bytes) => bytes.len(),
+            DraftBody::Shared(_) => 0,
+        };
+        let group = self.group.map_or(0, <[u8]>::len);
+        self.head.len() + self.exchange.len() + self.routing_key.len() + group + body
+    }
+}
+
 /// Start and end in the batch's bytes. A batch stays below 4 GiB: the builder starts a new one before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
@@ -147,7 +159,7 @@ pub(super) const TRANSIENT: u64 = 0xFF << 56;
 #[derive(Debug)]
 pub struct MessageBatch {
     pub(super) slots: Box<[Slot]>,
-    pub(super) bytes: Bytes,
+    pub(super) bytes: Vec<u8>,
     pub(super) producer: Arc<Producer>,
     pub(super) enqueued_at: CoreTime,
     _charge: Charge,
@@ -186,11 +198,13 @@ impl MessageBatch {
     }
 }
 
-/// Collects drafts into a batch. Reused from batch to batch, so that it keeps its capacity.
+/// Collects drafts into a batch, whose bytes it copies once, to where they stay. Reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     slots: Vec<Slot>,
+    /// The bytes of the batch in hand: theirs alone, so that one message that stays queued holds no more than its batch.
     bytes: Vec<u8>,
+    expected_bytes: usize,
     shared_bytes: u64,
 }
 
@@ -200,10 +214,20 @@ pub const BATCH_MAX_MESSAGES: usize = 16 * 1024;
 /// A batch is closed before its own bytes exceed this, so that spans fit 32 bits with room to spare.
 const BATCH_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// A batch keeps room that it did not need up to this part of its bytes: less is not worth a reallocation, and is
+/// charged with the rest.
+const SPARE_PART: usize = 8;
+
 impl BatchBuilder {
     /// An empty builder.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says that what the next drafts have copied will not be longer than this, so that it is allocated at once. Wrong is
+    /// slow, no more.
+    pub fn expect(&mut self, bytes: usize) {
+        self.expected_bytes = bytes.min(BATCH_MAX_BYTES);
     }
 
     /// Number of drafts in hand.
@@ -223,6 +247,10 @@ impl BatchBuilder {
 
     /// Adds a message. Exchange and key equal to the previous message's are stored once.
     pub fn push(&mut self, draft: Draft<'_>) {
+        if self.bytes.capacity() == 0 {
+            let room = self.expected_bytes.max(draft.copied_bytes());
+            self.bytes.reserve_exact(room);
+        }
         let previous = self
             .slots
             .last()
@@ -266,9 +294,11 @@ impl BatchBuilder {
         budget: &Arc<Budget>,
     ) -> Arc<MessageBatch> {
         let slots: Box<[Slot]> = self.slots.drain(..).collect();
-        let bytes = Bytes::copy_from_slice(&self.bytes);
-        self.bytes.clear();
-        let own = size_of_val(&*slots) + bytes.len() + size_of::<MessageBatch>();
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() - bytes.len() > bytes.len() / SPARE_PART {
+            bytes.shrink_to_fit();
+        }
+        let own = size_of_val(&*slots) + bytes.capacity() + size_of::<MessageBatch>();
         let charge = budget.charge(own as u64 + std::mem::take(&mut self.shared_bytes));
         Arc::new(MessageBatch {
             slots,
@@ -290,6 +320,9 @@ impl BatchBuilder {
 
     fn keep_again(&mut self, previous: Option<Span>, bytes: &[u8]) -> Span {
         match previous {
+            // An empty slice may point nowhere, and comparing with it costs more than all the rest: the processor
+            // has to find out that the load which it masks out would have failed.
+            _ if bytes.is_empty() => Span::default(),
             Some(span) if self.bytes.get(span.range()) == Some(bytes) => span,
             _ => self.keep(bytes),
         }

@@ -1,11 +1,10 @@
 //! Messages: what a publisher said, immutable, stored once, shared. A [`Message`] is a handle on one of a
 //! batch.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-use bytes::Bytes;
 
 use crate::core::budget::Budget;
 use crate::core::model::batch::BatchBuilder;
@@ -154,13 +153,13 @@ impl Message {
             .chain(shared.into_iter().flatten().map(|part| &part[..]))
     }
 
-    /// The body in one piece: a slice of the batch when it is small, else a copy unless it has one part.
-    pub fn body_bytes(&self) -> Bytes {
+    /// The body in one piece: copied only if it has several parts.
+    pub fn body_bytes(&self) -> Cow<'_, [u8]> {
         match &self.slot().body {
-            StoredBody::Copied(span) => self.batch.bytes.slice(span.range()),
+            StoredBody::Copied(span) => Cow::Borrowed(self.bytes(*span)),
             StoredBody::Shared(parts) => match &**parts {
-                [one] => one.clone(),
-                many => many.concat().into(),
+                [one] => Cow::Borrowed(one),
+                many => Cow::Owned(many.concat()),
             },
         }
     }

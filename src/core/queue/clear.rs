@@ -42,12 +42,9 @@ impl QueueState {
                 gone += 1;
             }
             for (_, delayed) in std::mem::take(&mut self.delayed) {
-                effects.settled.extend(
-                    delayed
-                        .entry
-                        .reference()
-                        .map(|entry| (SettleKind::Purged, entry)),
-                );
+                if let Some(entry) = delayed.entry.reference() {
+                    effects.settled.push(SettleKind::Purged, entry);
+                }
                 effects.drop_for(SettleKind::Purged, 1);
                 gone += 1;
             }
@@ -76,7 +73,7 @@ impl QueueState {
         for (_, delayed) in std::mem::take(&mut self.delayed) {
             bury(delayed.entry.reference(), delayed.entry.message().as_ref());
         }
-        for (_, entry) in std::mem::take(&mut self.unlogged) {
+        for entry in std::mem::take(&mut self.unlogged).into_items() {
             bury(Some(entry), None);
         }
         self.returned.clear();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
 use crate::core::log::record::EntryRef;
@@ -12,6 +14,7 @@ use crate::core::model::message::Message;
 use crate::core::model::overlay::Cause;
 use crate::core::model::overlay::Overlay;
 use crate::core::model::time::CoreTime;
+use crate::core::queue::runs::Runs;
 
 /// An entry on its way to a dead-letter target: the mover holds it in its queue until it has arrived.
 #[derive(Clone, Debug)]
@@ -36,12 +39,14 @@ pub(in crate::core) struct Counted {
 /// Filled under the lock of a queue, carried out by `Core` without it.
 #[derive(Debug, Default)]
 pub(in crate::core) struct Effects {
-    /// Left the queue for good; runs of one kind are one record.
-    pub(in crate::core) settled: Vec<(SettleKind, EntryRef)>,
+    /// Left the queue for good.
+    pub(in crate::core) settled: Runs<SettleKind, EntryRef>,
     pub(in crate::core) doomed: Vec<Doomed>,
-    pub(in crate::core) granted: Vec<(CoreTime, GrantedEntry)>,
+    /// Leased to nobody until this time.
+    pub(in crate::core) granted: Runs<CoreTime, GrantedEntry>,
     pub(in crate::core) counted: Vec<Counted>,
-    pub(in crate::core) wakes: Vec<(Arc<Inbox>, Event)>,
+    /// A push or a take wakes one; only a queue that goes wakes more.
+    pub(in crate::core) wakes: SmallVec<[(Arc<Inbox>, Event); 1]>,
     /// The queue wants its timer at this time.
     pub(in crate::core) due: Option<CoreTime>,
     /// Entries that were dropped, and why: for the metrics.

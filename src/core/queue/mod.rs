@@ -13,6 +13,8 @@ pub mod settle;
 
 mod ring;
 
+mod runs;
+
 pub(in crate::core) mod consumers;
 
 pub(in crate::core) mod effects;

@@ -3,12 +3,14 @@
 //! The mover holds an entry in its queue until it has arrived. If a target refuses, the entry is
 //! *stranded*: nothing counted, tried again in order (SEMANTICS §8).
 
+use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
 use crate::core::model::overlay::Cause;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::effects::Doomed;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::entry::EntryState;
+use crate::core::queue::runs::Runs;
 use crate::core::queue::state::QueueState;
 
 /// Stranded dead letters that are tried at once: the first refusal shows that there is no room.
@@ -77,7 +79,7 @@ impl QueueState {
             return;
         };
         if let Some(reference) = entry.reference() {
-            effects.settled.push((kind, reference));
+            effects.settled.push(kind, reference);
         }
         self.take_out(seq);
         if kind != SettleKind::Accepted {
@@ -103,7 +105,7 @@ impl QueueState {
     /// The disk is full: these settles hold, and are logged when there is room.
     pub(in crate::core) fn defer(
         &mut self,
-        settled: Vec<(SettleKind, crate::core::log::record::EntryRef)>,
+        settled: Runs<SettleKind, EntryRef>,
         retry: CoreTime,
         effects: &mut Effects,
     ) {
@@ -164,7 +166,9 @@ impl QueueState {
     /// The mover gives an entry up: it is dropped.
     pub(in crate::core) fn lay_down(&mut self, seq: u64, kind: SettleKind, effects: &mut Effects) {
         let reference = self.ring.get(seq).and_then(|entry| entry.reference());
-        effects.settled.extend(reference.map(|entry| (kind, entry)));
+        if let Some(entry) = reference {
+            effects.settled.push(kind, entry);
+        }
         self.take_out(seq);
     }
 

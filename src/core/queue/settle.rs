@@ -114,7 +114,7 @@ impl QueueState {
                 acquired: entry.acquired,
                 failed: entry.failed,
             };
-            effects.granted.push((until, granted));
+            effects.granted.push(until, granted);
         }
     }
 

@@ -20,6 +20,7 @@ use crate::core::queue::entry::Entry;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::entry::Extra;
 use crate::core::queue::ring::Ring;
+use crate::core::queue::runs::Runs;
 use crate::core::queue::settings::Overflow;
 use crate::core::queue::settings::QueueSettings;
 
@@ -51,7 +52,7 @@ pub(in crate::core) struct QueueState {
     /// Nothing expires before.
     pub(in crate::core) expiry_due: Option<CoreTime>,
     /// Settles that found the disk full: logged when there is room, tried again at `retry_due`.
-    pub(in crate::core) unlogged: Vec<(SettleKind, EntryRef)>,
+    pub(in crate::core) unlogged: Runs<SettleKind, EntryRef>,
     /// Dead letters whose target refused: the mover has them, and tries again at `retry_due`.
     pub(in crate::core) stranded: BTreeMap<u64, Doomed>,
     /// Bytes of their bodies.
@@ -83,7 +84,7 @@ impl QueueState {
             deadline_of: HashMap::new(),
             restored: HashMap::new(),
             expiry_due: None,
-            unlogged: Vec::new(),
+            unlogged: Runs::default(),
             stranded: BTreeMap::new(),
             stranded_bytes: 0,
             retry_due: None,

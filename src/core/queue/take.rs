@@ -49,6 +49,9 @@ pub enum Took {
     Gone,
 }
 
+/// Entries of one take that are settled without a second allocation: what 64 KiB of output hold at 1 KiB.
+const EXPECTED_MAX: usize = 64;
+
 impl QueueState {
     /// Takes up to `terms`, in ready order.
     pub(in crate::core) fn take(
@@ -69,6 +72,9 @@ impl QueueState {
         let before = out.len();
         let most = terms.entries.min(self.fair_share(others));
         let mut bytes = 0;
+        if terms.lease == Lease::Settled {
+            effects.settled.expect(most.min(EXPECTED_MAX));
+        }
         while out.len() - before < most && bytes < terms.bytes.max(1) {
             let Some(seq) = self.next_ready() else { break };
             if let Some(delivery) = self.take_one(seq, terms.lease, now, effects) {
@@ -137,7 +143,7 @@ impl QueueState {
         let message = match lease {
             Lease::Settled => {
                 if let Some(reference) = self.ring.get(seq).and_then(|entry| entry.reference()) {
-                    effects.settled.push((SettleKind::Accepted, reference));
+                    effects.settled.push(SettleKind::Accepted, reference);
                 }
                 self.take_out(seq)?
             }
@@ -150,14 +156,12 @@ impl QueueState {
             Lease::Deadline(until) => {
                 first_received = Some(self.lease_until(seq, until, now));
                 if let Some(entry) = lsn {
-                    effects.granted.push((
-                        until,
-                        GrantedEntry {
-                            entry,
-                            acquired: attempt,
-                            failed,
-                        },
-                    ));
+                    let granted = GrantedEntry {
+                        entry,
+                        acquired: attempt,
+                        failed,
+                    };
+                    effects.granted.push(until, granted);
                 }
                 self.ring.get(seq)?.message()?
             }

@@ -1,7 +1,6 @@
 //! An open connection: frames to channels, one batch of publishes a read, takes by turns.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use crate::core::model::time::CoreTime;
 use crate::core::queue::entry::Delivery;
 use crate::core::topology::Vhost;
 use crate::protocols::amqp091::channel::Channel;
+use crate::protocols::amqp091::channel::ChannelSet;
 use crate::protocols::amqp091::channel::State;
 use crate::protocols::amqp091::codec::FrameKind;
 use crate::protocols::amqp091::codec::Method;
@@ -75,7 +75,7 @@ pub(super) struct Live {
     /// What a take fills; empty in between.
     pub(super) scratch: Vec<Delivery>,
     /// Channels with answers or confirms to come.
-    pub(super) waiting: BTreeSet<u16>,
+    pub(super) waiting: ChannelSet,
     /// How many answers wait in them, at the most.
     pub(super) answers: usize,
     /// What the log was asked to tell about.
@@ -118,7 +118,7 @@ impl Live {
             outgoing: None,
             taken: VecDeque::new(),
             scratch: Vec::new(),
-            waiting: BTreeSet::new(),
+            waiting: ChannelSet::default(),
             answers: 0,
             waited: None,
             blocked: false,
@@ -190,6 +190,7 @@ impl Live {
     ) -> Result<Step, Fault> {
         let mut at = 0;
         let mut step = Step::Stay;
+        self.publisher.expect(input.len());
         while !self.is_held() {
             if !turn.out.has_room_for_answers() {
                 // A short question may have a long answer: whoever does not read gets no more.

@@ -112,7 +112,7 @@ impl Live {
         let is_durable = |lsn: Lsn| lsn.number() <= durable;
         let (channels, behind) = (&mut self.channels, &mut self.behind);
         let mut answers = 0;
-        self.waiting.retain(|&number| {
+        self.waiting.retain(|number| {
             let Some(channel) = channels.get_mut(&number) else {
                 return false;
             };
@@ -146,7 +146,7 @@ impl Live {
     fn watch(&mut self, turn: &mut Turn<'_>) {
         let channels = &self.channels;
         let answers = self.waiting.iter().filter_map(|number| {
-            let channel = channels.get(number)?;
+            let channel = channels.get(&number)?;
             let confirm = channel.confirms.as_ref().and_then(|c| c.waits_for());
             [channel.replies.waits_for(), confirm]
                 .into_iter()

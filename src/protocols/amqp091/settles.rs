@@ -13,11 +13,16 @@ use crate::protocols::amqp091::link::DOOR;
 /// Most queues of a group, so that a search is a glance.
 const GROUPS_MAX: usize = 16;
 
+/// Leases that an idle connection keeps room for: 4 KiB.
+const SPARE_MAX: usize = 256;
+
 /// Leases to be settled, all with one outcome.
 #[derive(Default)]
 pub(super) struct Settles {
     outcome: Option<Outcome>,
     groups: Vec<(Arc<Queue>, Vec<LeaseRef>)>,
+    /// Kept for its memory.
+    spare: Vec<LeaseRef>,
 }
 
 impl Settles {
@@ -37,7 +42,11 @@ impl Settles {
         self.outcome = Some(outcome);
         match self.groups.iter_mut().find(|(q, _)| q.id() == queue.id()) {
             Some((_, leases)) => leases.push(lease),
-            None => self.groups.push((Arc::clone(queue), vec![lease])),
+            None => {
+                let mut leases = std::mem::take(&mut self.spare);
+                leases.push(lease);
+                self.groups.push((Arc::clone(queue), leases));
+            }
         }
         Ok(())
     }
@@ -47,13 +56,17 @@ impl Settles {
         let Some(outcome) = self.outcome.take() else {
             return Ok(());
         };
-        for (queue, leases) in self.groups.drain(..) {
+        for (queue, mut leases) in self.groups.drain(..) {
             let settled = core.settle(&queue, &leases, outcome, now)?.settled as u64;
             match outcome {
                 Outcome::Accept => core.metrics().acknowledged.of(DOOR).inc_by(settled),
                 Outcome::Release { .. } => core.metrics().released.of(DOOR).inc_by(settled),
                 Outcome::Reject | Outcome::Extend(_) => 0,
             };
+            if leases.capacity() <= SPARE_MAX {
+                leases.clear();
+                self.spare = leases;
+            }
         }
         Ok(())
     }

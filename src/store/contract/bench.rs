@@ -204,6 +204,7 @@ impl Drop for Bench {
 fn open(dir: &TempDir, disk: &Arc<TestDisk>) -> Arc<EmbeddedLog> {
     let settings = Settings {
         segment_bytes: u64::try_from(SEGMENT_BYTES).expect("small"),
+        ..Settings::default()
     };
     let disk = Arc::clone(disk);
     EmbeddedLog::open_on(dir.path(), settings, Arc::new(Metrics::new()), disk).expect("opens")

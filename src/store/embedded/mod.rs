@@ -12,6 +12,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -48,12 +49,15 @@ use writer::Writer;
 pub struct Settings {
     /// Bytes of a segment's file, at least 64 KiB. May differ from start to start.
     pub segment_bytes: u64,
+    /// How long grants and settles may wait for something else to be written with, when nobody waits for them.
+    pub patience: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             segment_bytes: 64 * 1024 * 1024,
+            patience: Duration::from_millis(5),
         }
     }
 }

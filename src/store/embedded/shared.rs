@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Condvar;
 use parking_lot::Mutex;
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) shard: Shard,
     pub(super) path: PathBuf,
     pub(super) segment_bytes: u64,
+    pub(super) patience: Duration,
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
     pub(super) catalog: Catalog,
@@ -51,7 +53,7 @@ pub(super) struct Shared {
     pub(super) watermark: AtomicWatermark,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Mutex<Log>,
-    /// Tells the writer that there is something to do, when it is idle.
+    /// Tells the writer that there is something to do, when it rests.
     pub(super) kick: Condvar,
 }
 
@@ -59,14 +61,45 @@ pub(super) struct Shared {
 pub(super) struct Log {
     pub(super) journal: Journal,
     pub(super) waiters: Waiters,
-    /// The writer sleeps.
-    pub(super) is_idle: bool,
+    /// What the writer does.
+    pub(super) writer: Rest,
     /// The writer is to end when nothing is pending.
     pub(super) is_stopping: bool,
     /// Appends are taken.
     pub(super) is_open: bool,
     /// Bytes that fit in the segment that is written, without new blocks.
     pub(super) active_left: u64,
+}
+
+/// Whether the writer must be told that there is something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It looks again before it rests.
+    Awake,
+    /// It waits a little with what does not press.
+    Dozing,
+    /// Nothing is pending.
+    Asleep,
+}
+
+impl Log {
+    /// Whether what is pending must be written now: somebody waits, or will.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.is_stopping || !self.waiters.is_empty() || self.journal.is_pressing()
+    }
+
+    /// Whether the writer must be kicked, which is for the caller to do without the lock.
+    pub(super) fn must_kick(&mut self) -> bool {
+        let must = match self.writer {
+            Rest::Awake => false,
+            Rest::Dozing => self.is_pressing() || self.journal.may_recycle(),
+            Rest::Asleep => true,
+        };
+        if must {
+            self.writer = Rest::Awake;
+        }
+        must
+    }
 }
 
 impl Shared {
@@ -83,6 +116,7 @@ impl Shared {
             shard: Shard(0),
             path: path.to_owned(),
             segment_bytes,
+            patience: settings.patience,
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
             catalog,
@@ -93,7 +127,7 @@ impl Shared {
             log: Mutex::new(Log {
                 journal: Journal::new(Shard(0), limits(segment_bytes)),
                 waiters: Waiters::default(),
-                is_idle: false,
+                writer: Rest::Awake,
                 is_stopping: false,
                 is_open: false,
                 active_left: 0,
@@ -154,6 +188,11 @@ impl Shared {
             let mut log = self.log.lock();
             if !self.watermark.answers(lsn.number()) {
                 log.waiters.add(lsn.number(), waiter);
+                let must_kick = log.must_kick();
+                drop(log);
+                if must_kick {
+                    self.kick.notify_one();
+                }
                 return;
             }
         }

@@ -109,9 +109,9 @@ impl Store for EmbeddedLog {
             }
             Err(refused) => return Err(refused),
         };
-        let was_idle = std::mem::take(&mut log.is_idle);
+        let must_kick = log.must_kick();
         drop(log);
-        if was_idle {
+        if must_kick {
             shared.kick.notify_one();
         }
         Lsn::new(shard, first).ok_or(AppendError::Failed)
@@ -130,14 +130,14 @@ impl Store for EmbeddedLog {
     }
 
     fn dead(&self, dead: &[Dead]) {
-        let was_idle = {
+        let must_kick = {
             let mut log = self.shared.log.lock();
             for dead in dead {
                 log.journal.dead(dead);
             }
-            log.journal.may_recycle() && std::mem::take(&mut log.is_idle)
+            log.journal.may_recycle() && log.must_kick()
         };
-        if was_idle {
+        if must_kick {
             self.shared.kick.notify_one();
         }
     }

@@ -1,12 +1,14 @@
 //! The writer: one thread that takes everything pending, writes it as one frame, syncs once, moves the
 //! watermark, and wakes who waited for it. What comes while it syncs is the next frame: that is all
-//! there is to group commit, no timer and no delay.
+//! there is to group commit. Nothing that is waited for is delayed; grants and settles are, a little, for
+//! something to be written with (`Settings::patience`).
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
 use crate::core::model::time::CoreTime;
 
@@ -17,8 +19,10 @@ use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::frame::padded;
+use super::meta::io_error;
 use super::recover::Tail;
 use super::segment::FilledFile;
+use super::shared::Rest;
 use super::shared::Shared;
 
 /// Zeros that are written before the first segment is used; the rest follows in the background.
@@ -204,25 +208,44 @@ impl Writer {
                 Step::Write(batch) => self.write(batch),
             };
             if let Err(error) = done {
-                tracing::error!(%error, "the log has failed: nothing more is confirmed");
-                self.shared.fail();
+                self.fail(&error);
                 return;
             }
         }
     }
 
+    /// Says what failed, in the words that somebody needs who looks for the broken disk.
+    fn fail(&self, error: &StoreError) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        let cause = cause.unwrap_or_default();
+        tracing::error!(failed = %error, cause, "the log has failed: nothing more is confirmed");
+        self.shared.fail();
+    }
+
+    /// An error of the segment that is written.
+    fn failed(&self, action: &'static str, source: io::Error) -> StoreError {
+        let file = self.shared.dir.segment(self.active.header.id);
+        io_error(action, &file, source)
+    }
+
     /// Waits for something to do. Everything that gives it something to do happens under the lock that
     /// it looks with, so it never sleeps over a kick.
+    ///
+    /// What nobody waits for waits itself for a while: a consumer's settles would otherwise cost a sync of their own
+    /// between two serial publishes, and double the time to a confirm.
     fn next_step(&self) -> Step {
         let shared = &self.shared;
         let mut log = shared.log.lock();
+        let mut has_waited = false;
         loop {
             log.active_left = self.active.left();
             // First, or a log that is never idle would never give room back. Rarely true.
             if log.journal.may_recycle() {
                 return Step::Recycle;
             }
-            if let Some(bytes) = log.journal.next_batch_bytes() {
+            let pending = log.journal.next_batch_bytes();
+            let must_write = has_waited || log.is_pressing();
+            if let Some(bytes) = pending.filter(|_| must_write) {
                 if self.active.must_roll(bytes, shared.segment_bytes) {
                     return Step::Roll(log.journal.next_batch_first());
                 }
@@ -233,9 +256,15 @@ impl Writer {
             if log.is_stopping {
                 return Step::Stop;
             }
-            log.is_idle = true;
-            shared.kick.wait(&mut log);
-            log.is_idle = false;
+            if pending.is_some() {
+                log.writer = Rest::Dozing;
+                shared.kick.wait_for(&mut log, shared.patience);
+                has_waited = true;
+            } else {
+                log.writer = Rest::Asleep;
+                shared.kick.wait(&mut log);
+            }
+            log.writer = Rest::Awake;
         }
     }
 
@@ -249,11 +278,11 @@ impl Writer {
         }
     }
 
-    fn roll(&mut self, first: u64) -> io::Result<()> {
+    fn roll(&mut self, first: u64) -> Result<(), StoreError> {
         loop {
             match self.active.roll(&self.shared, first) {
                 Err(error) if super::is_full(&error) && self.wait_for_room() => {}
-                done => return done,
+                done => return done.map_err(|e| self.failed("begin the segment after", e)),
             }
         }
     }
@@ -262,7 +291,7 @@ impl Writer {
         clippy::disallowed_methods,
         reason = "measures the disk; no decision depends on it"
     )]
-    fn write(&mut self, mut batch: Batch) -> io::Result<()> {
+    fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let start = Instant::now();
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
         let frame = batch.finish();
@@ -273,10 +302,11 @@ impl Writer {
                 Err(error) if super::is_full(&error) && self.wait_for_room() => {
                     frame.truncate(unpadded);
                 }
-                done => break done?,
+                done => break done.map_err(|e| self.failed("write", e))?,
             }
         }
-        self.active.file.sync()?;
+        let synced = self.active.file.sync();
+        synced.map_err(|e| self.failed("sync", e))?;
         let metrics = &self.shared.metrics;
         metrics.log_frames.inc();
         metrics.log_records.inc_by(bytes_of(count));

@@ -59,6 +59,8 @@ pub(crate) struct Journal {
     in_flight_bytes: usize,
     /// The last number known to be durable.
     durable: u64,
+    /// Number of the last record that is no matter of leases, 0 = none; see [`Self::is_pressing`].
+    pressing: u64,
     spare: Vec<Batch>,
     ledger: Ledger,
     /// Publishes whose body is in chunk records.
@@ -89,6 +91,7 @@ impl Journal {
             sealed_bytes: 0,
             in_flight_bytes: 0,
             durable: 0,
+            pressing: 0,
             spare: Vec::new(),
             ledger: Ledger::default(),
             chunked: HashMap::new(),
@@ -195,6 +198,13 @@ impl Journal {
         }
     }
 
+    /// Whether something waits to be written whose sender usually waits for it. Grants, settles and counters
+    /// alone do not press: losing the last of them costs a redelivery, and what is written next takes them
+    /// along. A whole batch of them does.
+    pub(crate) fn is_pressing(&self) -> bool {
+        !self.sealed.is_empty() || self.pressing >= self.open.first()
+    }
+
     /// Number of the first record of the next batch.
     pub(crate) fn next_batch_first(&self) -> u64 {
         self.sealed.front().unwrap_or(&self.open).first()
@@ -257,6 +267,9 @@ impl Journal {
         if !self.open.push(slot, encode) {
             return Err(AppendError::Failed);
         }
+        if !is_of_leases(record) {
+            self.pressing = self.next;
+        }
         self.next += 1;
         Ok(())
     }
@@ -288,6 +301,14 @@ impl Journal {
         let batches = self.sealed.iter().chain([&self.open]);
         batches.map(Batch::references).sum()
     }
+}
+
+/// Whether a record only says who holds an entry, or that nobody does any more.
+fn is_of_leases(record: &Record<'_>) -> bool {
+    matches!(
+        record,
+        Record::Grant { .. } | Record::Settle { .. } | Record::Counters { .. }
+    )
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ impl Waiters {
         self.0.push((number, waiter));
     }
 
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Moves those that waited for a record up to `number` to `woken`.
     pub(crate) fn take_upto(&mut self, number: u64, woken: &mut Vec<Arc<dyn Waiter>>) {
         woken.extend(

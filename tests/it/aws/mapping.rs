@@ -246,7 +246,7 @@ async fn text_bodies_go_as_they_are_both_ways() {
     let (message, _) = inward(json!({"MessageBody": "gr\u{fc}\u{df}e"})).await;
     assert_eq!(
         (message.body_bytes(), message.body_kind()),
-        (Bytes::from("gr\u{fc}\u{df}e"), BodyKind::Text)
+        ("gr\u{fc}\u{df}e".as_bytes().into(), BodyKind::Text)
     );
 }
 
@@ -274,7 +274,7 @@ async fn what_only_claims_to_be_base64_stays_text() {
     for body in ["not base64!", "YQ", "YR=="] {
         let input = json!({"MessageBody": body, "MessageAttributes": attributes});
         let (message, _) = inward(input).await;
-        assert_eq!(message.body_bytes(), Bytes::from(body));
+        assert_eq!(message.body_bytes(), body.as_bytes());
     }
 }
 

@@ -105,7 +105,11 @@ async fn receive(
             };
             out.clear();
             write_method(&mut out, CHANNEL, &ack);
-            link.wire.write(&out).await?;
+            tokio::select! {
+                biased;
+                () = &mut stop => return Ok(()),
+                written = link.wire.write(&out) => written?,
+            }
         }
     }
 }

@@ -26,12 +26,12 @@ use crate::protocols::amqp091::codec::method::channel::Open as ChannelOpen;
 use crate::protocols::amqp091::codec::method::connection::Close;
 use crate::protocols::amqp091::codec::method::connection::ConnectionMethod;
 use crate::protocols::amqp091::codec::method::connection::Open;
-use crate::protocols::amqp091::codec::method::connection::Start;
 use crate::protocols::amqp091::codec::method::connection::StartOk;
 use crate::protocols::amqp091::codec::method::connection::TuneOk;
-use crate::protocols::amqp091::codec::method::queue::QueueMethod;
 use crate::protocols::amqp091::codec::next_frame;
 use crate::protocols::amqp091::codec::write_method;
+
+use super::reply::Reply;
 
 /// The channel that everything happens on.
 pub(super) const CHANNEL: u16 = 1;
@@ -295,55 +295,5 @@ pub(super) fn unasked(frame: &RawFrame<'_>) -> anyhow::Result<()> {
         )),
         Some(method) => Err(anyhow!("unexpected {}", method.name())),
         None => Err(anyhow!("unexpected content")),
-    }
-}
-
-/// Reads what answers carry.
-pub(super) struct Reply;
-
-impl Reply {
-    fn identity(method: Method<'_>) -> Option<Identity> {
-        let Method::Connection(ConnectionMethod::Start(Start {
-            server_properties, ..
-        })) = method
-        else {
-            return None;
-        };
-        let text = |name: &str| {
-            let value = server_properties.get(name.as_bytes())?.as_str()?;
-            Some(value.to_owned())
-        };
-        Some(Identity {
-            product: text("product").unwrap_or_else(|| "unknown".to_owned()),
-            version: text("version").unwrap_or_default(),
-        })
-    }
-
-    fn tune(method: Method<'_>) -> Option<u32> {
-        if let Method::Connection(ConnectionMethod::Tune(tune)) = method {
-            return Some(tune.frame_max);
-        }
-        None
-    }
-
-    fn is_connection_open_ok(method: Method<'_>) -> Option<()> {
-        matches!(method, Method::Connection(ConnectionMethod::OpenOk(_))).then_some(())
-    }
-
-    fn is_channel_open_ok(method: Method<'_>) -> Option<()> {
-        matches!(method, Method::Channel(ChannelMethod::OpenOk(_))).then_some(())
-    }
-
-    /// Messages and consumers of a queue.
-    pub(super) fn queue(method: Method<'_>) -> Option<(u32, u32)> {
-        if let Method::Queue(QueueMethod::DeclareOk(ok)) = method {
-            return Some((ok.message_count, ok.consumer_count));
-        }
-        None
-    }
-
-    /// A queue is gone.
-    pub(super) fn is_delete_ok(method: Method<'_>) -> Option<()> {
-        matches!(method, Method::Queue(QueueMethod::DeleteOk(_))).then_some(())
     }
 }

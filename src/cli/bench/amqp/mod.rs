@@ -4,6 +4,7 @@ mod consumer;
 mod link;
 mod producer;
 mod publish;
+mod reply;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::shared::Shared;
 use super::url::Url;
 
 use link::Link;
-use link::Reply;
+use reply::Reply;
 
 /// The broker that is spoken to.
 pub(super) struct Amqp {

@@ -6,6 +6,8 @@ mod content;
 
 mod replies;
 
+mod set;
+
 mod unacked;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ pub(super) use confirms::Confirms;
 pub(super) use content::Content;
 pub(super) use content::Partial;
 pub(super) use replies::Replies;
+pub(super) use set::ChannelSet;
 pub(super) use unacked::Lease;
 pub(super) use unacked::Unacked;
 

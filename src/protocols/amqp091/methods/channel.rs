@@ -112,7 +112,7 @@ impl Live {
         if self.channels.remove(&number).is_some() {
             turn.core().metrics().channels.dec();
         }
-        self.waiting.remove(&number);
+        self.waiting.remove(number);
     }
 
     /// Consumers leave, leases go back: uncounted after an orderly end; after a lost link the oldest

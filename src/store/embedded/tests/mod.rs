@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Condvar;
 use parking_lot::Mutex;
@@ -33,6 +34,7 @@ const NOW: CoreTime = CoreTime::from_ms(1);
 /// Small segments, so that a test fills many.
 const SETTINGS: Settings = Settings {
     segment_bytes: 64 * 1024,
+    patience: Duration::from_millis(5),
 };
 
 /// A log and what its scan found.
@@ -86,7 +88,7 @@ impl Done {
     fn wait(&self) {
         let mut is_done = self.is_done.lock();
         while !*is_done {
-            let patience = std::time::Duration::from_secs(20);
+            let patience = Duration::from_secs(20);
             let waited = self.changed.wait_for(&mut is_done, patience);
             assert!(!waited.timed_out(), "a wake-up was lost");
         }

@@ -31,6 +31,7 @@ use super::wait;
 
 const SETTINGS: Settings = Settings {
     segment_bytes: 512 * 1024,
+    patience: Duration::from_millis(5),
 };
 static BODY: [u8; 10_000] = [7; 10_000];
 

@@ -1,16 +1,24 @@
 //! Group commit: how often it syncs, and that no wake-up is lost.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::core::log::record::EntryRef;
+use crate::core::log::record::Record;
+use crate::core::log::record::SettleKind;
 use crate::core::log::store::Store;
+use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
 
 use crate::telemetry::Metrics;
 
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
 use super::SETTINGS;
+use super::SHARD;
 use super::Settings;
 use super::append;
 use super::append_durably;
@@ -56,6 +64,77 @@ fn what_comes_during_a_sync_shares_the_next() {
     wait(&log, last);
     assert_eq!(metrics.log_syncs.get(), 2);
     assert_eq!(metrics.log_records.get(), 1_001);
+}
+
+/// A settle of an entry that was never there: the writer writes it all the same.
+fn settle(log: &EmbeddedLog) -> Lsn {
+    let entry = Lsn::new(SHARD, 1).expect("a number");
+    let mut record = std::iter::once(Record::Settle {
+        queue: QueueId(1),
+        outcome: SettleKind::Accepted,
+        entries: Cow::Owned(vec![EntryRef {
+            entry,
+            message: entry,
+        }]),
+    });
+    log.append(SHARD, super::NOW, true, &mut record)
+        .expect("taken")
+}
+
+/// Settings of a log whose settles wait for as long as nothing else is written.
+fn endlessly_patient() -> Settings {
+    Settings {
+        patience: Duration::from_secs(3600),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn a_settle_that_nobody_waits_for_shares_the_sync_of_what_comes_next() {
+    let (_dir, _disk, metrics, log) = log_with(endlessly_patient());
+    append_durably(&log, "one");
+    settle(&log);
+    append_durably(&log, "two");
+    assert_eq!(metrics.log_syncs.get(), 2);
+    assert_eq!(metrics.log_records.get(), 3);
+}
+
+#[test]
+fn a_settle_that_somebody_waits_for_is_written_at_once() {
+    let (_dir, _disk, metrics, log) = log_with(endlessly_patient());
+    append_durably(&log, "one");
+    settle(&log);
+    let second = settle(&log);
+    wait(&log, second);
+    assert_eq!(metrics.log_syncs.get(), 2);
+}
+
+#[test]
+fn a_settle_alone_is_written_by_the_close_at_the_latest() {
+    let (dir, _disk, _metrics, log) = log_with(endlessly_patient());
+    append_durably(&log, "one");
+    settle(&log);
+    log.close(super::NOW).expect("closed");
+    drop(log);
+    let log = EmbeddedLog::open(dir.path(), SETTINGS, Arc::new(Metrics::new())).expect("opens");
+    let mut settles = 0;
+    let mut count =
+        |_, record: Record<'_>| settles += u32::from(matches!(record, Record::Settle { .. }));
+    log.scan(SHARD, &mut count).expect("a good log");
+    assert_eq!(settles, 1);
+}
+
+#[test]
+fn a_settle_alone_is_written_soon() {
+    let (_dir, _disk, _metrics, log) = log_with(SETTINGS);
+    append_durably(&log, "one");
+    let lsn = settle(&log);
+    let is_written = || log.watermark(SHARD).covers(lsn);
+    let soon = (0..10_000).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(2));
+        is_written()
+    });
+    assert!(soon, "it is not written");
 }
 
 /// Each thread waits for its own append, mostly registered while another's is being synced. A flag

@@ -1,5 +1,7 @@
 //! `viaduct bench` against a real broker: its counts add up, and what goes wrong is said.
 
+mod nats;
+
 use std::io::Read;
 use std::net::TcpListener;
 use std::process::Child;
@@ -250,4 +252,33 @@ fn limits_measure_the_machine() {
     in_order(&report, "ping_pong_us");
     assert_eq!(report["size"], 64);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn core_nats_is_spoken_to_as_well() {
+    let url = format!("nats://{}", nats::serve(999));
+    let bench = |flags: &str| {
+        let mut command = viaduct();
+        command
+            .args(["bench", "nats", &url])
+            .args(flags.split_whitespace());
+        outcome(&mut command)
+    };
+    let flags = "--producers 2 --consumers 2 --queues 3 --duration 0.5 --warmup 0.1 --json -";
+    let (code, out, error) = bench(flags);
+    assert_eq!(code, 0, "{error}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["bench"], "nats");
+    assert_eq!(report["peer"]["version"], "0.0");
+    assert!(number(&report, "/total/received") > 0.0);
+    assert_eq!(report["total"]["sent"], report["total"]["received"]);
+    in_order(&report, "end_to_end_us");
+    let (code, _, error) = bench("--size 999");
+    assert_eq!(code, 1);
+    assert_eq!(
+        error,
+        "viaduct: the server refused: Maximum Payload Violation\n"
+    );
+    let (code, _, error) = bench("--durable");
+    assert_eq!(code, 2, "{error}");
 }

@@ -1,0 +1,116 @@
+"""What the tests with a daemon share: the daemon itself, the image from a static binary, Compose over both."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from broker import wait_until
+from conftest import TESTS
+from containers import python_image
+from containers.daemon import Daemon
+
+ROOT = TESTS.parent
+
+# Compose's name of the broker's image.
+IMAGE = "viaduct"
+
+
+@pytest.fixture(scope="session")
+def daemon():
+    """A private daemon; it ends with everything in it, however the tests went."""
+    running = Daemon()
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def cargo(*arguments: str, **environment: str) -> str:
+    command = ["cargo", *arguments]
+    return subprocess.check_output(command, cwd=ROOT, env=os.environ | environment, text=True)
+
+
+@pytest.fixture(scope="session")
+def context(tmp_path_factory) -> pathlib.Path:
+    """The folder that Dockerfile.prebuilt asks for, made as its head says: a static binary and an empty folder."""
+    version = subprocess.check_output(["rustc", "-vV"], text=True)
+    target = next(line.removeprefix("host: ") for line in version.splitlines() if line.startswith("host: "))
+    is_dev = os.environ.get("VIADUCT_PROFILE") == "dev"
+    flags = [] if is_dev else ["--release"]
+    static = {"RUSTFLAGS": "-C target-feature=+crt-static"}
+    cargo("build", "--locked", "--quiet", "--bin", "viaduct", "--target", target, *flags, **static)
+    metadata = json.loads(cargo("metadata", "--no-deps", "--format-version", "1", "--locked"))
+    built = pathlib.Path(metadata["target_directory"], target, "debug" if is_dev else "release", "viaduct")
+    folder = tmp_path_factory.mktemp("image")
+    shutil.copy(built, folder)
+    (folder / "data").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image(daemon, context) -> str:
+    """The image of Dockerfile.prebuilt."""
+    daemon.docker("build", "--quiet", f"--file={ROOT / 'Dockerfile.prebuilt'}", f"--tag={IMAGE}", str(context))
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def compose(daemon, image, tmp_path_factory):
+    """Calls Compose with the repository's own file, in which only what would be pulled is exchanged."""
+    folder = tmp_path_factory.mktemp("compose")
+    python_image.make(daemon, folder)
+    base = {"build": {"args": {"PYTHON": python_image.IMAGE}}}
+    override = folder / "override.yml"
+    override.write_text(yaml.safe_dump({"services": {"buying": base, "shipping": base}}))
+    files = [f"--file={ROOT / 'docker-compose.yml'}", f"--file={override}", f"--project-directory={ROOT}"]
+    def call(*arguments: str, **options) -> subprocess.CompletedProcess:
+        return daemon.compose(*files, *arguments, **options)
+
+    call("build", "buying", "shipping")
+    return call
+
+
+class Container:
+    """A container of the broker with a volume of its own."""
+
+    def __init__(self, daemon: Daemon, name: str, image: str, *options: str):
+        self.daemon = daemon
+        self.name = name
+        self.docker = daemon.docker
+        self.docker("run", "--detach", f"--name={name}", f"--volume={name}:/data", *options, image)
+
+    def state(self) -> dict:
+        return self.daemon.inspect(self.name)["State"]
+
+    def wait_healthy(self) -> None:
+        wait_until(f"{self.name} is healthy", lambda: self.state()["Health"]["Status"] == "healthy", 60)
+
+    def logs(self) -> str:
+        ended = self.docker("logs", self.name)
+        return ended.stdout + ended.stderr
+
+    def remove(self) -> None:
+        self.docker("rm", "--force", self.name)
+        self.docker("volume", "rm", self.name)
+
+
+@pytest.fixture
+def container(daemon, image, request):
+    """A running, healthy broker on a read-only root, with the ports that it publishes."""
+    ports = [f"--publish=127.0.0.1:{port}:{port}" for port in (5672, 4566)]
+    # The image's own interval is made for years, not for a test.
+    options = ["--read-only", "--health-interval=500ms", "--env=VIADUCT__AUTH__DEFAULT_USERS=anywhere", *ports]
+    running = Container(daemon, re.sub(r"[^a-z]+", "-", request.node.name).strip("-"), image, *options)
+    try:
+        running.wait_healthy()
+        yield running
+    finally:
+        running.remove()

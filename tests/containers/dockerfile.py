@@ -1,0 +1,39 @@
+"""Dockerfiles, as far as ours go: instructions, with what is continued on the next line joined."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from typing import NamedTuple
+
+
+class Instruction(NamedTuple):
+    """One instruction: `COPY`, and everything behind it with single spaces."""
+
+    name: str
+    arguments: str
+
+
+def instructions(path: pathlib.Path) -> list[Instruction]:
+    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    found = []
+    for line in joined.splitlines():
+        name, _, arguments = line.strip().partition(" ")
+        found.append(Instruction(name.upper(), " ".join(arguments.split())))
+    return found
+
+
+def last_stage(path: pathlib.Path) -> list[Instruction]:
+    every = instructions(path)
+    start = max(place for place, instruction in enumerate(every) if instruction.name == "FROM")
+    return every[start:]
+
+
+def without_source(instruction: Instruction) -> Instruction:
+    """A COPY whose source says only its file name: where it stood before differs, what becomes of it must not."""
+    if instruction.name != "COPY":
+        return instruction
+    words = [word for word in instruction.arguments.split() if not word.startswith("--from=")]
+    *flags, source, destination = words
+    return Instruction("COPY", " ".join([*flags, re.sub(r"^.*/", "", source), destination]))

@@ -1,0 +1,181 @@
+"""A disk that fails: nothing is confirmed from then on, the process says why and ends, and a restart has it all.
+
+The fault is injected by strace into the thread that writes the log. Most strike once: a broker that tried again
+would find the disk well and be wrong, for after a failed sync the system may have dropped the page.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import signal
+import subprocess
+
+import pika
+import pytest
+
+from broker import LISTENERS, STOP_SECONDS, Broker, wait_until
+from clients.test_boto3 import create
+from clients.test_pika import PERSISTENT
+from conftest import sqs_client
+from promises.load import WindowedPublisher, Worker, confirming
+from promises.tracing import Faults
+
+BINARY = os.environ.get("VIADUCT_BIN", "viaduct")
+SEGMENT = "/log/0000000001.seg"
+
+# The call of the log's writer that fails: with one message in flight each has a frame, a write and a sync.
+STRIKES_AT = 20
+FAULTS = {
+    "sync-fails": (f"fdatasync:error=EIO:when={STRIKES_AT}", f"sync {{}}{SEGMENT}", "Input/output error (os error 5)"),
+    "sync-finds-disk-full": (
+        f"fdatasync:error=ENOSPC:when={STRIKES_AT}",
+        f"sync {{}}{SEGMENT}",
+        "No space left on device (os error 28)",
+    ),
+    "write-fails": (f"pwrite64:error=EIO:when={STRIKES_AT}", f"write {{}}{SEGMENT}", "Input/output error (os error 5)"),
+}
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A broker for this test alone: it is going to fail."""
+    running = Broker(BINARY, tmp_path)
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+def publish_one_by_one(broker: Broker, queue: str, confirmed: list[str]):
+    channel = confirming(broker)
+    channel.queue_declare(queue, durable=True)
+
+    def work() -> None:
+        for n in itertools.count():
+            channel.basic_publish("", queue, f"amqp {n}".encode(), PERSISTENT, mandatory=True)
+            confirmed.append(f"amqp {n}")
+
+    return work
+
+
+def send_one_by_one(broker: Broker, queue: str, confirmed: list[str]):
+    sqs = sqs_client(broker)
+    url = create(sqs, queue)
+
+    def work() -> None:
+        for n in itertools.count():
+            sqs.send_message(QueueUrl=url, MessageBody=f"sqs {n}")
+            confirmed.append(f"sqs {n}")
+
+    return work
+
+
+def ended(broker: Broker) -> int:
+    """Waits until the broker ends by itself, and returns its exit code."""
+    process, broker.process = broker.process, None
+    return process.wait(STOP_SECONDS)
+
+
+def drained(broker: Broker, queue: str) -> list[str]:
+    """Everything in the queue, in order; it must be all that the broker has."""
+    channel = pika.BlockingConnection(pika.URLParameters(broker.amqp_url)).channel()
+    left = []
+    while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+        left.append(got[2].decode())
+    channel.connection.close()
+    return left
+
+
+@pytest.mark.parametrize("door", [publish_one_by_one, send_one_by_one], ids=["amqp", "sqs"])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_nothing_is_confirmed_after_a_fault_and_everything_before_is_kept(broker, name, door, fault):
+    call, failed, cause = fault
+    confirmed: list[str] = []
+    work = door(broker, name, confirmed)
+    with Faults(broker, call):
+        worker = Worker(work)
+        code = ended(broker)
+        worker.join()
+    assert len(confirmed) == STRIKES_AT - 1, "each call before the fault confirms one message, and none after it"
+    assert code == 1
+    log = broker.log()
+    assert failed.format(broker.data_dir) in log and cause in log, log
+    assert log.splitlines()[-1].startswith("viaduct: the log could not be written"), log
+    broker.start()
+    left = drained(broker, name)
+    # The one that was in flight is there or not: nobody was told.
+    assert left[: len(confirmed)] == confirmed and len(left) <= len(confirmed) + 1
+    broker.restart()
+
+
+def test_a_fault_in_the_middle_of_load_loses_nothing_that_was_confirmed(broker, name):
+    confirmed: list[str] = []
+    sqs_work = send_one_by_one(broker, name, confirmed)
+    queue = f"{name}-windowed"
+    confirming(broker).queue_declare(queue, durable=True)
+    windowed: list[str] = []
+    messages = ((queue, f"{n}".encode()) for n in itertools.count())
+    publisher = WindowedPublisher(broker, messages, 500, lambda body, _: windowed.append(body.decode()))
+    with Faults(broker, "fdatasync:error=EIO:when=200"):
+        workers = [Worker(publisher.run), Worker(sqs_work)]
+        assert ended(broker) == 1
+        for worker in workers:
+            worker.join()
+    assert confirmed and windowed
+    broker.start()
+    assert drained(broker, name)[: len(confirmed)] == confirmed
+    left = drained(broker, queue)
+    assert left[: len(windowed)] == windowed, f"{len(windowed)} confirmed, {len(left)} left"
+
+
+def test_a_full_disk_makes_publishers_wait_and_ends_nothing(broker, name):
+    """The first write is refused for as long as the disk is full, and goes through when it is not."""
+    confirmed: list[str] = []
+    work = publish_one_by_one(broker, name, confirmed)
+    with Faults(broker, f"pwrite64:error=ENOSPC:when={STRIKES_AT}..{STRIKES_AT + 5}"):
+        worker = Worker(work)
+        wait_until("publishers go on after it", lambda: len(confirmed) >= 2 * STRIKES_AT)
+    assert broker.process.poll() is None
+    broker.kill()
+    worker.join()
+    broker.start()
+    left = drained(broker, name)
+    assert left[: len(confirmed)] == confirmed and len(left) <= len(confirmed) + 1
+
+
+@pytest.mark.parametrize("strikes_at", range(1, 7))
+def test_a_start_on_a_failing_disk_ends_in_words_and_harms_nothing(broker, name, strikes_at):
+    """Every sync of a start fails once, in whichever thread it comes."""
+    confirmed: list[str] = []
+    worker = Worker(publish_one_by_one(broker, name, confirmed))
+    wait_until("there is something to lose", lambda: len(confirmed) > 10)
+    broker.kill()
+    worker.join()
+    (broker.data_dir / "listeners.json").unlink()
+    with starting_with(broker, f"fdatasync,fsync:error=EIO:when={strikes_at}") as starting:
+        is_up = (broker.data_dir / "listeners.json").exists
+        wait_until("it starts or gives up", lambda: starting.poll() is not None or is_up(), 30)
+        if starting.poll() is None:
+            # The fault comes later, or where it is survived.
+            os.kill(child_of(starting.pid), signal.SIGKILL)
+        else:
+            error = starting.stderr.read()
+            assert starting.returncode in (1, 3) and "Input/output error (os error 5)" in error, error
+    broker.start()
+    assert drained(broker, name)[: len(confirmed)] == confirmed
+
+
+def starting_with(broker: Broker, fault: str) -> subprocess.Popen:
+    """A broker that strace starts, with a fault from the beginning."""
+    serve = [BINARY, "serve", "--data-dir", str(broker.data_dir)]
+    for door in LISTENERS:
+        serve += ["--set", f"listeners.{door}=127.0.0.1:0"]
+    strace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync", "-e", f"inject={fault}", *serve]
+    return subprocess.Popen(strace, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def child_of(pid: int) -> int:
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0])

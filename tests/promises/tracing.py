@@ -1,0 +1,156 @@
+"""strace on a running broker: syncs held back, failed and counted.
+
+A SIGKILL leaves the page cache to the next start, so it says nothing about a sync that never came. What does:
+stopping the thread that writes the log at the door of `fdatasync`, and seeing who answers all the same.
+Attaching to a process that is no child needs root, or `kernel.yama.ptrace_scope` = 0.
+"""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+import platform
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from typing import Callable
+
+from broker import Broker, wait_until
+
+# What makes bytes survive a power cut; the broker uses the first two.
+SYNCS = ("fdatasync", "fsync", "sync_file_range", "syncfs", "sync", "msync")
+FDATASYNC_NUMBER = {"x86_64": "75", "aarch64": "83"}[platform.machine()]
+
+# Longer than any test: a hold ends when the tracer goes, not by itself.
+HELD_MICROSECONDS = 3_600_000_000
+
+
+def writer_of(broker: Broker) -> int:
+    """The thread that writes the log, the only one whose syncs confirm something."""
+    for task in pathlib.Path(f"/proc/{broker.process.pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == "viaduct-log":
+            return int(task.name)
+    raise AssertionError("the broker has no thread viaduct-log")
+
+
+class Tracer:
+    """strace, attached while the context lasts; the broker runs on when it leaves."""
+
+    def __init__(self, broker: Broker, *options: str, whole_process: bool = False):
+        self.broker = broker
+        self.writer = writer_of(broker)
+        self.options = options
+        self.target = ["-f", "-p", str(broker.process.pid)] if whole_process else ["-p", str(self.writer)]
+        self.output = pathlib.Path(tempfile.mkstemp(prefix="viaduct-strace-")[1])
+
+    def __enter__(self) -> "Tracer":
+        command = ["strace", "-qq", "-o", str(self.output), *self.options, *self.target]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        wait_until("strace is attached", self._is_attached)
+        return self
+
+    def _is_attached(self) -> bool:
+        assert self.process.poll() is None, f"strace: {self.process.stderr.read()}"
+        status = pathlib.Path(f"/proc/{self.broker.process.pid}/task/{self.writer}/status").read_text()
+        return f"TracerPid:\t{self.process.pid}\n" in status
+
+    def __exit__(self, *_) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self.process.stderr.close()
+        self.ended()
+        self.output.unlink()
+
+    def ended(self) -> None:
+        """strace is gone and its output whole."""
+
+    def calls(self) -> list[tuple[int, str]]:
+        """What was called, as (thread, name)."""
+        default = str(self.writer)
+        found = (re.match(r"(?:(\d+) +)?(\w+)\(", line) for line in self.output.read_text().splitlines())
+        return [(int(call[1] or default), call[2]) for call in found if call]
+
+
+class SyncsHeld(Tracer):
+    """Every sync of the log waits until the context ends."""
+
+    def __init__(self, broker: Broker):
+        inject = f"inject=fdatasync,fsync:delay_enter={HELD_MICROSECONDS}"
+        super().__init__(broker, "-e", "trace=fdatasync,fsync", "-e", inject)
+
+    def wait_for_sync(self) -> None:
+        """Returns once the writer stands at the sync, its frame written."""
+        task = pathlib.Path(f"/proc/{self.broker.process.pid}/task/{self.writer}")
+
+        def is_held() -> bool:
+            state = (task / "stat").read_text().rpartition(") ")[2][0]
+            return state == "t" and (task / "syscall").read_text().split()[0] == FDATASYNC_NUMBER
+
+        wait_until("the writer comes to its sync", is_held)
+
+
+class Faults(Tracer):
+    """A system call of the log's writer fails, once or a few times: `fdatasync:error=EIO:when=20`."""
+
+    def __init__(self, broker: Broker, fault: str):
+        super().__init__(broker, "-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
+
+
+class SyncCount(Tracer):
+    """Counts what the whole process syncs; `by_writer` and `by_others` are right after the context."""
+
+    def __init__(self, broker: Broker):
+        super().__init__(broker, "-e", f"trace={','.join(SYNCS)}", whole_process=True)
+
+    def __enter__(self) -> "SyncCount":
+        super().__enter__()
+        self.metric_before = log_syncs(self.broker)
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self.by_metric = log_syncs(self.broker) - self.metric_before
+        super().__exit__(*unused)
+
+    def ended(self) -> None:
+        threads = collections.Counter(thread for thread, _ in self.calls())
+        self.by_writer = threads.pop(self.writer, 0)
+        self.by_others = sum(threads.values())
+
+
+def metric(broker: Broker, name: str) -> float:
+    """A number without labels from the metrics page."""
+    page = urllib.request.urlopen(broker.metrics_url, timeout=10).read().decode()
+    return float(re.search(rf"^{name} (\S+)$", page, re.MULTILINE)[1])
+
+
+def log_syncs(broker: Broker) -> int:
+    return int(metric(broker, "viaduct_log_syncs_total"))
+
+
+class Asked:
+    """Something asked in a thread, to see whether and when it is answered."""
+
+    def __init__(self, ask: Callable[[], object]):
+        self.answered = threading.Event()
+        self.fault: BaseException | None = None
+        self.started = time.monotonic()
+        threading.Thread(target=self._run, args=(ask,), daemon=True).start()
+
+    def _run(self, ask: Callable[[], object]) -> None:
+        try:
+            ask()
+        except BaseException as fault:  # shown by whoever waits
+            self.fault = fault
+        self.seconds = time.monotonic() - self.started
+        self.answered.set()
+
+    def is_answered_within(self, seconds: float) -> bool:
+        """Whether a positive answer comes in time; a refusal is a failure of the test."""
+        is_answered = self.answered.wait(seconds)
+        if is_answered and self.fault is not None:
+            raise self.fault
+        return is_answered
