@@ -128,5 +128,8 @@ def test_the_benchmark_of_the_log_is_read_by_its_lines():
     output = "records of 1024 bytes a second\nbatch    1: raw      9351  log      4000 (0.43 of raw)  log, 4 in flight 1 (1.00)  1 records a sync\nbatch 1000: raw   2450000  log   1470000 (0.60 of raw)  log, 4 in flight\n"
     rows = log_rows(output)
     assert [(row.name, row.met, round(row.ratio, 2)) for row in rows] == [("log-1", False, 0.43), ("log-1000", True, 0.6)]
+    assert not any(row.invalid for row in rows)
+    (unsteady,) = log_rows("batch   10: raw      1905  log     14778 (7.76 of raw)")
+    assert unsteady.verdict == "does not count (met): the raw append was slower than the log"
     with pytest.raises(RuntimeError, match="no figures"):
         log_rows("nothing")
