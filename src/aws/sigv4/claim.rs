@@ -20,7 +20,7 @@ use super::parse::Parts;
 
 /// How far a request's date may be from ours, in seconds, both ways.
 const SKEW_SECONDS: i64 = 15 * 60;
-const TERMINATOR: &str = "aws4_request";
+pub(super) const TERMINATOR: &str = "aws4_request";
 
 /// What is known of an access key.
 pub struct Credential {
@@ -109,15 +109,9 @@ impl Claim {
             "{}/{}/{}/{TERMINATOR}",
             parts.day, parts.region, parts.service
         );
-        let to_sign = format!(
-            "{ALGORITHM}\n{}\n{scope}\n{}",
-            parts.date,
-            hex(&Sha256::digest(canonical.as_bytes()))
-        );
-        let expected = hex(&*sign(
-            &*signing_key(&self.secret, parts),
-            to_sign.as_bytes(),
-        ));
+        let key = signing_key(&self.secret, &parts.day, &parts.region, &parts.service);
+        let text = to_sign(&parts.date, &scope, &canonical);
+        let expected = hex(&*sign(&*key, text.as_bytes()));
         if bool::from(expected.as_bytes().ct_eq(parts.signature.as_bytes())) {
             Ok(Scope {
                 key_id: self.parts.key_id,
@@ -231,22 +225,36 @@ fn check_signed_headers(request: &SignedRequest<'_>, parts: &Parts) -> Result<()
     Ok(())
 }
 
-fn signing_key(secret: &[u8], parts: &Parts) -> Zeroizing<[u8; 32]> {
+/// The text whose MAC is the signature.
+pub(super) fn to_sign(date: &str, scope: &str, canonical: &str) -> String {
+    let hash = hex(&Sha256::digest(canonical.as_bytes()));
+    format!("{ALGORITHM}\n{date}\n{scope}\n{hash}")
+}
+
+/// The key of one day, region and service.
+pub(super) fn signing_key(
+    secret: &[u8],
+    day: &str,
+    region: &str,
+    service: &str,
+) -> Zeroizing<[u8; 32]> {
     let start = Zeroizing::new([b"AWS4", secret].concat());
-    let mut key = sign(&start, parts.day.as_bytes());
-    for part in [parts.region.as_str(), parts.service.as_str(), TERMINATOR] {
+    let mut key = sign(&start, day.as_bytes());
+    for part in [region, service, TERMINATOR] {
         key = sign(&*key, part.as_bytes());
     }
     key
 }
 
-fn sign(key: &[u8], text: &[u8]) -> Zeroizing<[u8; 32]> {
+/// HMAC-SHA-256.
+pub(super) fn sign(key: &[u8], text: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(text);
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing into a String cannot fail.

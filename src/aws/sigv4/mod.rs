@@ -19,6 +19,8 @@ mod error;
 
 mod parse;
 
+mod sign;
+
 pub use claim::Claim;
 pub use claim::Credential;
 pub use claim::Policy;
@@ -27,6 +29,7 @@ pub use error::SignatureError;
 pub use parse::access_key_of;
 pub use parse::region_of;
 pub use parse::scope_service_of;
+pub use sign::Signer;
 
 /// The parts of a request that a signature covers, as they came over the wire.
 #[derive(Clone, Copy, Debug)]

@@ -42,6 +42,17 @@ pub(in crate::cli) enum BenchCommand {
         #[command(flatten)]
         load: Load,
     },
+    /// Sends, receives and deletes over SQS: HTTP/1.1, AWS JSON, signed. Key and region come from AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY and AWS_REGION; without them they are test, test and us-east-1
+    Sqs {
+        /// The endpoint, as http://HOST:PORT or http://KEY:SECRET@HOST:PORT
+        #[arg(default_value = "http://127.0.0.1:4566")]
+        url: String,
+        #[command(flatten)]
+        load: Load,
+        #[command(flatten)]
+        sqs: SqsArgs,
+    },
     /// Publishes and subscribes over core NATS, which keeps and confirms nothing; queues are subjects
     Nats {
         /// The server, as nats://USER:PASSWORD@HOST:PORT
@@ -112,6 +123,22 @@ pub(in crate::cli) struct Load {
     /// Begins the queues' names; they must be empty and are kept. Default: a random name, deleted at the end
     #[arg(long, value_name = "NAME")]
     pub(super) queue: Option<String>,
+    /// Messages a call, where the protocol has calls.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) batch: Option<u64>,
+}
+
+/// The flags of `viaduct bench sqs` beside those of [`Load`].
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::cli) struct SqsArgs {
+    /// Messages of a SendMessageBatch, or as many as are due or allowed, if that is fewer
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10))]
+    pub(super) batch: u64,
+    /// Measures how long a waiting ReceiveMessage takes to wake up: one message at a time, sent when the consumer waits;
+    /// end to end is then from the send to the answer
+    #[arg(long)]
+    pub(super) long_poll: bool,
 }
 
 impl Load {

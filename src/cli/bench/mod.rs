@@ -1,7 +1,7 @@
 //! `viaduct bench`: sends load to a broker, any broker, and measures what it does.
 //!
 //! ```text
-//! amqp, nats      a protocol each: a Peer, whose producers and consumers are one task a connection
+//! amqp, nats, sqs a protocol each: a Peer, whose producers and consumers are one task a connection
 //! run             threads, phases, drain                     (shared: what all tasks see)
 //! producer        a producer's loop over its book and its block  (sending, template, wire)
 //! sending         a producer's book: pace, gate, confirms    (pace, timer, gate, unconfirmed, label)
@@ -34,6 +34,7 @@ mod run;
 mod seen;
 mod sending;
 mod shared;
+mod sqs;
 mod template;
 mod text;
 mod timer;
@@ -59,6 +60,10 @@ pub(super) fn bench(command: BenchCommand) -> Outcome {
     match command {
         BenchCommand::Amqp { url, load } => {
             let peer = amqp::Amqp::new(&url, &load).map_err(usage)?;
+            measure(peer, load)
+        }
+        BenchCommand::Sqs { url, mut load, sqs } => {
+            let peer = sqs::Sqs::new(&url, &mut load, &sqs).map_err(usage)?;
             measure(peer, load)
         }
         BenchCommand::Nats { url, load } => {

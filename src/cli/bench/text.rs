@@ -75,6 +75,7 @@ fn load(report: &Report) -> String {
         ("rate", of.rate),
         ("flush", of.flush),
         ("prefetch", of.prefetch),
+        ("batch", of.batch.unwrap_or(0)),
     ] {
         if value > 0 {
             let _ = write!(text, ", {name} {value}");

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
+use crate::aws::sigv4::Signer;
 
 const KEY: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -162,6 +163,31 @@ fn refused(change: impl FnOnce(&mut Vector)) -> SignatureError {
     let mut vector = vector("json");
     change(&mut vector);
     check(&vector, SQS, NOW).unwrap_err()
+}
+
+#[test]
+fn what_the_signer_signs_is_what_botocore_signed() {
+    let secret = Zeroizing::new(SECRET.into());
+    let mut signer = Signer::new(KEY.to_owned(), secret, "eu-central-1", "sqs");
+    let mut signed = 0;
+    for vector in vectors() {
+        let mut headers = header_map(&vector);
+        let Some(theirs) = headers.remove("authorization") else {
+            continue; // presigned
+        };
+        let date = headers["x-amz-date"].to_str().unwrap();
+        assert_eq!(date, Signer::date(NOW));
+        let request = SignedRequest {
+            method: &vector.method,
+            path: &vector.path,
+            query: &vector.query,
+            headers: &headers,
+        };
+        let ours = signer.authorization(&request, vector.body.as_bytes(), date);
+        assert_eq!(ours, theirs.to_str().unwrap(), "{}", vector.name);
+        signed += 1;
+    }
+    assert!(signed >= 8, "{signed} vectors with a header");
 }
 
 fn edit(vector: &mut Vector, header: &str, from: &str, to: &str) {

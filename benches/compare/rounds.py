@@ -1,0 +1,110 @@
+"""Interleaved rounds: everybody takes turns, so that a neighbour's load falls on all, and medians are compared.
+
+A ratio counts only if the peer was not held up: it must reach its reference, scaled by the machine's own limit in the
+same run. Otherwise a busy machine could fail a goal, or a slow peer meet it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+from .scenarios import NEEDED_OF_REFERENCE
+from .scenarios import REFERENCE_SINK
+from .scenarios import Goal
+
+# A median of fewer says nothing about the spread.
+LEAST_ROUNDS = 3
+
+
+def order(contestants: Sequence[str], rounds: int) -> list[list[str]]:
+    """Who runs after whom in each round: the first moves to the end, so that nobody is always first after a pause."""
+    turns = []
+    for number in range(rounds):
+        shift = number % len(contestants)
+        turns.append([*contestants[shift:], *contestants[:shift]])
+    return turns
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """The values of the rounds in their order, as median and range."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def least(self) -> float:
+        return min(self.values)
+
+    @property
+    def most(self) -> float:
+        return max(self.values)
+
+
+def value_of(result: Mapping, metric: str) -> float:
+    """A metric of one run's JSON; a dot leads into an object, as in `confirm_us.p50`."""
+    value = result
+    for key in metric.split("."):
+        value = value[key]
+    return float(value)
+
+
+def spread_of(results: Sequence[Mapping], metric: str) -> Spread:
+    return Spread(tuple(value_of(result, metric) for result in results))
+
+
+def medians(results: Sequence[Mapping]) -> dict:
+    """The median of every number of JSON objects of one shape, at any depth."""
+    first = results[0]
+    answer = {}
+    for key, value in first.items():
+        values = [result[key] for result in results]
+        if isinstance(value, Mapping):
+            answer[key] = medians(values)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            answer[key] = statistics.median(values)
+    return answer
+
+
+def scale(limits: Sequence[Mapping]) -> float:
+    """This machine in this run, as a share of the one that the references were measured on."""
+    return spread_of(limits, "sink_per_second.64").median / REFERENCE_SINK
+
+
+def quiet_machine(limits: Sequence[Mapping], rounds: int) -> str | None:
+    """Why a time without a peer does not count, or None: no peer tells whether the machine was quiet, so its sink must."""
+    if rounds < LEAST_ROUNDS:
+        return f"{rounds} of {LEAST_ROUNDS} rounds"
+    machine = scale(limits)
+    return None if machine >= NEEDED_OF_REFERENCE else f"the sink reached {machine:.2f}× its reference"
+
+
+def validity(goal: Goal, theirs: Sequence[Mapping], limits: Sequence[Mapping], rounds: int) -> str | None:
+    """Why a goal's figures do not count, or None if they do. `limits` and `theirs` have an entry a round."""
+    if rounds < LEAST_ROUNDS:
+        return f"{rounds} of {LEAST_ROUNDS} rounds"
+    if goal.reference is None:
+        return quiet_machine(limits, rounds)
+    machine = scale(limits)
+    reached = spread_of(theirs, goal.reference.metric).median
+    if goal.reference.is_rate:
+        needed = NEEDED_OF_REFERENCE * goal.reference.value * machine
+        return None if reached >= needed else f"the peer reached {reached:,.0f} of {needed:,.0f} msg/s"
+    allowed = goal.reference.value / NEEDED_OF_REFERENCE / machine
+    return None if reached <= allowed else f"the peer took {reached:,.0f} of {allowed:,.0f} µs"
+
+
+def faults(results: Sequence[Mapping], protocol: str) -> str | None:
+    """What Viaduct's runs got wrong, or None: speed is worth nothing with a message lost.
+
+    A standard queue of SQS promises no order, so there it is no fault to miss it.
+    """
+    keys = ["lost", "duplicated", "refused"] + ([] if protocol == "sqs" else ["reordered"])
+    found = {key: sum(result[key] for result in results) for key in keys}
+    return ", ".join(f"{count:.0f} {key}" for key, count in found.items() if count) or None

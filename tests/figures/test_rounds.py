@@ -1,0 +1,120 @@
+"""The rules of the comparison behind docs/benchmarks.md: turns, medians, and when a ratio counts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from compare.rounds import Spread
+from compare.rounds import faults
+from compare.rounds import medians
+from compare.rounds import order
+from compare.rounds import quiet_machine
+from compare.rounds import spread_of
+from compare.rounds import validity
+from compare.rounds import value_of
+from compare.scenarios import RECEIVED
+from compare.scenarios import REFERENCE_SINK
+from compare.scenarios import Goal
+from compare.scenarios import Reference
+
+QUIET = [{"sink_per_second": {"64": REFERENCE_SINK}}] * 3
+HALF_AS_FAST = [{"sink_per_second": {"64": REFERENCE_SINK / 2}}] * 3
+RATE = Goal("rate", "", RECEIVED, at_least=7, peer="rabbitmq", reference=Reference(RECEIVED, 50_000))
+TIME = Goal("time", "", "confirm_us.p50", at_most=0.5, peer="rabbitmq", reference=Reference("confirm_us.p50", 800))
+ALONE = Goal("alone", "", "end_to_end_us.p99", at_most=10_000)
+
+
+def received(*rates: float) -> list[dict]:
+    return [{RECEIVED: rate} for rate in rates]
+
+
+def confirmed_in(*times: float) -> list[dict]:
+    return [{"confirm_us": {"p50": time}} for time in times]
+
+
+def test_everybody_is_first_second_and_last_once():
+    turns = order(["viaduct", "rabbitmq", "nats"], 3)
+    assert all(sorted(turn) == ["nats", "rabbitmq", "viaduct"] for turn in turns)
+    assert all(len(set(place)) == 3 for place in zip(*turns))
+
+
+def test_the_order_goes_on_after_a_whole_turn():
+    assert order(["a", "b"], 3) == [["a", "b"], ["b", "a"], ["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    "values, median", [((3.0,), 3), ((5.0, 1.0, 3.0), 3), ((4.0, 1.0, 3.0, 2.0), 2.5), ((1.0, 1.0, 900.0), 1)]
+)
+def test_a_spread_is_median_and_range(values, median):
+    spread = Spread(values)
+    assert (spread.median, spread.least, spread.most) == (median, min(values), max(values))
+
+
+def test_a_dot_leads_into_an_object():
+    result = {"sent": 3, "confirm_us": {"p50": 7}}
+    assert value_of(result, "sent") == 3
+    assert value_of(result, "confirm_us.p50") == 7
+    assert spread_of([result, result], "confirm_us.p50").values == (7, 7)
+
+
+def test_medians_of_objects_are_taken_number_by_number():
+    found = medians([{"a": {"x": n, "y": -n}, "b": n, "name": "limits"} for n in (1, 9, 2)])
+    assert found == {"a": {"x": 2, "y": -2}, "b": 2}
+
+
+def test_a_ratio_counts_from_four_fifths_of_the_reference_on():
+    assert validity(RATE, received(40_000, 40_001, 1), QUIET, 3) is None
+    assert "39,999 of 40,000" in validity(RATE, received(39_999, 99_000, 1), QUIET, 3)
+
+
+def test_a_slower_machine_asks_less_of_the_peer_and_a_faster_one_more():
+    assert validity(RATE, received(20_000, 20_000, 20_000), HALF_AS_FAST, 3) is None
+    faster = [{"sink_per_second": {"64": REFERENCE_SINK * 2}}] * 3
+    assert validity(RATE, received(40_000, 40_000, 40_000), faster, 3) is not None
+
+
+def test_a_time_counts_up_to_five_fourths_of_the_reference():
+    assert validity(TIME, confirmed_in(1_000, 1_000, 1_000), QUIET, 3) is None
+    assert validity(TIME, confirmed_in(1_001, 1_001, 1_001), QUIET, 3) is not None
+    assert validity(TIME, confirmed_in(2_000, 2_000, 2_000), HALF_AS_FAST, 3) is None
+
+
+def test_fewer_than_three_rounds_count_for_nothing():
+    assert validity(RATE, received(99_000, 99_000), QUIET, 2) == "2 of 3 rounds"
+    assert validity(ALONE, [], QUIET, 2) == quiet_machine(QUIET, 2) == "2 of 3 rounds"
+
+
+def test_without_a_peer_the_machine_itself_must_be_quiet():
+    assert validity(ALONE, [], QUIET, 3) is None
+    assert "0.50×" in validity(ALONE, [], HALF_AS_FAST, 3)
+
+
+def test_cpu_counts_by_the_rate_of_its_run():
+    cpu = dataclasses.replace(RATE, metric="broker_cpu_us_per_message", at_least=None, at_most=0.1)
+    assert validity(cpu, received(40_000, 40_000, 40_000), QUIET, 3) is None
+    assert validity(cpu, received(30_000, 30_000, 30_000), QUIET, 3) is not None
+
+
+@pytest.mark.parametrize("ratio, met", [(6.99, False), (7, True), (8, True)])
+def test_at_least_includes_the_bound(ratio, met):
+    assert RATE.is_met_by(ratio) is met
+
+
+@pytest.mark.parametrize("ratio, met", [(0.51, False), (0.5, True), (0.1, True)])
+def test_at_most_includes_the_bound(ratio, met):
+    assert TIME.is_met_by(ratio) is met
+
+
+def test_a_message_lost_in_any_round_is_a_fault():
+    clean = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 0}
+    assert faults([clean, clean], "amqp") is None
+    assert faults([clean, clean | {"lost": 1}], "amqp") == "1 lost"
+    assert faults([clean | {"reordered": 2}], "amqp") == "2 reordered"
+
+
+def test_a_standard_queue_of_sqs_promises_no_order():
+    result = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 5}
+    assert faults([result], "sqs") is None
+    assert faults([result | {"duplicated": 1}], "sqs") == "1 duplicated"
