@@ -233,6 +233,9 @@ const BATCH_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// charged with the rest.
 const SPARE_PART: usize = 8;
 
+/// Messages that a builder keeps room for.
+const KEPT_SLOTS: usize = 64;
+
 impl BatchBuilder {
     /// An empty builder.
     pub fn new() -> Self {
@@ -320,7 +323,10 @@ impl BatchBuilder {
             enqueued_at: now,
             _charge: charge,
         };
-        MessageBatch(ThinArc::from_header_and_iter(common, self.slots.drain(..)))
+        let batch = ThinArc::from_header_and_iter(common, self.slots.drain(..));
+        // A connection that once sent thousands of small messages at once must not keep room for them while it idles.
+        self.slots.shrink_to(KEPT_SLOTS);
+        MessageBatch(batch)
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Span {
