@@ -24,6 +24,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 
 use super::disk::Disk;
+use super::is_full;
 use super::meta::io_error;
 
 const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
@@ -153,6 +154,7 @@ impl Catalog {
         // Without it the library trusts what it finds, and panics on a file that was cut off.
         builder.set_check_integrity_on_open(true);
         if self.has_checkpoint.load(Ordering::Acquire) {
+            self.renew()?;
             return Ok(self.disk.open_database(&self.path, &builder)?);
         }
         match self.disk.create_database(&self.path, &builder) {
@@ -162,6 +164,20 @@ impl Catalog {
                 Ok(self.disk.create_database(&self.path, &builder)?)
             }
             created => Ok(created?),
+        }
+    }
+
+    /// Makes sure that what will be read is on the disk: an earlier start, or the last call, may have failed to sync
+    /// it. A full disk must not keep a log from starting, for only what is consumed makes room.
+    fn renew(&self) -> io::Result<()> {
+        match self.disk.renew(&self.path) {
+            Err(error) if is_full(&error) => {
+                tracing::warn!(path = %self.path.display(), "the disk is full: the catalog is used as it was found");
+                // Part of a copy helps nobody; the next one begins anew in any case.
+                let _ = self.disk.remove(&self.path.with_extension("new"));
+                Ok(())
+            }
+            renewed => renewed,
         }
     }
 

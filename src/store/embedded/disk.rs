@@ -43,6 +43,16 @@ pub(crate) trait Disk: Send + Sync {
         file.write_all(bytes)?;
         file.sync_all()
     }
+    /// Writes a whole file again, to a place of its own, and gives the copy its name.
+    ///
+    /// After a sync that failed the system takes the file's pages for clean: what is read of it may never have reached
+    /// the disk, and no later sync of the same file would tell.
+    fn renew(&self, path: &Path) -> io::Result<()> {
+        let copy = path.with_extension("new");
+        self.write_file(&copy, &std::fs::read(path)?)?;
+        self.rename(&copy, path)?;
+        path.parent().map_or(Ok(()), |dir| self.sync_dir(dir))
+    }
     /// Opens a database, which is begun if it is missing or empty.
     fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
         builder.create(path)

@@ -161,8 +161,9 @@ impl Disk for TestDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)?;
         self.control.state.lock().is_full = false;
-        RealDisk.remove(path)
+        Ok(())
     }
 
     fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

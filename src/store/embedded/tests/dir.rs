@@ -1,6 +1,7 @@
 //! The data dir: its lock, its format, and parts that are missing.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use tempfile::TempDir;
 
@@ -95,6 +96,18 @@ fn a_catalog_that_lost_its_checkpoint_is_no_empty_broker() {
     is_damage("a new database");
     fs::write(&path, good).expect("written");
     assert!(open(dir.path()).is_ok());
+}
+
+#[test]
+fn a_catalog_is_written_again_before_it_is_believed() {
+    let dir = used();
+    let path = dir.path().join("catalog.redb");
+    let place = || fs::metadata(&path).expect("there").ino();
+    let before = place();
+    let opened = open(dir.path()).expect("opens");
+    assert_ne!(place(), before, "its pages may be clean and not on disk");
+    let absorbed = opened.log.load(SHARD, &mut |_, _| {});
+    assert!(absorbed.expect("loads").is_some());
 }
 
 #[test]

@@ -166,3 +166,23 @@ fn a_log_starts_on_a_full_disk_so_that_consumers_can_drain() {
     log.scan(SHARD, &mut |_, _| {}).expect("a good log");
     wait(&log, settle(&log, lsn));
 }
+
+#[test]
+fn a_full_disk_keeps_a_catalog_from_being_renewed_and_no_log_from_starting() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let disk = Arc::new(TestDisk::default());
+    let start = || {
+        let disk = Arc::clone(&disk) as _;
+        EmbeddedLog::open_on(dir.path(), SETTINGS, Arc::new(Metrics::new()), disk)
+    };
+    let log = start().expect("opens");
+    let lsn = publish(&log).expect("taken");
+    let checkpoint = log.checkpoint(SHARD, lsn, &mut std::iter::empty());
+    checkpoint.expect("written");
+    eventually("two spares", || log.space().log_bytes >= 3 * 512 * 1024);
+    drop(log);
+    disk.fill();
+    let log = start().expect("a spare makes room for what a start writes");
+    let absorbed = log.load(SHARD, &mut |_, _| {}).expect("loads");
+    assert_eq!(absorbed, Some(lsn));
+}
