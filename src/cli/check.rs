@@ -28,6 +28,9 @@ pub(super) fn check(sources: &Sources) -> Outcome {
             loaded.origins.len()
         )),
     }
+    for unused in &loaded.unused {
+        say(unused.to_string());
+    }
     Ok(Exit::Clean)
 }
 

@@ -46,11 +46,7 @@ pub fn effective(loaded: &Loaded) -> String {
         }
     }
     for unused in &loaded.unused {
-        let _ = writeln!(
-            text,
-            "# environment variable {} is not used: {}",
-            unused.name, unused.why
-        );
+        let _ = writeln!(text, "# {unused}");
     }
     text
 }

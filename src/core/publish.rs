@@ -86,7 +86,7 @@ impl Core {
     /// alarm moves. [`CoreError::LogFailed`].
     pub fn publish(
         &self,
-        batch: &Arc<MessageBatch>,
+        batch: &MessageBatch,
         range: Range<usize>,
         route: &Route,
         now: CoreTime,
@@ -219,7 +219,7 @@ impl Plans {
     /// Plans every message of a batch's range for every queue of a route.
     fn fill(
         &mut self,
-        batch: &Arc<MessageBatch>,
+        batch: &MessageBatch,
         range: Range<usize>,
         route: &Route,
         guards: &Guards<'_>,

@@ -10,6 +10,10 @@ pub const READ_BYTES: usize = 64 * 1024;
 /// A session stops taking once this much waits to be written: that is what makes output bounded.
 pub const WRITE_HIGH_WATER_BYTES: usize = 64 * 1024;
 
+/// Room of a buffer: a read behind the start of a message that came before it, or what a session encodes up to its high
+/// water and the last frame beyond, so that neither has to be moved to a larger one.
+const BUFFER_BYTES: usize = READ_BYTES + 8 * 1024;
+
 /// A session reads nothing while this much waits to be written. Well above [`WRITE_HIGH_WATER_BYTES`]: a
 /// peer that is busy writing to us (acknowledgements, its close) must be read from although it does not read,
 /// or both sides wait for ever; what it sends may have answers, which need room.
@@ -61,8 +65,11 @@ impl WriteBuf {
     /// The socket took `n` bytes.
     pub fn advance(&mut self, n: usize) {
         self.bytes.advance(n);
-        // What was written counts as capacity only once it is reclaimed.
-        if self.bytes.is_empty() && self.bytes.try_reclaim(KEEP_BYTES + 1) {
+        if !self.bytes.is_empty() {
+            return;
+        }
+        // While nothing stands in it: reclaimed later, as it runs full, what was encoded by then would be moved.
+        if self.bytes.try_reclaim(KEEP_BYTES + 1) || !self.bytes.try_reclaim(BUFFER_BYTES) {
             self.bytes = BytesMut::new();
         }
     }
@@ -82,10 +89,10 @@ static SPARE: Mutex<Vec<BytesMut>> = Mutex::new(Vec::new());
 /// Spare buffers that are kept: input and output of 16 connections that are busy at the same time, 4 MiB at most.
 const SPARE_MAX: usize = 32;
 
-/// An empty buffer with at least [`READ_BYTES`] of room, from the pool.
+/// An empty buffer with room for a read or a write, from the pool.
 pub fn take_buffer() -> BytesMut {
     let mut buffer = SPARE.lock().pop().unwrap_or_default();
-    buffer.reserve(READ_BYTES);
+    buffer.reserve(BUFFER_BYTES);
     buffer
 }
 
@@ -93,7 +100,7 @@ pub fn take_buffer() -> BytesMut {
 pub fn give_buffer(mut buffer: BytesMut) {
     buffer.clear();
     // One whose bytes somebody still holds cannot be used again.
-    if !buffer.try_reclaim(READ_BYTES) || buffer.capacity() > KEEP_BYTES {
+    if !buffer.try_reclaim(BUFFER_BYTES) || buffer.capacity() > KEEP_BYTES {
         return;
     }
     let mut spare = SPARE.lock();
@@ -132,6 +139,20 @@ mod tests {
         give_buffer(buffer);
         assert_eq!(find(place), None);
         assert_eq!(body, "body");
+    }
+
+    #[test]
+    fn a_full_output_goes_to_the_same_place_each_time() {
+        let mut out = WriteBuf::new();
+        let place = out.buf().as_ptr();
+        for _ in 0..3 {
+            while out.room() > 0 {
+                out.buf().extend_from_slice(&[7; 4096 + 64]);
+            }
+            assert_eq!(out.pending().as_ptr(), place);
+            out.advance(1000);
+            out.advance(out.pending().len());
+        }
     }
 
     #[test]

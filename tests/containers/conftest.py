@@ -16,6 +16,7 @@ from broker import wait_until
 from conftest import TESTS
 from containers import python_image
 from containers.daemon import Daemon
+from containers.dockerfile import first_stage
 
 ROOT = TESTS.parent
 
@@ -33,25 +34,40 @@ def daemon():
         running.close()
 
 
-def cargo(*arguments: str, **environment: str) -> str:
-    command = ["cargo", *arguments]
-    return subprocess.check_output(command, cwd=ROOT, env=os.environ | environment, text=True)
+def target_directory() -> pathlib.Path:
+    metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--locked"]
+    return pathlib.Path(json.loads(subprocess.check_output(metadata, cwd=ROOT))["target_directory"])
+
+
+def source(target: pathlib.Path) -> pathlib.Path:
+    """What `docker build .` is given: what .dockerignore lets through, and nothing else of this working copy.
+
+    The folder stays, so that what didn't change is not compiled again.
+    """
+    folder = target / "image-source"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line.startswith("!"):
+            copy = shutil.copytree if (ROOT / line[1:]).is_dir() else shutil.copy2
+            copy(ROOT / line[1:], folder / line[1:])
+    (folder / "target").symlink_to(target)
+    return folder
 
 
 @pytest.fixture(scope="session")
 def context(tmp_path_factory) -> pathlib.Path:
-    """The folder that Dockerfile.prebuilt asks for, made as its head says: a static binary and an empty folder."""
-    version = subprocess.check_output(["rustc", "-vV"], text=True)
-    target = next(line.removeprefix("host: ") for line in version.splitlines() if line.startswith("host: "))
-    is_dev = os.environ.get("VIADUCT_PROFILE") == "dev"
-    flags = [] if is_dev else ["--release"]
-    static = {"RUSTFLAGS": "-C target-feature=+crt-static"}
-    cargo("build", "--locked", "--quiet", "--bin", "viaduct", "--target", target, *flags, **static)
-    metadata = json.loads(cargo("metadata", "--no-deps", "--format-version", "1", "--locked"))
-    built = pathlib.Path(metadata["target_directory"], target, "debug" if is_dev else "release", "viaduct")
+    """The folder that Dockerfile.prebuilt asks for, made by what the first stage of the Dockerfile runs.
+
+    Its base image is all that is exchanged: this machine's Rust is in its place.
+    """
     folder = tmp_path_factory.mktemp("image")
-    shutil.copy(built, folder)
-    (folder / "data").mkdir()
+    [run] = [instruction.arguments for instruction in first_stage(ROOT / "Dockerfile") if instruction.name == "RUN"]
+    run = run.replace("/image/", f"{folder}/")
+    if os.environ.get("VIADUCT_PROFILE") == "dev":
+        run = run.replace(" --release", "").replace("/release/", "/debug/")
+    environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
+    subprocess.run(["sh", "-c", run], cwd=source(target_directory()), env=environment, check=True)
     return folder
 
 

@@ -75,6 +75,7 @@ class Daemon:
             f"--pidfile={self.folder}/docker.pid",
             f"--host=unix://{self.folder}/docker.sock",
             f"--cgroup-parent={self.cgroup}",
+            "--exec-opt=native.cgroupdriver=cgroupfs",  # systemd's would be asked outside of the namespaces
             f"--config-file={self.folder}/daemon.json",
             "--log-level=warn",
         ]

@@ -24,10 +24,23 @@ def instructions(path: pathlib.Path) -> list[Instruction]:
     return found
 
 
+def stages(path: pathlib.Path) -> list[list[Instruction]]:
+    """The instructions of each stage, its FROM first."""
+    found = []
+    for instruction in instructions(path):
+        if instruction.name == "FROM":
+            found.append([])
+        if found:
+            found[-1].append(instruction)
+    return found
+
+
+def first_stage(path: pathlib.Path) -> list[Instruction]:
+    return stages(path)[0]
+
+
 def last_stage(path: pathlib.Path) -> list[Instruction]:
-    every = instructions(path)
-    start = max(place for place, instruction in enumerate(every) if instruction.name == "FROM")
-    return every[start:]
+    return stages(path)[-1]
 
 
 def without_source(instruction: Instruction) -> Instruction:

@@ -190,12 +190,13 @@ impl Client {
 }
 
 fn see(seen: &mut Seen, payload: &[u8]) {
-    match Method::decode(payload).unwrap() {
-        Method::Basic(BasicMethod::Deliver(deliver)) => seen.delivery_tag = deliver.delivery_tag,
-        Method::Basic(BasicMethod::Ack(ack)) => {
-            seen.confirmed = seen.confirmed.max(ack.delivery_tag)
-        }
-        other => panic!("{other:?}"),
+    let method = Method::decode(payload).unwrap();
+    if let Method::Basic(BasicMethod::Deliver(deliver)) = &method {
+        seen.delivery_tag = deliver.delivery_tag;
+    } else if let Method::Basic(BasicMethod::Ack(ack)) = &method {
+        seen.confirmed = seen.confirmed.max(ack.delivery_tag);
+    } else {
+        panic!("{method:?}");
     }
 }
 

@@ -12,6 +12,7 @@
 mod allocations;
 mod broker;
 mod client;
+mod structure;
 
 use std::alloc::System;
 

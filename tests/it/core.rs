@@ -72,7 +72,7 @@ impl Broker {
         }
     }
 
-    fn batch(&self, key: &str, bodies: &[&[u8]], durable: bool) -> Arc<MessageBatch> {
+    fn batch(&self, key: &str, bodies: &[&[u8]], durable: bool) -> MessageBatch {
         let mut builder = BatchBuilder::new();
         for body in bodies {
             let mut draft = Draft::new(FormatId(1), b"head", "", key.as_bytes());

@@ -250,6 +250,18 @@ fn what_means_nothing_of_another_images_environment_is_named_in_the_log() {
     }
     let mut broker = Broker::start(&[]);
     broker.stop(Signal::TERM);
+    let (code, checked, _) = outcome(
+        viaduct()
+            .current_dir(broker.folder())
+            .env("SERVICES", "sqs,sns")
+            .args(["config", "check"]),
+    );
+    assert_eq!(code, 0);
+    assert!(
+        checked
+            .ends_with("\nenvironment variable SERVICES is not used: not in this version: sns\n"),
+        "{checked}"
+    );
     broker.spawn(&mut command);
     broker.logged("another image's variable is not used variable=\"RABBITMQ_ERLANG_COOKIE\"");
     let line = broker.logged("variable=\"SERVICES\"");

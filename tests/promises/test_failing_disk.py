@@ -20,13 +20,14 @@ from clients.test_boto3 import create
 from clients.test_pika import PERSISTENT
 from conftest import sqs_client
 from promises.load import WindowedPublisher, Worker, confirming
-from promises.tracing import Faults
+from promises.tracing import CatalogFaults, Faults
 
 BINARY = os.environ.get("VIADUCT_BIN", "viaduct")
 SEGMENT = "/log/0000000001.seg"
 
 # The call of the log's writer that fails: with one message in flight each has a frame, a write and a sync.
 STRIKES_AT = 20
+BIG_BYTES = 512 * 1024
 FAULTS = {
     "sync-fails": (f"fdatasync:error=EIO:when={STRIKES_AT}", f"sync {{}}{SEGMENT}", "Input/output error (os error 5)"),
     "sync-finds-disk-full": (
@@ -130,6 +131,25 @@ def test_a_fault_in_the_middle_of_load_loses_nothing_that_was_confirmed(broker, 
     assert left[: len(windowed)] == windowed, f"{len(windowed)} confirmed, {len(left)} left"
 
 
+@pytest.mark.parametrize("call", ["/^rename", "fsync"])
+def test_a_fault_between_two_segments_is_one_like_any_other(broker, name, call):
+    """The next segment cannot be named, or its name not be synced, while publishes are in flight."""
+    confirmed: list[int] = []
+    confirming(broker).queue_declare(name, durable=True)
+    padding = b"." * BIG_BYTES
+    messages = ((name, b"%d " % n + padding) for n in itertools.count())
+    publisher = WindowedPublisher(broker, messages, 8, lambda body, _: confirmed.append(int(body.split()[0])))
+    with Faults(broker, f"{call}:error=EIO:when=1"):
+        worker = Worker(publisher.run)
+        assert ended(broker) == 1
+        worker.join()
+    assert "begin the segment after" in broker.log() and "Input/output error (os error 5)" in broker.log()
+    assert len(confirmed) * BIG_BYTES > 32 * 1024 * 1024, "the first segment was nearly full"
+    broker.start()
+    left = [int(text.split()[0]) for text in drained(broker, name)]
+    assert left[: len(confirmed)] == confirmed
+
+
 def test_a_full_disk_makes_publishers_wait_and_ends_nothing(broker, name):
     """The first write is refused for as long as the disk is full, and goes through when it is not."""
     confirmed: list[str] = []
@@ -143,6 +163,22 @@ def test_a_full_disk_makes_publishers_wait_and_ends_nothing(broker, name):
     broker.start()
     left = drained(broker, name)
     assert left[: len(confirmed)] == confirmed and len(left) <= len(confirmed) + 1
+
+
+def test_a_catalog_that_cannot_be_synced_costs_nothing_that_the_log_has(broker, name):
+    """The checkpoint at the stop fails; the log still has every declaration."""
+    confirmed: list[str] = []
+    worker = Worker(publish_one_by_one(broker, name, confirmed))
+    wait_until("there is something to lose", lambda: len(confirmed) > 10)
+    url = create(sqs_client(broker), f"{name}-declared", VisibilityTimeout="77")
+    with CatalogFaults(broker, "fdatasync:error=EIO"):
+        assert broker.stop() == 0
+    worker.join()
+    assert "the catalog could not be checkpointed; the log still has it" in broker.log()
+    broker.start()
+    assert drained(broker, name)[: len(confirmed)] == confirmed
+    attributes = sqs_client(broker).get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    assert attributes["Attributes"] == {"VisibilityTimeout": "77"}
 
 
 @pytest.mark.parametrize("strikes_at", range(1, 7))

@@ -44,6 +44,7 @@ class Tracer:
         self.broker = broker
         self.writer = writer_of(broker)
         self.options = options
+        self.is_of_process = whole_process
         self.target = ["-f", "-p", str(broker.process.pid)] if whole_process else ["-p", str(self.writer)]
         self.output = pathlib.Path(tempfile.mkstemp(prefix="viaduct-strace-")[1])
 
@@ -55,8 +56,9 @@ class Tracer:
 
     def _is_attached(self) -> bool:
         assert self.process.poll() is None, f"strace: {self.process.stderr.read()}"
-        status = pathlib.Path(f"/proc/{self.broker.process.pid}/task/{self.writer}/status").read_text()
-        return f"TracerPid:\t{self.process.pid}\n" in status
+        tasks = pathlib.Path(f"/proc/{self.broker.process.pid}/task")
+        traced = tasks.glob("*") if self.is_of_process else [tasks / str(self.writer)]
+        return all(f"TracerPid:\t{self.process.pid}\n" in (task / "status").read_text() for task in traced)
 
     def __exit__(self, *_) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -98,6 +100,15 @@ class Faults(Tracer):
 
     def __init__(self, broker: Broker, fault: str):
         super().__init__(broker, "-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
+
+
+class CatalogFaults(Tracer):
+    """A system call on the catalog's checkpoint fails, whichever thread makes it."""
+
+    def __init__(self, broker: Broker, fault: str):
+        calls, catalog = fault.partition(":")[0], str(broker.data_dir / "catalog.redb")
+        options = ("-e", f"trace={calls}", "-e", f"inject={fault}", "-P", catalog)
+        super().__init__(broker, *options, whole_process=True)
 
 
 class SyncCount(Tracer):

@@ -204,7 +204,7 @@ async fn push(
 /// would, and gives up after [`BUSY_WAIT`].
 async fn publish(
     context: Context<'_>,
-    batch: &Arc<MessageBatch>,
+    batch: &MessageBatch,
     route: &Route,
 ) -> Result<Published, AwsError> {
     let patience = tokio::time::sleep(BUSY_WAIT);

@@ -20,6 +20,8 @@ How it counts:
   until everything has arrived, or nothing has for 5 seconds. Reordered is what a consumer gets of one
   queue after a later message of the same producer; redelivered is what the broker announces as that.
   A broker's CPU time a message is per received message (per sent one without consumers).
+  With automatic acks some brokers confirm a durable message that was consumed before it is on disk: measure
+  durable confirms with --prefetch, or with --consumers 0.
 
 Exit code: 0 when nothing was lost, duplicated or refused; 1 when something was, or the run failed.
 

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::recorder::Recorder;
 use super::sending::Sending;
@@ -17,6 +18,9 @@ use super::wire::Wire;
 
 /// Writes before others on the thread get their turn, when they are small (--flush).
 const MAX_WRITES: usize = 8;
+
+/// Longest wait for what a broker said before it closed a connection.
+const REASON_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A producer's connection.
 pub(super) trait Line {
@@ -58,9 +62,13 @@ pub(super) async fn produce(
         pending: Pending::default(),
         sending: Sending::new(Arc::clone(&shared), producer, phases)?,
     };
-    while !poll_fn(|cx| producer.poll_step(cx)).await? {
-        // The runtime looks at the sockets of the others before it comes back.
-        tokio::task::yield_now().await;
+    loop {
+        match poll_fn(|cx| producer.poll_step(cx)).await {
+            Ok(true) => break,
+            // The runtime looks at the sockets of the others before it comes back.
+            Ok(false) => tokio::task::yield_now().await,
+            Err(error) => return Err(reason(producer.line, error).await),
+        }
     }
     let Producer { line, sending, .. } = producer;
     let latency = sending.end();
@@ -72,6 +80,24 @@ pub(super) async fn produce(
             () = &mut stop => return Ok(latency),
             read = poll_fn(|cx| line.poll_read(None, cx)) => read?,
         }
+    }
+}
+
+/// Why a connection failed: a broker that closes it says so before, and that may lie unread when a write
+/// fails.
+async fn reason(line: &mut impl Line, error: anyhow::Error) -> anyhow::Error {
+    let reading = async {
+        loop {
+            if let Err(reason) = poll_fn(|cx| line.poll_read(None, cx)).await {
+                return reason;
+            }
+        }
+    };
+    match tokio::time::timeout(REASON_PATIENCE, reading).await {
+        // Nothing was said: then what failed first says more.
+        Ok(reason) if reason.is::<io::Error>() => error,
+        Ok(reason) => reason,
+        Err(_) => error,
     }
 }
 

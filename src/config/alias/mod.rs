@@ -7,6 +7,8 @@
 mod localstack;
 mod rabbitmq;
 
+use std::fmt;
+
 use crate::transport::ListenAddress;
 
 use super::Config;
@@ -39,6 +41,13 @@ pub struct Unused {
     pub name: String,
     /// Why, to follow "not used: ".
     pub why: String,
+}
+
+impl fmt::Display for Unused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, why } = self;
+        write!(f, "environment variable {name} is not used: {why}")
+    }
 }
 
 /// All of them.

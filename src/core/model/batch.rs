@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use triomphe::ThinArc;
 
 use crate::core::budget::Budget;
 use crate::core::budget::Charge;
@@ -155,10 +156,14 @@ impl Slot {
 /// Marks an id that is no LSN. Shard 255 exists nowhere, so it cannot be mistaken for one.
 pub(super) const TRANSIENT: u64 = 0xFF << 56;
 
-/// Messages that were published together.
+/// Messages that were published together. A handle, cheap to clone: all that a batch is, its bytes apart, stands in one
+/// allocation behind one word.
+#[derive(Clone, Debug)]
+pub struct MessageBatch(ThinArc<Common, Slot>);
+
+/// What all messages of a batch share.
 #[derive(Debug)]
-pub struct MessageBatch {
-    pub(super) slots: Box<[Slot]>,
+pub(super) struct Common {
     pub(super) bytes: Vec<u8>,
     pub(super) producer: Arc<Producer>,
     pub(super) enqueued_at: CoreTime,
@@ -166,33 +171,43 @@ pub struct MessageBatch {
 }
 
 impl MessageBatch {
+    pub(super) fn common(&self) -> &Common {
+        &self.0.header.header
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.0.slice
+    }
+
     /// Number of messages.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots().is_empty()
     }
 
     /// LSN of the publish at `index`.
     pub(in crate::core) fn lsn_of(&self, index: u16) -> Option<Lsn> {
-        self.slots.get(usize::from(index))?.lsn()
+        self.slots().get(usize::from(index))?.lsn()
     }
 
     /// Length of the body at `index`.
     pub(in crate::core) fn body_len_of(&self, index: u16) -> usize {
-        self.slots.get(usize::from(index)).map_or(0, Slot::body_len)
+        self.slots()
+            .get(usize::from(index))
+            .map_or(0, Slot::body_len)
     }
 
     /// A handle on the message at `index`; none beyond the end.
-    pub fn message(self: &Arc<Self>, index: usize) -> Option<Message> {
-        if index >= self.slots.len() {
+    pub fn message(&self, index: usize) -> Option<Message> {
+        if index >= self.slots().len() {
             return None;
         }
         Some(Message::from_parts(
-            Arc::clone(self),
+            self.clone(),
             u16::try_from(index).ok()?,
         ))
     }
@@ -217,6 +232,9 @@ const BATCH_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// A batch keeps room that it did not need up to this part of its bytes: less is not worth a reallocation, and is
 /// charged with the rest.
 const SPARE_PART: usize = 8;
+
+/// Messages that a builder keeps room for.
+const KEPT_SLOTS: usize = 64;
 
 impl BatchBuilder {
     /// An empty builder.
@@ -292,21 +310,23 @@ impl BatchBuilder {
         producer: &Arc<Producer>,
         now: CoreTime,
         budget: &Arc<Budget>,
-    ) -> Arc<MessageBatch> {
-        let slots: Box<[Slot]> = self.slots.drain(..).collect();
+    ) -> MessageBatch {
         let mut bytes = std::mem::take(&mut self.bytes);
         if bytes.capacity() - bytes.len() > bytes.len() / SPARE_PART {
             bytes.shrink_to_fit();
         }
-        let own = size_of_val(&*slots) + bytes.capacity() + size_of::<MessageBatch>();
+        let own = size_of_val(&*self.slots) + bytes.capacity() + size_of::<Common>();
         let charge = budget.charge(own as u64 + std::mem::take(&mut self.shared_bytes));
-        Arc::new(MessageBatch {
-            slots,
+        let common = Common {
             bytes,
             producer: Arc::clone(producer),
             enqueued_at: now,
             _charge: charge,
-        })
+        };
+        let batch = ThinArc::from_header_and_iter(common, self.slots.drain(..));
+        // A connection that once sent thousands of small messages at once must not keep room for them while it idles.
+        self.slots.shrink_to(KEPT_SLOTS);
+        MessageBatch(batch)
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Span {
@@ -325,6 +345,46 @@ impl BatchBuilder {
             _ if bytes.is_empty() => Span::default(),
             Some(span) if self.bytes.get(span.range()) == Some(bytes) => span,
             _ => self.keep(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finish(builder: &mut BatchBuilder, body: &[u8], messages: usize) -> (MessageBatch, u64) {
+        for _ in 0..messages {
+            let mut draft = Draft::new(FormatId(1), b"head", "exchange", b"key");
+            draft.body = DraftBody::Copied(body);
+            builder.push(draft);
+        }
+        let budget = Budget::new(1 << 30);
+        let batch = builder.finish(&Arc::default(), CoreTime::default(), &budget);
+        (batch, budget.used())
+    }
+
+    #[test]
+    fn one_small_message_of_a_large_read_holds_no_more_than_itself() {
+        let mut builder = BatchBuilder::new();
+        builder.expect(64 * 1024);
+        let (batch, charged) = finish(&mut builder, b"body", 1);
+        assert!(batch.common().bytes.capacity() < 64);
+        assert!(charged < 512, "{charged}");
+    }
+
+    #[test]
+    fn what_a_batch_holds_is_charged_its_spare_room_included() {
+        let mut builder = BatchBuilder::new();
+        for expected in [0, 17_000, 100_000] {
+            builder.expect(expected);
+            let (batch, charged) = finish(&mut builder, &[7; 1024], 16);
+            let room = batch.common().bytes.capacity();
+            assert!(room <= 16 * 1028 / 8 * 9 + 64, "{room}");
+            let slots = batch.len() * size_of::<Slot>();
+            assert_eq!(charged, (room + slots + size_of::<Common>()) as u64);
+            assert_eq!(batch.message(15).unwrap().body_bytes(), &[7; 1024][..]);
+            assert_eq!(batch.message(0).unwrap().exchange(), "exchange");
         }
     }
 }

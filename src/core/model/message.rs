@@ -81,30 +81,34 @@ pub struct Producer {
 /// A handle on one message. Cheap to clone; keeps its whole batch in memory.
 #[derive(Clone)]
 pub struct Message {
-    batch: Arc<MessageBatch>,
+    batch: MessageBatch,
     index: u16,
 }
 
 impl Message {
     /// The handle's two words, for whoever packs them.
-    pub(in crate::core) fn into_parts(self) -> (Arc<MessageBatch>, u16) {
+    pub(in crate::core) fn into_parts(self) -> (MessageBatch, u16) {
         (self.batch, self.index)
     }
 
     /// A handle again; `index` must have come from [`Message::into_parts`] of the same batch.
-    pub(in crate::core) fn from_parts(batch: Arc<MessageBatch>, index: u16) -> Self {
+    pub(in crate::core) fn from_parts(batch: MessageBatch, index: u16) -> Self {
         Self { batch, index }
     }
 
     fn slot(&self) -> &Slot {
         self.batch
-            .slots
+            .slots()
             .get(usize::from(self.index))
             .expect("a handle is made only for a slot that exists")
     }
 
     fn bytes(&self, span: Span) -> &[u8] {
-        self.batch.bytes.get(span.range()).unwrap_or_default()
+        self.batch
+            .common()
+            .bytes
+            .get(span.range())
+            .unwrap_or_default()
     }
 
     /// The form that [`Message::head`] is in.
@@ -186,12 +190,12 @@ impl Message {
 
     /// When it was enqueued.
     pub fn enqueued_at(&self) -> CoreTime {
-        self.batch.enqueued_at
+        self.batch.common().enqueued_at
     }
 
     /// Who published it.
     pub fn producer(&self) -> &Arc<Producer> {
-        &self.batch.producer
+        &self.batch.common().producer
     }
 
     /// The same message in a batch of its own, without an id yet.

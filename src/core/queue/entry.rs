@@ -28,7 +28,7 @@ pub(in crate::core) enum EntryState {
 #[derive(Debug)]
 pub(in crate::core) struct Entry {
     /// None once it is gone.
-    batch: Option<Arc<MessageBatch>>,
+    batch: Option<MessageBatch>,
     /// LSN of the record that put it here; none = transient here.
     pub(in crate::core) lsn: Option<Lsn>,
     /// In milliseconds since the epoch, 0 = never.
@@ -119,7 +119,7 @@ impl Entry {
     pub(in crate::core) fn message(&self) -> Option<Message> {
         self.batch
             .as_ref()
-            .map(|batch| Message::from_parts(Arc::clone(batch), self.index))
+            .map(|batch| Message::from_parts(batch.clone(), self.index))
     }
 
     /// Takes the message out: the entry is gone.

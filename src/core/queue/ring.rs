@@ -146,6 +146,11 @@ impl Ring {
         seq >= self.cursor
     }
 
+    /// Whether it is `seq` that [`Ring::peek_new`] returned last.
+    pub(in crate::core) fn is_at(&self, seq: u64) -> bool {
+        seq == self.cursor
+    }
+
     /// Moves on: the entry at `seq`, which [`Ring::peek_new`] returned, is new no longer.
     pub(in crate::core) fn advance_past(&mut self, seq: u64) {
         self.cursor = seq + 1;

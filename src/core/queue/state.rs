@@ -278,7 +278,7 @@ impl QueueState {
     /// A ready entry stops being ready; its state is the caller's to set.
     pub(in crate::core) fn unready(&mut self, seq: u64) {
         if self.ring.is_new(seq) {
-            if self.ring.peek_new() == Some(seq) {
+            if self.ring.is_at(seq) || self.ring.peek_new() == Some(seq) {
                 self.ring.advance_past(seq);
             }
         } else {

@@ -56,7 +56,7 @@ struct Run {
 
 /// What the log had no room for.
 struct Stalled {
-    batch: Arc<MessageBatch>,
+    batch: MessageBatch,
     runs: VecDeque<Run>,
     retry: CoreTime,
 }
@@ -263,7 +263,7 @@ impl Publisher {
         &mut self,
         core: &Core,
         channels: &mut BTreeMap<u16, Channel>,
-        batch: Arc<MessageBatch>,
+        batch: MessageBatch,
         mut runs: VecDeque<Run>,
         now: CoreTime,
     ) -> Result<(), Refusal> {

@@ -34,7 +34,9 @@ impl Window {
             return Ok(None);
         }
         if self.within(offset, bytes).is_none() {
-            self.bytes.resize(bytes.max(WINDOW_BYTES), 0);
+            // No more than there is: a log of a few blocks takes no 4 MiB.
+            let left = usize::try_from(self.len - offset).unwrap_or(usize::MAX);
+            self.bytes.resize(bytes.max(WINDOW_BYTES).min(left), 0);
             let read = self.file.read_at(&mut self.bytes, offset)?;
             self.bytes.truncate(read);
             self.start = offset;

@@ -6,8 +6,15 @@ use crate::core::model::ids::Shard;
 /// Bits of an LSN's code that hold the shard.
 const SHARD_BITS: u32 = 8;
 
-/// Appends `value`: 1 to 10 bytes.
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+/// Appends `value`: 1 to 10 bytes. Most are lengths and differences that fit one.
+pub(super) fn put(out: &mut Vec<u8>, value: u64) {
+    match u8::try_from(value) {
+        Ok(byte @ 0..=0x7f) => out.push(byte),
+        _ => put_long(out, value),
+    }
+}
+
+fn put_long(out: &mut Vec<u8>, mut value: u64) {
     let mut bytes = [0; 10];
     let mut used = 0;
     for byte in &mut bytes {

@@ -64,25 +64,34 @@ impl Line for Link {
     ) -> Poll<anyhow::Result<()>> {
         match sending {
             Some(sending) => self.poll_frames(cx, |frame| on_frame(frame, sending)),
-            None => self.poll_frames(cx, unasked),
+            None => self.poll_frames(cx, |frame| match confirm(frame)? {
+                Some(_) => Ok(()),
+                None => unasked(frame),
+            }),
         }
     }
 }
 
 fn on_frame(frame: &RawFrame<'_>, sending: &mut Sending) -> anyhow::Result<()> {
+    match confirm(frame)? {
+        Some(BasicMethod::Ack(ack)) => sending.confirm(sequence(ack.delivery_tag)?, ack.multiple),
+        Some(BasicMethod::Nack(nack)) => {
+            sending.refuse(sequence(nack.delivery_tag)?, nack.multiple)
+        }
+        Some(_) | None => unasked(frame),
+    }
+}
+
+/// The ack or nack in a frame, if it is one.
+fn confirm<'a>(frame: &RawFrame<'a>) -> anyhow::Result<Option<BasicMethod<'a>>> {
     if frame.kind != FrameKind::Method {
-        return unasked(frame);
+        return Ok(None);
     }
     let Method::Basic(method) = Method::decode(frame.payload)? else {
-        return unasked(frame);
+        return Ok(None);
     };
-    if let BasicMethod::Ack(ack) = method {
-        sending.confirm(sequence(ack.delivery_tag)?, ack.multiple)
-    } else if let BasicMethod::Nack(nack) = method {
-        sending.refuse(sequence(nack.delivery_tag)?, nack.multiple)
-    } else {
-        unasked(frame)
-    }
+    let is_confirm = matches!(method, BasicMethod::Ack(_) | BasicMethod::Nack(_));
+    Ok(is_confirm.then_some(method))
 }
 
 /// Tags count publishes from 1, sequence numbers from 0.

@@ -3,8 +3,10 @@
 mod damage;
 mod dir;
 mod fixture;
+mod image;
 mod room;
 mod syncs;
+mod tail;
 
 use std::fs;
 use std::path::Path;

@@ -95,10 +95,10 @@ impl<'a> Properties<'a> {
             return Err(CodecError::UnknownProperties(flags));
         }
         let list = reader.rest();
-        for property in flag::ALL {
-            if flags & property == flag::HEADERS {
+        for property in set_flags(flags) {
+            if property == flag::HEADERS {
                 RawTable::parse(reader.long("headers")?)?;
-            } else if flags & property != 0 {
+            } else {
                 skip(&mut reader, property)?;
             }
         }
@@ -235,10 +235,8 @@ impl<'a> Properties<'a> {
             return None;
         }
         let mut reader = Reader::new(self.list);
-        for property in flag::ALL.into_iter().take_while(|flag| *flag != wanted) {
-            if self.flags & property != 0 {
-                skip(&mut reader, property).ok()?;
-            }
+        for property in set_flags(self.flags).take_while(|flag| *flag != wanted) {
+            skip(&mut reader, property).ok()?;
         }
         Some(reader)
     }
@@ -253,6 +251,15 @@ impl std::fmt::Debug for Properties<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.fields().fmt(f)
     }
+}
+
+/// The flags that are set, in the order of the wire. Most contents have one or two of the fourteen.
+fn set_flags(mut flags: u16) -> impl Iterator<Item = u16> {
+    std::iter::from_fn(move || {
+        let highest = flag::CONTENT_TYPE.checked_shr(flags.leading_zeros())?;
+        flags ^= highest;
+        Some(highest)
+    })
 }
 
 /// Moves over the value of a property.
