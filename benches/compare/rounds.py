@@ -17,6 +17,8 @@ from .scenarios import Goal
 
 # A median of fewer says nothing about the spread.
 LEAST_ROUNDS = 3
+# Syncs that follow each other in what is timed: the call's own, that of the call before it on either side, a neighbour's.
+SYNCS_IN_A_TIME = 4
 
 
 def order(contestants: Sequence[str], rounds: int) -> list[list[str]]:
@@ -77,12 +79,20 @@ def scale(limits: Sequence[Mapping]) -> float:
     return spread_of(limits, "sink_per_second.64").median / REFERENCE_SINK
 
 
-def quiet_machine(limits: Sequence[Mapping], rounds: int) -> str | None:
-    """Why a time without a peer does not count, or None: no peer tells whether the machine was quiet, so its sink must."""
+def quiet_machine(limits: Sequence[Mapping], rounds: int, allowed_us: float) -> str | None:
+    """Why a time without a peer does not count, or None.
+
+    No peer tells whether the machine was quiet, so its sink must, and its disk must be able to keep the time at all.
+    """
     if rounds < LEAST_ROUNDS:
         return f"{rounds} of {LEAST_ROUNDS} rounds"
     machine = scale(limits)
-    return None if machine >= NEEDED_OF_REFERENCE else f"the sink reached {machine:.2f}× its reference"
+    if machine < NEEDED_OF_REFERENCE:
+        return f"the sink reached {machine:.2f}× its reference"
+    sync = spread_of(limits, "sync_us.p99").median
+    if sync * SYNCS_IN_A_TIME > allowed_us:
+        return f"{SYNCS_IN_A_TIME} raw syncs took {sync * SYNCS_IN_A_TIME:,.0f} µs at p99"
+    return None
 
 
 def validity(goal: Goal, theirs: Sequence[Mapping], limits: Sequence[Mapping], rounds: int) -> str | None:
@@ -90,7 +100,7 @@ def validity(goal: Goal, theirs: Sequence[Mapping], limits: Sequence[Mapping], r
     if rounds < LEAST_ROUNDS:
         return f"{rounds} of {LEAST_ROUNDS} rounds"
     if goal.reference is None:
-        return quiet_machine(limits, rounds)
+        return quiet_machine(limits, rounds, goal.at_most)
     machine = scale(limits)
     reached = spread_of(theirs, goal.reference.metric).median
     if goal.reference.is_rate:

@@ -127,7 +127,7 @@ def ready(settings: Settings, say: Say) -> tuple[list[Row], Run]:
         unit="ms",
         ours=Spread(tuple(values)),
         met=Spread(tuple(values)).median < READY_MS,
-        invalid=quiet_machine(machine, settings.rounds),
+        invalid=quiet_machine(machine, settings.rounds, READY_MS * 1_000),
     )
     command = f"viaduct serve; connection.open-ok, median of {STARTS_A_ROUND} starts a round"
     return [row], Run("ready", command, machine, settings.rounds, {})

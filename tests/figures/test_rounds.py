@@ -19,8 +19,9 @@ from compare.scenarios import REFERENCE_SINK
 from compare.scenarios import Goal
 from compare.scenarios import Reference
 
-QUIET = [{"sink_per_second": {"64": REFERENCE_SINK}}] * 3
-HALF_AS_FAST = [{"sink_per_second": {"64": REFERENCE_SINK / 2}}] * 3
+QUIET = [{"sink_per_second": {"64": REFERENCE_SINK}, "sync_us": {"p99": 250}}] * 3
+HALF_AS_FAST = [{"sink_per_second": {"64": REFERENCE_SINK / 2}, "sync_us": {"p99": 250}}] * 3
+SLOW_DISK = [{"sink_per_second": {"64": REFERENCE_SINK}, "sync_us": {"p99": 2_501}}] * 3
 RATE = Goal("rate", "", RECEIVED, at_least=7, peer="rabbitmq", reference=Reference(RECEIVED, 50_000))
 TIME = Goal("time", "", "confirm_us.p50", at_most=0.5, peer="rabbitmq", reference=Reference("confirm_us.p50", 800))
 ALONE = Goal("alone", "", "end_to_end_us.p99", at_most=10_000)
@@ -83,12 +84,17 @@ def test_a_time_counts_up_to_five_fourths_of_the_reference():
 
 def test_fewer_than_three_rounds_count_for_nothing():
     assert validity(RATE, received(99_000, 99_000), QUIET, 2) == "2 of 3 rounds"
-    assert validity(ALONE, [], QUIET, 2) == quiet_machine(QUIET, 2) == "2 of 3 rounds"
+    assert validity(ALONE, [], QUIET, 2) == quiet_machine(QUIET, 2, 10_000) == "2 of 3 rounds"
 
 
 def test_without_a_peer_the_machine_itself_must_be_quiet():
     assert validity(ALONE, [], QUIET, 3) is None
     assert "0.50×" in validity(ALONE, [], HALF_AS_FAST, 3)
+
+
+def test_a_time_without_a_peer_needs_a_disk_that_could_keep_it():
+    assert validity(ALONE, [], SLOW_DISK, 3) == "4 raw syncs took 10,004 µs at p99"
+    assert quiet_machine(SLOW_DISK, 3, 200_000) is None
 
 
 def test_cpu_counts_by_the_rate_of_its_run():
