@@ -35,7 +35,7 @@ for kind in "${kinds[@]}"; do
     total=$(sed -n 's/^\(summary\|totals\): \([0-9]*\).*/\2/p' "$out" | head -n 1)
     echo "$kind: $((total / messages)) instructions a message ($messages messages)"
     if ((top > 0)); then
-        callgrind_annotate --threshold=100 "$out" | python3 -c '
+        callgrind_annotate --threshold=100 "$out" 2>/dev/null | python3 -c '
 import re, sys
 messages, top = int(sys.argv[1]), int(sys.argv[2])
 for line in sys.stdin:
