@@ -36,7 +36,7 @@ FAULTS = {
     "write-fails": (f"pwrite64:error=EIO:when={STRIKES_AT}", f"write {{}}{SEGMENT}", EIO),
 }
 
-# What a start syncs before it serves, by strace's count of each name: fsync of the catalog's copy and its folder, of
+# What the thread that opens the store syncs, by the count of each name: fsync of the catalog's copy and its folder, of
 # meta.new and its folder and of the log's folder; fdatasync of the catalog five times and of the last segment.
 SYNCS_OF_A_START = [*(("fsync", n) for n in range(1, 6)), *(("fdatasync", n) for n in range(1, 7))]
 START_SECONDS = 30
@@ -187,7 +187,7 @@ def test_a_catalog_that_cannot_be_synced_costs_nothing_that_the_log_has(broker, 
 
 @pytest.mark.parametrize("call,strikes_at", SYNCS_OF_A_START, ids=lambda value: str(value))
 def test_a_start_on_a_failing_disk_ends_in_words_and_harms_nothing(broker, name, call, strikes_at):
-    """Every sync of a start fails once; it is refused, and the next one is well."""
+    """Every sync of a start fails once: the start is refused, and the next one is well."""
     confirmed: list[str] = []
     worker = Worker(publish_one_by_one(broker, name, confirmed))
     wait_until("there is something to lose", lambda: len(confirmed) > 10)
