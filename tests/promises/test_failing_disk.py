@@ -16,8 +16,9 @@ from broker import STOP_SECONDS, Broker, wait_until
 from clients.test_boto3 import create
 from clients.test_pika import PERSISTENT
 from conftest import sqs_client
+from promises.faulty_start import FaultyStart
 from promises.load import WindowedPublisher, Worker, confirming
-from promises.tracing import CatalogFaults, Faults, FaultyStart
+from promises.tracing import CatalogFaults, Faults
 
 BINARY = os.environ.get("VIADUCT_BIN", "viaduct")
 SEGMENT = "/log/0000000001.seg"

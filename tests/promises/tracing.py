@@ -8,7 +8,6 @@ Attaching to a process that is no child needs root, or `kernel.yama.ptrace_scope
 from __future__ import annotations
 
 import collections
-import os
 import pathlib
 import platform
 import re
@@ -20,7 +19,7 @@ import time
 import urllib.request
 from typing import IO, Callable
 
-from broker import LISTENERS, STOP_SECONDS, Broker, wait_until
+from broker import STOP_SECONDS, Broker, wait_until
 
 # What makes bytes survive a power cut; the broker uses the first two.
 SYNCS = ("fdatasync", "fsync", "sync_file_range", "syncfs", "sync", "msync")
@@ -156,55 +155,6 @@ class CatalogFaults(Faults):
 
     def __init__(self, broker: Broker, fault: str):
         super().__init__(broker, fault, "-P", str(broker.data_dir / "catalog.redb"), whole_process=True)
-
-
-class FaultyStart:
-    """A start on a broker's data dir with a fault from its first moment; nothing of it outlives the context.
-
-    strace counts the calls of each thread and of each name for itself: `fsync:error=EIO:when=2`. `strikes` says how
-    often it struck and `log` what the broker wrote to stderr, after the context.
-    """
-
-    def __init__(self, broker: Broker, fault: str):
-        self.broker = broker
-        self.fault = fault
-
-    def __enter__(self) -> "FaultyStart":
-        self.output = tempfile.NamedTemporaryFile("r", prefix="viaduct-strace-")
-        self.errors = tempfile.TemporaryFile("w+")
-        command = ["strace", "-f", "-qq", "-o", self.output.name, "-e", f"trace={self.fault.partition(':')[0]}"]
-        command += ["-e", f"inject={self.fault}", self.broker.binary, "serve", "--data-dir", str(self.broker.data_dir)]
-        for door in LISTENERS:
-            command += ["--set", f"listeners.{door}=127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.errors)
-        return self
-
-    def __exit__(self, *_) -> None:
-        try:
-            # Not before the broker has gone does it give its data dir to the next.
-            wait_until("broker and strace are gone", self._is_gone, STOP_SECONDS)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.strikes, self.log = strikes_in(self.output), text_of(self.errors)
-            self.output.close()
-            self.errors.close()
-
-    def ended(self, seconds: float) -> int:
-        """Waits until it ends by itself, and returns its exit code, which strace hands on."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            faults = strikes_in(self.output)
-            raise AssertionError(f"it did not end within {seconds} s of its start, with {faults} faults") from None
-
-    def _is_gone(self) -> bool:
-        if self.process.poll() is not None:
-            return True
-        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        for child in children.split():
-            os.kill(int(child), signal.SIGKILL)
-        return False
 
 
 class SyncCount(Tracer):
