@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import itertools
 import os
-import pathlib
-import signal
-import subprocess
 
 import pika
 import pytest
 
-from broker import LISTENERS, STOP_SECONDS, Broker, wait_until
+from broker import STOP_SECONDS, Broker, wait_until
 from clients.test_boto3 import create
 from clients.test_pika import PERSISTENT
 from conftest import sqs_client
+from promises.faulty_start import FaultyStart
 from promises.load import WindowedPublisher, Worker, confirming
 from promises.tracing import CatalogFaults, Faults
 
@@ -28,15 +26,21 @@ SEGMENT = "/log/0000000001.seg"
 # The call of the log's writer that fails: with one message in flight each has a frame, a write and a sync.
 STRIKES_AT = 20
 BIG_BYTES = 512 * 1024
+EIO = "Input/output error (os error 5)"
 FAULTS = {
-    "sync-fails": (f"fdatasync:error=EIO:when={STRIKES_AT}", f"sync {{}}{SEGMENT}", "Input/output error (os error 5)"),
+    "sync-fails": (f"fdatasync:error=EIO:when={STRIKES_AT}", f"sync {{}}{SEGMENT}", EIO),
     "sync-finds-disk-full": (
         f"fdatasync:error=ENOSPC:when={STRIKES_AT}",
         f"sync {{}}{SEGMENT}",
         "No space left on device (os error 28)",
     ),
-    "write-fails": (f"pwrite64:error=EIO:when={STRIKES_AT}", f"write {{}}{SEGMENT}", "Input/output error (os error 5)"),
+    "write-fails": (f"pwrite64:error=EIO:when={STRIKES_AT}", f"write {{}}{SEGMENT}", EIO),
 }
+
+# What the thread that opens the store syncs, by the count of each name: fsync of the catalog's copy and its folder, of
+# meta.new and its folder and of the log's folder; fdatasync of the catalog five times and of the last segment.
+SYNCS_OF_A_START = [*(("fsync", n) for n in range(1, 6)), *(("fdatasync", n) for n in range(1, 7))]
+START_SECONDS = 30
 
 
 @pytest.fixture
@@ -143,7 +147,7 @@ def test_a_fault_between_two_segments_is_one_like_any_other(broker, name, call):
         worker = Worker(publisher.run)
         assert ended(broker) == 1
         worker.join()
-    assert "begin the segment after" in broker.log() and "Input/output error (os error 5)" in broker.log()
+    assert "begin the segment after" in broker.log() and EIO in broker.log()
     assert len(confirmed) * BIG_BYTES > 32 * 1024 * 1024, "the first segment was nearly full"
     broker.start()
     left = [int(text.split()[0]) for text in drained(broker, name)]
@@ -154,9 +158,10 @@ def test_a_full_disk_makes_publishers_wait_and_ends_nothing(broker, name):
     """The first write is refused for as long as the disk is full, and goes through when it is not."""
     confirmed: list[str] = []
     work = publish_one_by_one(broker, name, confirmed)
-    with Faults(broker, f"pwrite64:error=ENOSPC:when={STRIKES_AT}..{STRIKES_AT + 5}"):
+    with Faults(broker, f"pwrite64:error=ENOSPC:when={STRIKES_AT}..{STRIKES_AT + 5}") as faults:
         worker = Worker(work)
         wait_until("publishers go on after it", lambda: len(confirmed) >= 2 * STRIKES_AT)
+    assert faults.strikes == 6, "the same write was refused until there was room"
     assert broker.process.poll() is None
     broker.kill()
     worker.join()
@@ -181,37 +186,17 @@ def test_a_catalog_that_cannot_be_synced_costs_nothing_that_the_log_has(broker, 
     assert attributes["Attributes"] == {"VisibilityTimeout": "77"}
 
 
-@pytest.mark.parametrize("strikes_at", range(1, 7))
-def test_a_start_on_a_failing_disk_ends_in_words_and_harms_nothing(broker, name, strikes_at):
-    """Every sync of a start fails once, in whichever thread it comes."""
+@pytest.mark.parametrize("call,strikes_at", SYNCS_OF_A_START, ids=lambda value: str(value))
+def test_a_start_on_a_failing_disk_ends_in_words_and_harms_nothing(broker, name, call, strikes_at):
+    """Every sync of a start fails once: the start is refused, and the next one is well."""
     confirmed: list[str] = []
     worker = Worker(publish_one_by_one(broker, name, confirmed))
     wait_until("there is something to lose", lambda: len(confirmed) > 10)
     broker.kill()
     worker.join()
-    (broker.data_dir / "listeners.json").unlink()
-    with starting_with(broker, f"fdatasync,fsync:error=EIO:when={strikes_at}") as starting:
-        is_up = (broker.data_dir / "listeners.json").exists
-        wait_until("it starts or gives up", lambda: starting.poll() is not None or is_up(), 30)
-        if starting.poll() is None:
-            # The fault comes later, or where it is survived.
-            os.kill(child_of(starting.pid), signal.SIGKILL)
-        else:
-            error = starting.stderr.read()
-            assert starting.returncode in (1, 3) and "Input/output error (os error 5)" in error, error
+    with FaultyStart(broker, f"{call}:error=EIO:when={strikes_at}") as start:
+        code = start.ended(START_SECONDS)
+    assert start.strikes == 1, "the fault never came"
+    assert code == 3 and EIO in start.log and str(broker.data_dir) in start.log, start.log
     broker.start()
     assert drained(broker, name)[: len(confirmed)] == confirmed
-
-
-def starting_with(broker: Broker, fault: str) -> subprocess.Popen:
-    """A broker that strace starts, with a fault from the beginning."""
-    serve = [BINARY, "serve", "--data-dir", str(broker.data_dir)]
-    for door in LISTENERS:
-        serve += ["--set", f"listeners.{door}=127.0.0.1:0"]
-    strace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync", "-e", f"inject={fault}", *serve]
-    return subprocess.Popen(strace, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def child_of(pid: int) -> int:
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(children[0])

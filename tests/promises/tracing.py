@@ -17,9 +17,9 @@ import tempfile
 import threading
 import time
 import urllib.request
-from typing import Callable
+from typing import IO, Callable
 
-from broker import Broker, wait_until
+from broker import STOP_SECONDS, Broker, wait_until
 
 # What makes bytes survive a power cut; the broker uses the first two.
 SYNCS = ("fdatasync", "fsync", "sync_file_range", "syncfs", "sync", "msync")
@@ -29,10 +29,18 @@ FDATASYNC_NUMBER = {"x86_64": "75", "aarch64": "83"}[platform.machine()]
 HELD_MICROSECONDS = 3_600_000_000
 
 
+def read_of_thread(task: pathlib.Path, file: str) -> str | None:
+    """What the system says of a thread; nothing once it has ended, as any but the log's writer may at any time."""
+    try:
+        return (task / file).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def writer_of(broker: Broker) -> int:
     """The thread that writes the log, the only one whose syncs confirm something."""
     for task in pathlib.Path(f"/proc/{broker.process.pid}/task").iterdir():
-        if (task / "comm").read_text().strip() == "viaduct-log":
+        if read_of_thread(task, "comm") == "viaduct-log\n":
             return int(task.name)
     raise AssertionError("the broker has no thread viaduct-log")
 
@@ -46,26 +54,47 @@ class Tracer:
         self.options = options
         self.is_of_process = whole_process
         self.target = ["-f", "-p", str(broker.process.pid)] if whole_process else ["-p", str(self.writer)]
-        self.output = pathlib.Path(tempfile.mkstemp(prefix="viaduct-strace-")[1])
 
     def __enter__(self) -> "Tracer":
-        command = ["strace", "-qq", "-o", str(self.output), *self.options, *self.target]
+        self.output = tempfile.NamedTemporaryFile("r", prefix="viaduct-strace-")
+        command = ["strace", "-qq", "-o", self.output.name, *self.options, *self.target]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        wait_until("strace is attached", self._is_attached)
+        try:
+            wait_until("strace is attached", self._is_attached)
+            self.attached()
+        except BaseException:
+            self._detach()
+            self.output.close()
+            raise
         return self
 
     def _is_attached(self) -> bool:
         assert self.process.poll() is None, f"strace: {self.process.stderr.read()}"
         tasks = pathlib.Path(f"/proc/{self.broker.process.pid}/task")
         traced = tasks.glob("*") if self.is_of_process else [tasks / str(self.writer)]
-        return all(f"TracerPid:\t{self.process.pid}\n" in (task / "status").read_text() for task in traced)
+        statuses = [status for task in traced if (status := read_of_thread(task, "status")) is not None]
+        return bool(statuses) and all(f"TracerPid:\t{self.process.pid}\n" in status for status in statuses)
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, fault, *_) -> None:
+        try:
+            self._detach()
+            # A test that failed has said more than what strace saw would.
+            if fault is None:
+                self.ended()
+        finally:
+            self.output.close()
+
+    def _detach(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-        self.process.stderr.close()
-        self.ended()
-        self.output.unlink()
+        try:
+            self.process.wait(STOP_SECONDS)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.process.stderr.close()
+
+    def attached(self) -> None:
+        """strace sees all from now on."""
 
     def ended(self) -> None:
         """strace is gone and its output whole."""
@@ -73,8 +102,19 @@ class Tracer:
     def calls(self) -> list[tuple[int, str]]:
         """What was called, as (thread, name)."""
         default = str(self.writer)
-        found = (re.match(r"(?:(\d+) +)?(\w+)\(", line) for line in self.output.read_text().splitlines())
+        found = (re.match(r"(?:(\d+) +)?(\w+)\(", line) for line in text_of(self.output).splitlines())
         return [(int(call[1] or default), call[2]) for call in found if call]
+
+
+def text_of(output: IO[str]) -> str:
+    """All that strace has written so far."""
+    output.seek(0)
+    return output.read()
+
+
+def strikes_in(output: IO[str]) -> int:
+    """How many calls failed because strace made them fail."""
+    return text_of(output).count("(INJECTED)")
 
 
 class SyncsHeld(Tracer):
@@ -96,19 +136,25 @@ class SyncsHeld(Tracer):
 
 
 class Faults(Tracer):
-    """A system call of the log's writer fails, once or a few times: `fdatasync:error=EIO:when=20`."""
+    """A system call of the log's writer fails, once or a few times: `fdatasync:error=EIO:when=20`.
 
-    def __init__(self, broker: Broker, fault: str):
-        super().__init__(broker, "-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
+    One that never failed proves nothing, so it must. `strikes` says how often it did, after the context.
+    """
+
+    def __init__(self, broker: Broker, fault: str, *options: str, whole_process: bool = False):
+        trace = ("-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
+        super().__init__(broker, *trace, *options, whole_process=whole_process)
+
+    def ended(self) -> None:
+        self.strikes = strikes_in(self.output)
+        assert self.strikes > 0, "the fault never came"
 
 
-class CatalogFaults(Tracer):
+class CatalogFaults(Faults):
     """A system call on the catalog's checkpoint fails, whichever thread makes it."""
 
     def __init__(self, broker: Broker, fault: str):
-        calls, catalog = fault.partition(":")[0], str(broker.data_dir / "catalog.redb")
-        options = ("-e", f"trace={calls}", "-e", f"inject={fault}", "-P", catalog)
-        super().__init__(broker, *options, whole_process=True)
+        super().__init__(broker, fault, "-P", str(broker.data_dir / "catalog.redb"), whole_process=True)
 
 
 class SyncCount(Tracer):
@@ -117,14 +163,15 @@ class SyncCount(Tracer):
     def __init__(self, broker: Broker):
         super().__init__(broker, "-e", f"trace={','.join(SYNCS)}", whole_process=True)
 
-    def __enter__(self) -> "SyncCount":
-        super().__enter__()
+    def attached(self) -> None:
         self.metric_before = log_syncs(self.broker)
-        return self
 
-    def __exit__(self, *unused) -> None:
-        self.by_metric = log_syncs(self.broker) - self.metric_before
-        super().__exit__(*unused)
+    def __exit__(self, fault, *unused) -> None:
+        try:
+            if fault is None:
+                self.by_metric = log_syncs(self.broker) - self.metric_before
+        finally:
+            super().__exit__(fault, *unused)
 
     def ended(self) -> None:
         threads = collections.Counter(thread for thread, _ in self.calls())
