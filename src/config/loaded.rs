@@ -4,8 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::auth::DefaultUsers;
+use crate::auth::UserName;
+
 use super::Config;
+use super::DEFAULT_VHOST;
+use super::alias::Fault;
+use super::alias::Rank;
+use super::alias::Taken;
 use super::alias::Unused;
+use super::alias::Used;
 use super::error::Problem;
 use super::keys::DOORS_TO_COME;
 use super::nearest::nearest;
@@ -28,6 +36,10 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// Names of other images that were set and set nothing.
     pub unused: Vec<Unused>,
+    /// Names of other images that were set and say what a key of ours says.
+    pub used: Vec<Used>,
+    /// The virtual host that clients are shown first.
+    pub vhost: String,
 }
 
 impl From<Config> for Loaded {
@@ -38,6 +50,8 @@ impl From<Config> for Loaded {
             origins: BTreeMap::new(),
             file: None,
             unused: Vec::new(),
+            used: Vec::new(),
+            vhost: DEFAULT_VHOST.0.to_owned(),
         }
     }
 }
@@ -98,6 +112,72 @@ impl Loaded {
                 }),
             },
         }
+    }
+
+    /// Applies what other images' names said and then `ours`, which rank above them: what they said of
+    /// a key that is set there doesn't count, nor what was wrong with it.
+    pub(super) fn take_over(
+        &mut self,
+        taken: Taken,
+        ours: Vec<Entry>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let of_ours = |path: &[String]| {
+            let last = ours.iter().rev().find(|entry| entry.path == path);
+            last.map(|entry| entry.origin.clone())
+        };
+        let (mut counts, mut faults) = (Vec::new(), taken.faults);
+        faults.retain(|fault| of_ours(&fault.path).is_none());
+        for (name, entry) in taken.entries {
+            let outranked = of_ours(&entry.path);
+            if outranked.is_none() {
+                counts.push(entry.clone());
+            }
+            self.used.push(Used {
+                name,
+                key: join(&entry.path),
+                rank: outranked.map_or(Rank::Counts, Rank::Outranked),
+            });
+        }
+        self.apply_all(counts, problems);
+        self.apply_all(ours, problems);
+        let holds = |fault: &Fault| !fault.is_gap || !self.origins.contains_key(&join(&fault.path));
+        problems.extend(faults.into_iter().filter(holds).map(|fault| fault.problem));
+        self.unused = taken.unused;
+        if let Some(vhost) = taken.vhost {
+            self.vhost = vhost;
+        }
+        if let Some((user, variable)) = taken.instead_of_guest {
+            self.replace_guest(&user, &variable);
+        }
+    }
+
+    /// Lets the user whom `variable` names take the place of the default one, who may exist in the
+    /// data dir already: whoever names a user does so to keep the one out whom everybody knows.
+    fn replace_guest(&mut self, user: &str, variable: &str) {
+        let Ok(user) = UserName::parse(user) else {
+            // Told already: it cannot be a part of a key.
+            return;
+        };
+        let auth = &mut self.config.auth;
+        let asked = auth.default_users != DefaultUsers::Off;
+        auth.default_users = DefaultUsers::Off;
+        auth.is_guest_replaced = true;
+        for key in &mut auth.keys {
+            let place = join(&["auth", "keys", &key.id, "user"].map(str::to_owned));
+            if !self.origins.contains_key(&place) {
+                key.user = user.clone();
+            }
+        }
+        let key = "auth.default_users".to_owned();
+        let origin = Origin::Env(variable.to_owned());
+        let before = self.origins.insert(key.clone(), origin);
+        let rank = match before {
+            Some(before) if asked => Rank::Overrides(before),
+            Some(_) | None => Rank::Counts,
+        };
+        let name = variable.to_owned();
+        self.used.push(Used { name, key, rank });
     }
 
     pub(super) fn cross_check(&self, problems: &mut Vec<Problem>) {

@@ -28,7 +28,9 @@ use crate::telemetry::LogConfig;
 use crate::transport::Limits;
 use crate::transport::ListenAddress;
 
+pub use alias::Rank;
 pub use alias::Unused;
+pub use alias::Used;
 pub use error::ConfigError;
 pub use error::Problem;
 pub use loaded::Loaded;

@@ -119,13 +119,11 @@ impl Sources {
             }
         }
         loaded.apply_all(entries, &mut problems);
-        let taken = alias::read(self, &loaded.config);
-        problems.extend(taken.problems);
-        loaded.unused = taken.unused;
-        let mut entries = taken.entries;
+        let mut entries = Vec::new();
         self.read_env(ENV_PREFIX, &mut entries, &mut problems);
         self.read_flags(&mut entries, &mut problems);
-        loaded.apply_all(entries, &mut problems);
+        let taken = alias::read(self, &loaded.config);
+        loaded.take_over(taken, entries, &mut problems);
         loaded.cross_check(&mut problems);
         if problems.is_empty() {
             Ok(loaded)

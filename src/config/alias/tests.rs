@@ -1,6 +1,7 @@
 //! Environments as people wrote them for the images that they replace.
 
 use super::*;
+use crate::auth::DefaultUsers;
 use crate::config::Loaded;
 use crate::config::effective;
 
@@ -108,7 +109,34 @@ fn ports_and_addresses_move_what_is_configured_otherwise() {
         (
             [("LOCALSTACK_GATEWAY_LISTEN", ":4570"), ("EDGE_PORT", "1")],
             "localhost:5672",
-            "0.0.0.0:4570",
+            "localhost:4570",
+        ),
+        // No port alone opens a broker to the network.
+        (
+            [("RABBITMQ_NODE_PORT", "1"), ("GATEWAY_LISTEN", "4570")],
+            "localhost:1",
+            "localhost:4570",
+        ),
+        (
+            [("RABBITMQ_NODE_PORT", "1"), ("GATEWAY_LISTEN", " ")],
+            "localhost:1",
+            "localhost:4566",
+        ),
+        (
+            [
+                ("RABBITMQ_NODE_PORT", " 1"),
+                ("GATEWAY_LISTEN", "127.0.0.1:44570,"),
+            ],
+            "localhost:1",
+            "127.0.0.1:44570",
+        ),
+        (
+            [
+                ("VIADUCT_DEFAULT__LISTENERS__AWS", "*:4566"),
+                ("GATEWAY_LISTEN", "4570, 127.0.0.1"),
+            ],
+            "localhost:5672",
+            "*:4570,127.0.0.1:4566",
         ),
     ] {
         let loaded = loaded(&pairs);
@@ -123,14 +151,219 @@ fn ports_and_addresses_move_what_is_configured_otherwise() {
             value("listeners.amqp"),
             format!("listeners.amqp = {amqp:?}")
         );
-        assert_eq!(value("listeners.aws"), format!("listeners.aws = {aws:?}"));
+        let printed = address::print(&loaded.config.listeners.aws).join(",");
+        assert_eq!(printed, aws, "{pairs:?}");
     }
-    let wrong = sources(&[("RABBITMQ_NODE_PORT", "tcp://10.0.0.1:5672")]).load();
-    let text = wrong.unwrap_err().to_string();
-    assert!(
-        text.starts_with("environment variable RABBITMQ_NODE_PORT: bad value "),
-        "{text}"
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_is_no_port() {
+    let loaded = loaded(&[
+        ("RABBITMQ_NODE_PORT", "tcp://10.0.0.1:5672"),
+        ("LOCALSTACK_EDGE_PORT", "tcp://10.0.0.1:80"),
+    ]);
+    assert_eq!(loaded.config.listeners, Config::default().listeners);
+    assert_eq!(loaded.used, []);
+    let text = effective(&loaded);
+    for told in [
+        "RABBITMQ_NODE_PORT is not used: 'tcp://10.0.0.1:5672' is no port number\n",
+        "LOCALSTACK_EDGE_PORT is not used: 'tcp://10.0.0.1:80' is no port number\n",
+    ] {
+        assert_eq!(text.matches(told).count(), 1, "{told} in\n{text}");
+    }
+}
+
+#[test]
+fn an_alias_that_is_outranked_cannot_be_at_fault() {
+    for (alias, ours, key) in [
+        (
+            ("RABBITMQ_NODE_IP_ADDRESS", "no address"),
+            ("VIADUCT__LISTENERS__AMQP", "*:1"),
+            "listeners.amqp",
+        ),
+        (
+            ("GATEWAY_LISTEN", "no address:1"),
+            ("VIADUCT__LISTENERS__AWS", "*:1"),
+            "listeners.aws",
+        ),
+        (
+            ("SQS_DELAY_PURGE_RETRY", "perhaps"),
+            ("VIADUCT__AWS__PURGE_IN_PROGRESS", "true"),
+            "aws.purge_in_progress",
+        ),
+        (
+            ("RABBITMQ_DEFAULT_PASS_FILE", "/no/such/file"),
+            ("VIADUCT__AUTH__USERS__guest__PASSWORD", "pw"),
+            "auth.users.guest.password",
+        ),
+    ] {
+        assert!(sources(&[alias]).load().is_err(), "{alias:?}");
+        let loaded = loaded(&[alias, ours]);
+        let told = format!("# environment variable {}", ours.0);
+        assert!(line(&loaded, key).ends_with(&told), "{alias:?}");
+        let outranked = Rank::Outranked(Origin::Env(ours.0.to_owned()));
+        let is_told = loaded.used.iter().any(|used| used.rank == outranked);
+        // The file was not read, so nothing stands in its place.
+        assert!(is_told || alias.0.ends_with("_FILE"), "{:?}", loaded.used);
+    }
+}
+
+#[test]
+fn the_password_of_a_user_may_come_from_any_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("viaduct.toml");
+    std::fs::write(&file, "[auth.users.app]\npassword = \"pw\"\n").unwrap();
+    let mut from_file = sources(&[("RABBITMQ_DEFAULT_USER", "app")]);
+    from_file.file = Some(file);
+    let mut from_flag = sources(&[("RABBITMQ_DEFAULT_USER", "app")]);
+    from_flag.set = vec!["auth.users.app.password=pw".to_owned()];
+    let from_env = sources(&[
+        ("RABBITMQ_DEFAULT_USER", "app"),
+        ("VIADUCT__AUTH__USERS__app__PASSWORD", "pw"),
+    ]);
+    for sources in [from_file, from_flag, from_env] {
+        let user = sources.load().unwrap().config.auth.users.remove(0);
+        assert_eq!(user.password, Some(crate::auth::Secret::new("pw")));
+        assert_eq!(user.tags, [crate::auth::Tag::Administrator]);
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let error = sources(&[
+        ("RABBITMQ_DEFAULT_USER", "app"),
+        ("ARTEMIS_USER", "art"),
+        ("VIADUCT__LIMITS__CHANNELS_MAX", "0"),
+    ])
+    .load()
+    .unwrap_err()
+    .to_string();
+    for told in [
+        "RABBITMQ_DEFAULT_PASS, too",
+        "ARTEMIS_PASSWORD, too",
+        "limits.channels_max",
+    ] {
+        assert!(error.contains(told), "{told} in {error}");
+    }
+}
+
+#[test]
+fn another_user_takes_the_place_of_guest_and_the_keys_that_have_none() {
+    let pairs = [
+        ("RABBITMQ_DEFAULT_USER", "app"),
+        ("RABBITMQ_DEFAULT_PASS", "pw"),
+        ("VIADUCT__AUTH__DEFAULT_USERS", "anywhere"),
+        ("VIADUCT__AUTH__KEYS__MINE__SECRET", "s"),
+        ("VIADUCT__AUTH__KEYS__GUESTS__SECRET", "s"),
+        ("VIADUCT__AUTH__KEYS__GUESTS__USER", "guest"),
+    ];
+    let replaced = loaded(&pairs);
+    assert_eq!(replaced.config.auth.default_users, DefaultUsers::Off);
+    assert!(replaced.config.auth.is_guest_replaced);
+    let mut users: Vec<_> = replaced.config.auth.keys.iter().collect();
+    users.sort_by(|a, b| a.id.cmp(&b.id));
+    let users: Vec<_> = users.iter().map(|key| key.user.as_str()).collect();
+    assert_eq!(users, ["guest", "app"]);
+    assert!(replaced.used.contains(&Used {
+        name: "RABBITMQ_DEFAULT_USER".to_owned(),
+        key: "auth.default_users".to_owned(),
+        rank: Rank::Overrides(Origin::Env("VIADUCT__AUTH__DEFAULT_USERS".to_owned())),
+    }));
+    assert_eq!(
+        line(&replaced, "auth.default_users"),
+        "auth.default_users = \"off\"  # environment variable RABBITMQ_DEFAULT_USER"
     );
+    let guest = [("RABBITMQ_DEFAULT_USER", "guest"), pairs[1], pairs[2]];
+    let auth = loaded(&guest).config.auth;
+    assert!(!auth.is_guest_replaced && auth.default_users == DefaultUsers::Anywhere);
+}
+
+#[test]
+fn each_alias_that_counts_is_told_without_its_value() {
+    let loaded = loaded(&[
+        ("DEBUG", "1"),
+        ("RABBITMQ_DEFAULT_PASS", "hunter2"),
+        ("RABBITMQ_DEFAULT_VHOST", "shop"),
+    ]);
+    let told: Vec<_> = loaded
+        .used
+        .iter()
+        .map(|used| (used.name.as_str(), used.key.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("RABBITMQ_DEFAULT_PASS", "auth.users.guest.tags"),
+            ("RABBITMQ_DEFAULT_PASS", "auth.users.guest.password"),
+            ("RABBITMQ_DEFAULT_VHOST", "vhosts.shop"),
+            ("DEBUG", "log.level"),
+        ]
+    );
+    assert!(loaded.used.iter().all(|used| used.rank == Rank::Counts));
+    assert_eq!(loaded.vhost, "shop");
+}
+
+#[test]
+fn what_no_row_knows_is_named_in_one_line_unless_kubernetes_set_it() {
+    let loaded = loaded(&[
+        ("RABBITMQ_USE_LONGNAME", "true"),
+        ("LOCALSTACK_LAMBDA_EXECUTOR", "docker"),
+        ("RABBITMQ_DEFAULT_VHOST_FILE", "/no/such/file"),
+        ("RABBITMQ_EMPTY", ""),
+        ("LOCALSTACK_AWS_DEFAULT_REGION", "eu-west-1"),
+        ("RABBITMQ_SERVICE_HOST", "10.0.0.1"),
+        ("RABBITMQ_SERVICE_PORT", "5672"),
+        ("RABBITMQ_SERVICE_PORT_AMQP", "5672"),
+        ("RABBITMQ_PORT", "tcp://10.0.0.1:5672"),
+        ("RABBITMQ_PORT_5672_TCP", "tcp://10.0.0.1:5672"),
+        ("RABBITMQ_PORT_5672_TCP_ADDR", "10.0.0.1"),
+        ("RABBITMQMINE", "1"),
+    ]);
+    let told: Vec<_> = loaded.unused.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "environment variables LOCALSTACK_LAMBDA_EXECUTOR, RABBITMQ_DEFAULT_VHOST_FILE, RABBITMQ_USE_LONGNAME are not used: they mean nothing here"
+        ]
+    );
+}
+
+/// Names that ask for what is so anyway: silence is right.
+const HOLD_ALREADY: [&str; 2] = ["AWS_DEFAULT_REGION", "DEFAULT_REGION"];
+
+/// Values that must do something, where `1` does not.
+const TELLING: [(&str, &str); 3] = [
+    ("SERVICES", "s3"),
+    ("PERSISTENCE", "0"),
+    ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1"),
+];
+
+#[test]
+fn every_name_of_the_table_is_read() {
+    for alias in aliases() {
+        for &name in alias.names {
+            let telling = TELLING.iter().find(|(known, _)| *known == name);
+            let value = telling.map_or("1", |(_, value)| value);
+            let mut variables = vec![name.to_owned()];
+            if alias.image == localstack::LOCALSTACK && !name.starts_with(localstack::PREFIX) {
+                variables.push(format!("{}{name}", localstack::PREFIX));
+            }
+            for variable in variables {
+                let is_told = match sources(&[(&variable, value)]).load() {
+                    Err(error) => error.to_string().contains(&variable),
+                    Ok(loaded) => {
+                        loaded.used.iter().any(|used| used.name == variable)
+                            || loaded.unused.iter().any(|unused| {
+                                unused.names == [variable.as_str()]
+                                    && unused.why != "they mean nothing here"
+                            })
+                    }
+                };
+                let holds_already = HOLD_ALREADY.contains(&name);
+                assert_eq!(is_told, !holds_already, "{variable}={value}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -147,6 +380,27 @@ fn queue_urls_are_those_that_localstack_would_make() {
         (
             &[("LOCALSTACK_HOST", "aws"), ("USE_SSL", "1")],
             "https://aws:4566",
+        ),
+        (
+            &[
+                ("HOSTNAME_EXTERNAL", "aws"),
+                ("GATEWAY_LISTEN", "0.0.0.0:443,0.0.0.0:4571"),
+            ],
+            "http://aws:4571",
+        ),
+        (
+            &[
+                ("HOSTNAME_EXTERNAL", "aws"),
+                ("EDGE_PORT", "tcp://10.0.0.1:80"),
+            ],
+            "http://aws:4566",
+        ),
+        (
+            &[
+                ("HOSTNAME_EXTERNAL", "aws"),
+                ("LOCALSTACK_HOSTNAME_EXTERNAL", "prefixed"),
+            ],
+            "http://prefixed:4566",
         ),
         (
             &[
@@ -172,6 +426,7 @@ fn switches_and_levels_are_translated() {
     assert!(loaded.config.aws.purge_in_progress && loaded.config.aws.queue_deleted_recently);
     for (name, text, level) in [
         ("LS_LOG", "trace-internal", "trace"),
+        ("LS_LOG", " Warning ", "warn"),
         ("RABBITMQ_LOG", "warning", "warn"),
         ("DEBUG", "express:*", "info"),
         ("DEBUG", "", "info"),
@@ -180,6 +435,13 @@ fn switches_and_levels_are_translated() {
         assert_eq!(loaded.config.log.level, level, "{name}={text}");
         assert_eq!(loaded.unused, []);
     }
+}
+
+#[test]
+fn a_bad_level_does_not_take_the_place_of_debug() {
+    let loaded = loaded(&[("LS_LOG", "loud"), ("DEBUG", "1")]);
+    assert_eq!(loaded.config.log.level, "debug");
+    assert_eq!(loaded.unused.len(), 1);
 }
 
 #[test]
