@@ -1,11 +1,11 @@
 //! Names that LocalStack's image knows. Each may also begin with `LOCALSTACK_`, as there.
 
 use super::Alias;
-use super::Reader;
-use super::holds_already;
-use super::moved;
-use super::port_number;
-use super::unused;
+use super::reader::Reader;
+use super::reader::holds_already;
+use super::reader::moved;
+use super::reader::port_number;
+use super::reader::unused;
 
 pub(super) const LOCALSTACK: &str = "LocalStack";
 
@@ -217,7 +217,10 @@ fn public_url(reader: &mut Reader<'_>, _: &Alias) {
     } else {
         format!("{scheme}://{text}:{}", gateway_port(reader))
     };
-    reader.set(&name, &["aws", "public_url"], url);
+    let names = is_tls.map(|(name, _)| name).into_iter().chain([name]);
+    for name in names {
+        reader.set(&name, &["aws", "public_url"], url.clone());
+    }
 }
 
 /// The port that a host without one means: that of the gateway's first address that is served.

@@ -3,9 +3,9 @@
 use super::Alias;
 use super::GUEST;
 use super::LOGIN;
-use super::Reader;
-use super::moved;
-use super::unused;
+use super::reader::Reader;
+use super::reader::moved;
+use super::reader::unused;
 use crate::config::rule::Raw;
 
 const RABBITMQ: &str = "RabbitMQ";
