@@ -106,9 +106,14 @@ pub(super) const ALIASES: &[Alias] = &[
 /// The value of a variable with or without the prefix, and the name that has it. With it wins: the
 /// image's entry point exports that over the other.
 fn value<'a>(reader: &Reader<'a>, name: &str) -> Option<(String, &'a str)> {
-    [format!("{PREFIX}{name}"), name.to_owned()]
-        .into_iter()
-        .find_map(|name| reader.value(&name).map(|value| (name, value)))
+    values(reader, name).into_iter().next()
+}
+
+/// Both values, the one that wins first.
+fn values<'a>(reader: &Reader<'a>, name: &str) -> Vec<(String, &'a str)> {
+    let names = [format!("{PREFIX}{name}"), name.to_owned()];
+    let found = |name: String| reader.value(&name).map(|value| (name, value));
+    names.into_iter().filter_map(found).collect()
 }
 
 /// A switch as LocalStack writes it; anything else is neither.
@@ -132,16 +137,17 @@ fn switch(reader: &mut Reader<'_>, alias: &Alias, path: &[&str]) {
 fn gateway(reader: &mut Reader<'_>, _: &Alias) {
     let path = ["listeners", "aws"];
     let addresses = &reader.config.listeners.aws;
-    let edge = value(reader, "EDGE_PORT");
+    let edge = values(reader, "EDGE_PORT");
     let Some((name, text)) = value(reader, "GATEWAY_LISTEN") else {
-        if let Some((name, text)) = edge
-            && let Some(port) = reader.port(&name, text)
-        {
-            reader.set(&name, &path, moved(addresses, None, Some(port)));
+        for (name, text) in edge {
+            if let Some(port) = reader.port(&name, text) {
+                reader.set(&name, &path, moved(addresses, None, Some(port)));
+                break;
+            }
         }
         return;
     };
-    if let Some((edge, _)) = edge {
+    for (edge, _) in edge {
         reader.leave(&edge, format!("{name} says it, too"));
     }
     let (tls, kept): (Vec<_>, Vec<_>) = parts(text).partition(|(_, port)| *port == TLS_PORT);
@@ -229,7 +235,10 @@ fn gateway_port(reader: &Reader<'_>) -> String {
         let mut kept = parts(text).filter(|(_, port)| *port != TLS_PORT);
         Some(kept.next()?.1)
     });
-    let edge = || value(reader, "EDGE_PORT").and_then(|(_, text)| port_number(text));
+    let edge = || {
+        let mut values = values(reader, "EDGE_PORT").into_iter();
+        values.find_map(|(_, text)| port_number(text))
+    };
     let ours = || {
         let first = reader.config.listeners.aws.first()?;
         Some(first.socket.port().to_string())

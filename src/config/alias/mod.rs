@@ -158,7 +158,7 @@ fn strangers(sources: &Sources) -> Option<Unused> {
     names.sort();
     (!names.is_empty()).then(|| Unused {
         names,
-        why: "they mean nothing here".to_owned(),
+        why: "this version knows no such name".to_owned(),
     })
 }
 

@@ -73,10 +73,13 @@ fn ports_and_addresses_move_what_is_configured_otherwise() {
 fn what_kubernetes_sets_for_a_service_is_no_port() {
     let loaded = loaded(&[
         ("RABBITMQ_NODE_PORT", "tcp://10.0.0.1:5672"),
+        // Of a service called localstack-edge.
         ("LOCALSTACK_EDGE_PORT", "tcp://10.0.0.1:80"),
+        ("EDGE_PORT", "4570"),
     ]);
-    assert_eq!(loaded.config.listeners, Config::default().listeners);
-    assert_eq!(loaded.used, []);
+    let listeners = &loaded.config.listeners;
+    assert_eq!(listeners.amqp, Config::default().listeners.amqp);
+    assert_eq!(address::print(&listeners.aws), ["localhost:4570"]);
     let text = effective(&loaded);
     for told in [
         "RABBITMQ_NODE_PORT is not used: 'tcp://10.0.0.1:5672' is no port number\n",

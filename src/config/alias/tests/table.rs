@@ -23,7 +23,7 @@ fn what_no_row_knows_is_named_in_one_line_unless_kubernetes_set_it() {
     assert_eq!(
         told,
         [
-            "environment variables LOCALSTACK_LAMBDA_EXECUTOR, RABBITMQ_DEFAULT_VHOST_FILE, RABBITMQ_USE_LONGNAME are not used: they mean nothing here"
+            "environment variables LOCALSTACK_LAMBDA_EXECUTOR, RABBITMQ_DEFAULT_VHOST_FILE, RABBITMQ_USE_LONGNAME are not used: this version knows no such name"
         ]
     );
 }
@@ -55,7 +55,7 @@ fn every_name_of_the_table_is_read() {
                         loaded.used.iter().any(|used| used.name == variable)
                             || loaded.unused.iter().any(|unused| {
                                 unused.names == [variable.as_str()]
-                                    && unused.why != "they mean nothing here"
+                                    && unused.why != "this version knows no such name"
                             })
                     }
                 };
