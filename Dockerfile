@@ -27,7 +27,8 @@ COPY --from=build --chown=65532:65532 /image/data /data
 USER 65532:65532
 VOLUME /data
 # Defaults of this image, so a file, the environment or a flag still says otherwise. Here, unlike on a desk, loopback
-# would reach nobody. The default user and keys work from loopback only all the same: add users, or set
+# would reach nobody. The default user and keys work from loopback only all the same: name a user
+# with RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS, who takes their place, or set
 # VIADUCT__AUTH__DEFAULT_USERS=anywhere where the network is yours alone.
 ENV VIADUCT_DEFAULT__DATA_DIR=/data \
     VIADUCT_DEFAULT__READY_LINES=true \

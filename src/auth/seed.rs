@@ -27,7 +27,7 @@ const DEFAULT_KEYS: [&str; 2] = ["guest", "test"];
 /// The virtual host that always exists.
 const DEFAULT_VHOST: &str = "/";
 
-/// Present once the default users were made, so that deleting them is for good.
+/// Present once the default users were made or replaced, so that deleting them is for good.
 const SEEDED: &str = "auth/seeded";
 
 /// Ids of the keys that the configuration declared at the last start.
@@ -75,6 +75,9 @@ pub struct DeclaredKey {
 pub struct AuthConfig {
     /// From where default users and keys may log in.
     pub default_users: DefaultUsers,
+    /// Whether a declared user takes the place of the default one: a new directory then has neither
+    /// guest nor the keys that everybody knows, and doesn't get them later.
+    pub is_guest_replaced: bool,
     /// Users that exist from the start.
     pub users: Vec<DeclaredUser>,
     /// Access keys that exist from the start.
@@ -86,7 +89,9 @@ pub struct AuthConfig {
 /// Brings the directory to what the configuration asks for.
 pub(super) fn seed(auth: &Auth, config: &AuthConfig, vhosts: &[String]) -> Result<(), AuthError> {
     if auth.records().scan(SEEDED).is_empty() {
-        make_defaults(auth)?;
+        if !config.is_guest_replaced {
+            make_defaults(auth)?;
+        }
         auth.records().put(SEEDED, Some(b"true".to_vec()))?;
     }
     if let Some(user) = auth.user(DEFAULT_USER).filter(|user| user.is_default) {
@@ -250,6 +255,20 @@ mod tests {
         assert!(auth.raw_key("one").is_none());
         for id in ["two", "operator", "test"] {
             assert!(auth.raw_key(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_guest_is_not_made_and_does_not_come_later() {
+        let records: Arc<MemoryRecords> = Arc::default();
+        let replaced = AuthConfig {
+            is_guest_replaced: true,
+            ..AuthConfig::default()
+        };
+        for config in [replaced, AuthConfig::default()] {
+            let records = Arc::clone(&records) as Arc<dyn Records>;
+            let auth = Auth::open(records, &config, &["/".to_owned()]).unwrap();
+            assert!(auth.users().is_empty() && auth.raw_key("test").is_none());
         }
     }
 

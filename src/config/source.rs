@@ -1,24 +1,18 @@
 //! Where values come from, and who wins: flag over environment over file over default. Within the
 //! environment our own names win over those of other images, and an image's defaults lose to the file.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::Config;
 use super::alias;
-use super::alias::Unused;
 use super::error::ConfigError;
 use super::error::Problem;
 use super::file;
-use super::keys::DOORS_TO_COME;
-use super::nearest::nearest;
+use super::loaded::Loaded;
 use super::path::env_path;
 use super::path::find;
-use super::path::is_section;
-use super::path::join;
-use super::path::known_paths;
 use super::path::split_path;
 use super::rule::Raw;
 
@@ -95,19 +89,6 @@ pub struct Sources {
     pub searched: Vec<PathBuf>,
 }
 
-/// A configuration with where each of its values came from.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The values.
-    pub config: Config,
-    /// Key path → where its value came from; keys that are missing have their default.
-    pub origins: BTreeMap<String, Origin>,
-    /// The file that was read.
-    pub file: Option<PathBuf>,
-    /// Names of other images that were set and set nothing.
-    pub unused: Vec<Unused>,
-}
-
 impl Sources {
     /// The environment of this process and the usual places of the file.
     pub fn of_process() -> Self {
@@ -138,13 +119,11 @@ impl Sources {
             }
         }
         loaded.apply_all(entries, &mut problems);
-        let taken = alias::read(self, &loaded.config);
-        problems.extend(taken.problems);
-        loaded.unused = taken.unused;
-        let mut entries = taken.entries;
+        let mut entries = Vec::new();
         self.read_env(ENV_PREFIX, &mut entries, &mut problems);
         self.read_flags(&mut entries, &mut problems);
-        loaded.apply_all(entries, &mut problems);
+        let taken = alias::read(self, &loaded.config);
+        loaded.take_over(taken, entries, &mut problems);
         loaded.cross_check(&mut problems);
         if problems.is_empty() {
             Ok(loaded)
@@ -217,124 +196,6 @@ impl Sources {
                 raw,
                 origin: Origin::DataDir,
             });
-        }
-    }
-}
-
-impl From<Config> for Loaded {
-    /// A configuration that somebody made instead of reading it.
-    fn from(config: Config) -> Self {
-        Self {
-            config,
-            origins: BTreeMap::new(),
-            file: None,
-            unused: Vec::new(),
-        }
-    }
-}
-
-impl Loaded {
-    fn apply_all(&mut self, entries: Vec<Entry>, problems: &mut Vec<Problem>) {
-        let faults = entries
-            .into_iter()
-            .filter_map(|entry| self.apply(entry).err());
-        problems.extend(faults);
-    }
-
-    fn apply(&mut self, entry: Entry) -> Result<(), Problem> {
-        let Entry { path, raw, origin } = entry;
-        let shown = join(&path);
-        if let [section, door] = path.as_slice()
-            && section == "listeners"
-            && DOORS_TO_COME.contains(&door.as_str())
-        {
-            // "Off" is true already.
-            let is_off = matches!(&raw, Raw::Text(text) | Raw::Untyped(text) if text.is_empty());
-            return if is_off {
-                Ok(())
-            } else {
-                Err(Problem::NoDoorYet { origin, key: shown })
-            };
-        }
-        match find(&path) {
-            Some((key, name)) => {
-                let Some(()) = (key.set)(&mut self.config, &name, &raw) else {
-                    let value = if key.is_secret {
-                        "…".to_owned()
-                    } else {
-                        raw.shown()
-                    };
-                    return Err(Problem::Bad {
-                        origin,
-                        key: shown,
-                        value,
-                        allowed: (key.allowed)(),
-                    });
-                };
-                self.origins.insert(shown, origin);
-                Ok(())
-            }
-            None => match (path.as_slice(), &raw) {
-                // A virtual host of which only the name is said.
-                ([section, name], Raw::Other("table")) if section == "vhosts" => {
-                    self.config.vhosts.entry(name.clone()).or_default();
-                    self.origins.insert(shown, origin);
-                    Ok(())
-                }
-                (_, Raw::Other("table")) if is_section(&path) => Ok(()),
-                _ => Err(Problem::Unknown {
-                    origin,
-                    nearest: nearest(&shown, known_paths()),
-                    key: shown,
-                }),
-            },
-        }
-    }
-
-    fn cross_check(&self, problems: &mut Vec<Problem>) {
-        let origin = |path: &str| self.origins.get(path).cloned().unwrap_or(Origin::Default);
-        let mut accounts = BTreeMap::new();
-        for (name, vhost) in &self.config.vhosts {
-            let Some(account) = &vhost.account else {
-                continue;
-            };
-            if let Some(other) = accounts.insert(account, name) {
-                let what = format!(
-                    "account {account} belongs to vhost '{other}' already, it cannot be that of '{name}'"
-                );
-                let path = join(&["vhosts".to_owned(), name.clone(), "account".to_owned()]);
-                problems.push(Problem::Conflict {
-                    origin: origin(&path),
-                    what,
-                });
-            }
-        }
-        for key in &self.config.auth.keys {
-            let place = |leaf: &str| {
-                join(&[
-                    "auth".to_owned(),
-                    "keys".to_owned(),
-                    key.id.clone(),
-                    leaf.to_owned(),
-                ])
-            };
-            if key.secret.is_empty() {
-                let what = format!("access key '{}' has no secret", key.id);
-                problems.push(Problem::Conflict {
-                    origin: origin(&place("user")),
-                    what,
-                });
-            }
-            if !self.config.vhosts.contains_key(&key.vhost) {
-                let what = format!(
-                    "access key '{}' leads to vhost '{}', which is not configured",
-                    key.id, key.vhost
-                );
-                problems.push(Problem::Conflict {
-                    origin: origin(&place("vhost")),
-                    what,
-                });
-            }
         }
     }
 }

@@ -10,7 +10,9 @@ use tokio::signal::unix::signal;
 
 use crate::auth::DefaultUsers;
 use crate::config::Loaded;
+use crate::config::Rank;
 use crate::config::Sources;
+use crate::config::Used;
 use crate::management::Reloaded;
 use crate::telemetry::LogHandle;
 
@@ -82,14 +84,8 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     log_panics();
     raise_open_files(loaded.config.limits.connections_max);
-    for unused in &loaded.unused {
-        tracing::warn!(
-            variable = unused.name,
-            why = unused.why,
-            "another image's variable is not used"
-        );
-    }
-    let config = loaded.config.clone();
+    tell_foreign_names(&loaded);
+    let (config, vhost) = (loaded.config.clone(), loaded.vhost.clone());
     let starting = Broker::start_loaded(loaded, Some(Reloader::new(sources, log)));
     // A start that replays a long log must not hold a stop up. Dropping it half-way closes what it
     // opened; reading a log changes nothing in it.
@@ -100,7 +96,7 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
             return Ok(());
         }
     };
-    banner::print(&config, broker.listening(), broker.auth());
+    banner::print(&config, &vhost, broker.listening(), broker.auth());
     if config.auth.default_users == DefaultUsers::Anywhere {
         tracing::warn!(
             "auth.default_users = \"anywhere\": whoever reaches the broker can log in as guest"
@@ -137,6 +133,38 @@ pub async fn run(loaded: Loaded, sources: Sources, log: Option<LogHandle>) -> Re
         "stopped, everything is on the disk"
     );
     Ok(())
+}
+
+/// What became of the variables of other images: they count wherever they are set, so somebody may
+/// not have meant the broker.
+fn tell_foreign_names(loaded: &Loaded) {
+    for Used { name, key, rank } in &loaded.used {
+        match rank {
+            Rank::Counts => {
+                tracing::info!(variable = name, key, "another image's variable sets a key");
+            }
+            Rank::Outranked(by) => {
+                tracing::info!(variable = name, key, %by, "another image's variable is outranked");
+            }
+            Rank::Overrides(other) => {
+                tracing::warn!(variable = name, key, over = %other, "another image's variable sets a key");
+            }
+        }
+    }
+    for unused in &loaded.unused {
+        tracing::warn!(
+            variable = unused.names.join(", "),
+            why = unused.why,
+            "another image's variable is not used"
+        );
+    }
+    let vhost = loaded.config.vhosts.get(&loaded.vhost);
+    if vhost.is_some_and(|vhost| vhost.account.is_none()) {
+        tracing::info!(
+            vhost = loaded.vhost,
+            "no SQS in this virtual host until the key vhosts.<name>.account is set"
+        );
+    }
 }
 
 /// A panic ends one connection or task, not the process. It belongs into the log, in its format.

@@ -64,7 +64,7 @@ fn start_ok(user: &str, password: &str, wants_reason: bool) -> Vec<u8> {
 }
 
 /// Logs in; what the broker says next.
-fn login(
+pub fn login(
     broker: &Broker,
     user: &str,
     password: &str,

@@ -9,7 +9,9 @@ use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
 
+use crate::amqp_door::login;
 use crate::process::Broker;
+use crate::process::eventually;
 use crate::process::outcome;
 use crate::process::viaduct;
 
@@ -288,6 +290,50 @@ fn a_user_of_another_image_needs_a_password() {
         error,
         "viaduct: environment variable RABBITMQ_DEFAULT_USER: a user without a password: set RABBITMQ_DEFAULT_PASS, too\n"
     );
+}
+
+#[test]
+fn a_user_of_another_image_replaces_guest_and_is_named_in_the_log() {
+    // Guest is in this data dir already, and would be let in from everywhere.
+    let mut broker = Broker::start(&[]);
+    broker.stop(Signal::TERM);
+    let mut command = viaduct();
+    for (name, value) in [
+        ("RABBITMQ_DEFAULT_USER", "app"),
+        ("RABBITMQ_DEFAULT_PASS", "do-not-show"),
+        ("RABBITMQ_DEFAULT_VHOST", "shop"),
+        ("VIADUCT__AUTH__DEFAULT_USERS", "anywhere"),
+        ("VIADUCT__AUTH__KEYS__MINE__SECRET", "do-not-show"),
+    ] {
+        command.env(name, value);
+    }
+    broker.spawn(&mut command);
+    for told in [
+        "another image's variable sets a key variable=\"RABBITMQ_DEFAULT_PASS\" key=\"auth.users.app.password\"",
+        "another image's variable sets a key variable=\"RABBITMQ_DEFAULT_USER\" key=\"auth.default_users\" over=environment variable VIADUCT__AUTH__DEFAULT_USERS",
+        "no SQS in this virtual host until the key vhosts.<name>.account is set vhost=\"shop\"",
+    ] {
+        broker.logged(told);
+    }
+    broker.logged("ready");
+    let log = broker.log();
+    assert!(
+        !log.contains("do-not-show") && !log.contains("can log in as guest"),
+        "{log}"
+    );
+    let out = eventually("the banner", || {
+        Some(broker.out()).filter(|out| out.contains("metrics     curl"))
+    });
+    let url = format!(
+        "amqp://USER:PASSWORD@localhost:{}/shop\n",
+        broker.address("amqp").port()
+    );
+    assert!(out.contains(&url), "{out}");
+    let methods = [("guest", "guest"), ("app", "do-not-show")].map(|(user, password)| {
+        let (_stream, answer) = login(&broker, user, password, true);
+        answer.map(|(class, method, _)| (class, method))
+    });
+    assert_eq!(methods, [Some((10, 50)), Some((10, 30))], "close, tune");
 }
 
 #[test]

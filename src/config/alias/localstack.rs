@@ -1,15 +1,16 @@
 //! Names that LocalStack's image knows. Each may also begin with `LOCALSTACK_`, as there.
 
 use super::Alias;
-use super::Reader;
-use super::holds_already;
-use super::moved;
-use super::unused;
+use super::reader::Reader;
+use super::reader::holds_already;
+use super::reader::moved;
+use super::reader::port_number;
+use super::reader::unused;
 
-const LOCALSTACK: &str = "LocalStack";
+pub(super) const LOCALSTACK: &str = "LocalStack";
 
 /// Before any of its names.
-const PREFIX: &str = "LOCALSTACK_";
+pub(super) const PREFIX: &str = "LOCALSTACK_";
 
 /// The port of its gateway where nothing else is said.
 const GATEWAY_PORT: &str = "4566";
@@ -36,7 +37,7 @@ pub(super) const ALIASES: &[Alias] = &[
         names: &["GATEWAY_LISTEN", "EDGE_PORT"],
         image: LOCALSTACK,
         sets: "listeners.aws",
-        help: "The addresses, or the port alone. Port 443 is left out: it would have to speak TLS.",
+        help: "The addresses, or the port alone: then the host stays. Port 443 is left out, it would have to speak TLS. An `EDGE_PORT` that is no port number is named in the log: Kubernetes sets such names for its services.",
         read: gateway,
     },
     Alias {
@@ -102,11 +103,17 @@ pub(super) const ALIASES: &[Alias] = &[
     },
 ];
 
-/// The value of a variable with or without the prefix, and the name that has it.
+/// The value of a variable with or without the prefix, and the name that has it. With it wins: the
+/// image's entry point exports that over the other.
 fn value<'a>(reader: &Reader<'a>, name: &str) -> Option<(String, &'a str)> {
-    [name.to_owned(), format!("{PREFIX}{name}")]
-        .into_iter()
-        .find_map(|name| reader.value(&name).map(|value| (name, value)))
+    values(reader, name).into_iter().next()
+}
+
+/// Both values, the one that wins first.
+fn values<'a>(reader: &Reader<'a>, name: &str) -> Vec<(String, &'a str)> {
+    let names = [format!("{PREFIX}{name}"), name.to_owned()];
+    let found = |name: String| reader.value(&name).map(|value| (name, value));
+    names.into_iter().filter_map(found).collect()
 }
 
 /// A switch as LocalStack writes it; anything else is neither.
@@ -128,37 +135,53 @@ fn switch(reader: &mut Reader<'_>, alias: &Alias, path: &[&str]) {
 }
 
 fn gateway(reader: &mut Reader<'_>, _: &Alias) {
-    if let Some((name, text)) = value(reader, "GATEWAY_LISTEN") {
-        let (tls, plain): (Vec<_>, Vec<_>) = text
-            .split(',')
-            .map(|part| with_port(part.trim()))
-            .partition(|(_, port)| port == TLS_PORT);
-        if !tls.is_empty() {
-            reader.leave(&name, "port 443 would have to speak TLS");
+    let path = ["listeners", "aws"];
+    let addresses = &reader.config.listeners.aws;
+    let edge = values(reader, "EDGE_PORT");
+    let Some((name, text)) = value(reader, "GATEWAY_LISTEN") else {
+        for (name, text) in edge {
+            if let Some(port) = reader.port(&name, text) {
+                reader.set(&name, &path, moved(addresses, None, Some(port)));
+                break;
+            }
         }
-        let plain: Vec<_> = plain
-            .iter()
-            .map(|(host, port)| format!("{host}:{port}"))
-            .collect();
-        if !plain.is_empty() {
-            reader.set(&name, &["listeners", "aws"], plain.join(","));
-        }
-    } else if let Some((name, port)) = value(reader, "EDGE_PORT") {
-        let text = moved(&reader.config.listeners.aws, None, Some(port));
-        reader.set(&name, &["listeners", "aws"], text);
+        return;
+    };
+    for (edge, _) in edge {
+        reader.leave(&edge, format!("{name} says it, too"));
+    }
+    let (tls, kept): (Vec<_>, Vec<_>) = parts(text).partition(|(_, port)| *port == TLS_PORT);
+    if !tls.is_empty() {
+        reader.leave(&name, "port 443 would have to speak TLS");
+    } else if kept.is_empty() {
+        reader.leave(&name, "it names no address");
+    }
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|(host, port)| match host {
+            Some(host) => format!("{host}:{port}"),
+            None => moved(addresses, None, Some(port)),
+        })
+        .filter(|text| !text.is_empty())
+        .collect();
+    if !kept.is_empty() {
+        reader.set(&name, &path, kept.join(","));
     }
 }
 
-/// `host:port`, `host`, `:port` or `port`: the port is the gateway's, the host every interface.
-fn with_port(text: &str) -> (String, String) {
-    let is_port = |text: &str| text.parse::<u16>().is_ok();
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if is_port(port) => (host, port),
-        None if is_port(text) => ("", text),
-        Some(_) | None => (text, GATEWAY_PORT),
-    };
-    let host = if host.is_empty() { "0.0.0.0" } else { host };
-    (host.to_owned(), port.to_owned())
+/// The addresses of a list, as host and port: `host:port`, `host`, `:port` or `port`. A port that is
+/// missing is the gateway's; a host that is missing stays as it is, or a broker on a desk would be
+/// open to the network by a port alone.
+fn parts(text: &str) -> impl Iterator<Item = (Option<&str>, &str)> {
+    let parts = text.split(',').map(str::trim);
+    parts.filter(|part| !part.is_empty()).map(|part| {
+        let (host, port) = match part.rsplit_once(':') {
+            Some((host, port)) if port_number(port).is_some() => (host, port),
+            None if port_number(part).is_some() => ("", part),
+            Some(_) | None => (part, GATEWAY_PORT),
+        };
+        (Some(host).filter(|host| !host.is_empty()), port)
+    })
 }
 
 fn public_url(reader: &mut Reader<'_>, _: &Alias) {
@@ -174,46 +197,69 @@ fn public_url(reader: &mut Reader<'_>, _: &Alias) {
             reader.leave(name, why);
         }
     }
-    let host = reader
-        .value("LOCALSTACK_HOST")
-        .map(|host| ("LOCALSTACK_HOST".to_owned(), host))
-        .or_else(|| value(reader, "HOSTNAME_EXTERNAL"));
+    let is_tls = value(reader, "USE_SSL").filter(|(_, text)| truth(text) == Some(true));
+    let external = value(reader, "HOSTNAME_EXTERNAL");
+    let host = match (reader.value("LOCALSTACK_HOST"), external) {
+        (Some(host), external) => {
+            if let Some((name, _)) = external {
+                reader.leave(&name, "LOCALSTACK_HOST says it, too");
+            }
+            Some(("LOCALSTACK_HOST".to_owned(), host))
+        }
+        (None, external) => external,
+    };
     let Some((name, text)) = host else {
+        if let Some((name, _)) = is_tls {
+            reader.leave(
+                &name,
+                "it needs LOCALSTACK_HOST: queue URLs follow the request",
+            );
+        }
         return;
     };
-    let is_tls = value(reader, "USE_SSL").and_then(|(_, text)| truth(text)) == Some(true);
-    let scheme = if is_tls { "https" } else { "http" };
+    let scheme = if is_tls.is_some() { "https" } else { "http" };
     let url = if text.contains(':') {
         format!("{scheme}://{text}")
     } else {
         format!("{scheme}://{text}:{}", gateway_port(reader))
     };
-    reader.set(&name, &["aws", "public_url"], url);
+    let names = is_tls.map(|(name, _)| name).into_iter().chain([name]);
+    for name in names {
+        reader.set(&name, &["aws", "public_url"], url.clone());
+    }
 }
 
-/// The port that a host without one means: that of the gateway's first address.
+/// The port that a host without one means: that of the gateway's first address that is served.
 fn gateway_port(reader: &Reader<'_>) -> String {
-    let listen = value(reader, "GATEWAY_LISTEN")
-        .and_then(|(_, text)| text.split(',').next())
-        .map(|first| with_port(first).1);
-    let edge = || value(reader, "EDGE_PORT").map(|(_, port)| port.to_owned());
+    let listen = value(reader, "GATEWAY_LISTEN").and_then(|(_, text)| {
+        let mut kept = parts(text).filter(|(_, port)| *port != TLS_PORT);
+        Some(kept.next()?.1)
+    });
+    let edge = || {
+        let mut values = values(reader, "EDGE_PORT").into_iter();
+        values.find_map(|(_, text)| port_number(text))
+    };
     let ours = || {
         let first = reader.config.listeners.aws.first()?;
         Some(first.socket.port().to_string())
     };
     listen
         .or_else(edge)
+        .map(str::to_owned)
         .or_else(ours)
         .unwrap_or_else(|| GATEWAY_PORT.to_owned())
 }
 
 fn log_level(reader: &mut Reader<'_>, _: &Alias) {
     if let Some((name, text)) = value(reader, "LS_LOG") {
-        match LEVELS.iter().find(|(level, _)| *level == text) {
-            Some((_, level)) => reader.set(&name, &["log", "level"], *level),
-            None => reader.leave(&name, "it is none of the levels of LocalStack"),
+        let word = text.trim().to_lowercase();
+        if let Some((_, level)) = LEVELS.iter().find(|(level, _)| *level == word) {
+            reader.set(&name, &["log", "level"], *level);
+            return;
         }
-    } else if let Some((name, text)) = value(reader, "DEBUG")
+        reader.leave(&name, "it is none of the levels of LocalStack");
+    }
+    if let Some((name, text)) = value(reader, "DEBUG")
         // Programs of all kinds read this name: what is no switch was not meant for us.
         && truth(text) == Some(true)
     {

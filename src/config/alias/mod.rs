@@ -1,24 +1,26 @@
 //! Names from the environments of other products' images: what each becomes here.
 //!
 //! Whoever replaces an image keeps the environment that he wrote for it. A name that says something
-//! which a key of ours says, too, sets that key; every other one is told about, never dropped in
-//! silence. They rank above the file and below our own names.
+//! which a key of ours says, too, sets that key, which is told at the start. The other names of the
+//! tables are told about with the reason, and in one line whatever else begins with a prefix that
+//! only those images use. They rank above the file and below our own names.
 
 mod localstack;
 mod rabbitmq;
+mod reader;
 
 use std::fmt;
 
-use crate::transport::ListenAddress;
+use reader::Reader;
 
 use super::Config;
-use super::address;
 use super::error::Problem;
-use super::rule::Raw;
 use super::source::Entry;
 use super::source::Origin;
 use super::source::Sources;
-use super::source::read_secret;
+
+/// Start names that are read for the sake of those images only.
+const PREFIXES: [&str; 2] = ["RABBITMQ_", localstack::PREFIX];
 
 /// Something that another image's environment can say.
 pub(super) struct Alias {
@@ -34,20 +36,52 @@ pub(super) struct Alias {
     read: fn(&mut Reader<'_>, &Alias),
 }
 
-/// A variable that was set and sets nothing.
+/// Whoever takes a login from two variables: its help and its `_FILE` twins go with it.
+const LOGIN: &str = "auth.users.<name>";
+
+/// The user of whom nobody has to say anything; another image's user takes its place.
+const GUEST: &str = "guest";
+
+/// Variables that were set and set nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unused {
-    /// The variable.
-    pub name: String,
+    /// The variables, at least one.
+    pub names: Vec<String>,
     /// Why, to follow "not used: ".
     pub why: String,
 }
 
 impl fmt::Display for Unused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, why } = self;
-        write!(f, "environment variable {name} is not used: {why}")
+        let names = self.names.join(", ");
+        let why = &self.why;
+        match self.names.len() {
+            1 => write!(f, "environment variable {names} is not used: {why}"),
+            _ => write!(f, "environment variables {names} are not used: {why}"),
+        }
     }
+}
+
+/// A variable that says something which one of our keys says, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// The variable.
+    pub name: String,
+    /// The key.
+    pub key: String,
+    /// Which of the two counts.
+    pub rank: Rank,
+}
+
+/// What becomes of a variable that says what a key says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// It sets the key.
+    Counts,
+    /// It does not: this source says it, too, and ranks higher.
+    Outranked(Origin),
+    /// It sets the key although this source says something else, which would make no sense beside it.
+    Overrides(Origin),
 }
 
 /// All of them.
@@ -55,12 +89,43 @@ pub(super) fn aliases() -> impl Iterator<Item = &'static Alias> {
     rabbitmq::ALIASES.iter().chain(localstack::ALIASES)
 }
 
+impl Alias {
+    /// Whether the variable is one of this row's, with what may stand before or behind its names.
+    fn knows(&self, variable: &str) -> bool {
+        let has_files = self.sets == LOGIN;
+        let twin = variable.strip_suffix("_FILE").filter(|_| has_files);
+        let has_prefix = self.image == localstack::LOCALSTACK;
+        let bare = variable
+            .strip_prefix(localstack::PREFIX)
+            .filter(|_| has_prefix);
+        [Some(variable), twin, bare]
+            .into_iter()
+            .flatten()
+            .any(|name| self.names.contains(&name))
+    }
+}
+
 /// What the other images' names said.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    pub(super) entries: Vec<Entry>,
+    /// Each with the variable that says it.
+    pub(super) entries: Vec<(String, Entry)>,
     pub(super) unused: Vec<Unused>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) faults: Vec<Fault>,
+    /// The user who takes guest's place, and the variable that says so.
+    pub(super) instead_of_guest: Option<(String, String)>,
+    /// The virtual host that clients of the image enter.
+    pub(super) vhost: Option<String>,
+}
+
+/// Something wrong with a variable, unless a source of higher rank sets the key.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// The key; empty where none would help.
+    pub(super) path: Vec<String>,
+    /// Whether a source of lower rank helps, too: the variable left something open.
+    pub(super) is_gap: bool,
+    pub(super) problem: Problem,
 }
 
 /// Reads them all. `config` is what holds without them.
@@ -73,123 +138,47 @@ pub(super) fn read(sources: &Sources, config: &Config) -> Taken {
     for alias in aliases() {
         (alias.read)(&mut reader, alias);
     }
+    reader.taken.unused.extend(strangers(sources));
     reader.taken
 }
 
-/// The environment, the configuration so far, and what came of them.
-struct Reader<'a> {
-    sources: &'a Sources,
-    config: &'a Config,
-    taken: Taken,
+/// Names that look like another image's and that no row knows, in one line.
+fn strangers(sources: &Sources) -> Option<Unused> {
+    let mut names: Vec<_> = sources
+        .env
+        .iter()
+        .filter(|(name, value)| {
+            PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                && !value.is_empty()
+                && !is_of_a_service(name, value)
+                && !aliases().any(|alias| alias.knows(name))
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    names.sort();
+    (!names.is_empty()).then(|| Unused {
+        names,
+        why: "this version knows no such name".to_owned(),
+    })
 }
 
-impl<'a> Reader<'a> {
-    /// The value of a variable. Compose files pass on what is not set as an empty text.
-    fn value(&self, name: &str) -> Option<&'a str> {
-        self.sources.env(name).filter(|value| !value.is_empty())
-    }
-
-    /// The value of a variable, or the content of the file that its `_FILE` twin names, with the name
-    /// of the one that counted.
-    fn value_or_file(&mut self, name: &str) -> Option<(String, String)> {
-        let twin = format!("{name}_FILE");
-        match (self.value(name), self.value(&twin)) {
-            (Some(_), Some(_)) => {
-                self.taken.problems.push(Problem::Twins(name.to_owned()));
-                None
-            }
-            (Some(value), None) => Some((name.to_owned(), value.to_owned())),
-            (None, Some(path)) => match read_secret(path) {
-                Ok(value) => Some((twin, value)),
-                Err(problem) => {
-                    self.taken.problems.push(problem);
-                    None
-                }
-            },
-            (None, None) => None,
-        }
-    }
-
-    fn set(&mut self, name: &str, path: &[&str], value: impl Into<String>) {
-        self.put(name, path, Raw::Untyped(value.into()));
-    }
-
-    fn put(&mut self, name: &str, path: &[&str], raw: Raw) {
-        self.taken.entries.push(Entry {
-            path: path.iter().map(|&part| part.to_owned()).collect(),
-            raw,
-            origin: Origin::Env(name.to_owned()),
-        });
-    }
-
-    fn leave(&mut self, name: &str, why: impl Into<String>) {
-        self.taken.unused.push(Unused {
-            name: name.to_owned(),
-            why: why.into(),
-        });
-    }
-
-    /// A user from two variables, as an administrator. `default_user` is whom the image means when
-    /// only a password is given.
-    fn login(&mut self, user: &str, password: &str, default_user: &str) {
-        let name = self.value_or_file(user);
-        let secret = self.value_or_file(password);
-        match (name, secret) {
-            (Some((origin, name)), Some((secret_origin, secret))) => {
-                self.set(&origin, &["auth", "users", &name, "tags"], "administrator");
-                self.set(
-                    &secret_origin,
-                    &["auth", "users", &name, "password"],
-                    secret,
-                );
-            }
-            (None, Some((origin, secret))) => {
-                self.set(
-                    &origin,
-                    &["auth", "users", default_user, "tags"],
-                    "administrator",
-                );
-                self.set(
-                    &origin,
-                    &["auth", "users", default_user, "password"],
-                    secret,
-                );
-            }
-            // The image would take a password that everybody knows.
-            (Some((origin, _)), None) if self.taken.problems.is_empty() => {
-                self.taken.problems.push(Problem::Conflict {
-                    origin: Origin::Env(origin),
-                    what: format!("a user without a password: set {password}, too"),
-                });
-            }
-            (Some(_) | None, None) => {}
-        }
-    }
+/// Whether Kubernetes sets the variable for a service: `RABBITMQ_SERVICE_HOST`,
+/// `RABBITMQ_SERVICE_PORT_AMQP`, `RABBITMQ_PORT=tcp://10.0.0.1:5672`, `RABBITMQ_PORT_5672_TCP_ADDR`.
+fn is_of_a_service(name: &str, value: &str) -> bool {
+    let is_of_a_port = || {
+        let (_, port) = name.split_once("_PORT_")?;
+        let (number, protocol) = port.split_once('_')?;
+        let is_protocol = ["TCP", "UDP", "SCTP"]
+            .iter()
+            .any(|known| protocol.starts_with(known));
+        Some(is_protocol && number.parse::<u16>().is_ok())
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.ends_with("_PORT") && value.contains("://"))
+        || is_of_a_port() == Some(true)
 }
-
-/// Addresses with another host or port, as a key takes them.
-fn moved(addresses: &[ListenAddress], host: Option<&str>, port: Option<&str>) -> String {
-    let texts = address::print(addresses);
-    let moved = texts.iter().map(|text| {
-        let (old_host, old_port) = text.rsplit_once(':').unwrap_or((text, ""));
-        format!("{}:{}", host.unwrap_or(old_host), port.unwrap_or(old_port))
-    });
-    let mut moved: Vec<_> = moved.collect();
-    moved.dedup();
-    moved.join(",")
-}
-
-/// For names that mean nothing here: each that is set is told about, with the help of its row.
-fn unused(reader: &mut Reader<'_>, alias: &Alias) {
-    for name in alias.names {
-        if reader.value(name).is_some() {
-            reader.leave(name, alias.help);
-        }
-    }
-}
-
-/// For names that ask for what is so anyway.
-fn holds_already(_: &mut Reader<'_>, _: &Alias) {}
 
 #[cfg(test)]
 mod tests;

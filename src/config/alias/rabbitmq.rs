@@ -1,9 +1,11 @@
 //! Names that the images of RabbitMQ and Artemis know.
 
 use super::Alias;
-use super::Reader;
-use super::moved;
-use super::unused;
+use super::GUEST;
+use super::LOGIN;
+use super::reader::Reader;
+use super::reader::moved;
+use super::reader::unused;
 use crate::config::rule::Raw;
 
 const RABBITMQ: &str = "RabbitMQ";
@@ -23,22 +25,22 @@ pub(super) const ALIASES: &[Alias] = &[
     Alias {
         names: &["RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS"],
         image: RABBITMQ,
-        sets: "auth.users.<name>",
-        help: "A user with the tag administrator; without a name it is guest, who then is no default user any more. Each may be a `_FILE`.",
-        read: |reader, _| reader.login("RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS", "guest"),
+        sets: LOGIN,
+        help: "A user with the tag administrator. Another name than guest takes the place of guest and of the access keys guest and test, also on a data dir that has them; without a name it is guest, with this password an ordinary user. Each may be a `_FILE`.",
+        read: |reader, _| reader.login("RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS", GUEST),
     },
     Alias {
         names: &["RABBITMQ_DEFAULT_VHOST"],
         image: RABBITMQ,
         sets: "vhosts.<name>",
-        help: "A virtual host beside /.",
+        help: "A virtual host beside /. It has no AWS account, so no SQS until `vhosts.<name>.account` is set.",
         read: vhost,
     },
     Alias {
         names: &["RABBITMQ_NODE_PORT", "RABBITMQ_NODE_IP_ADDRESS"],
         image: RABBITMQ,
         sets: "listeners.amqp",
-        help: "Another port, another address of the listener.",
+        help: "Another port, another address of the listener. What is no port number is named in the log: Kubernetes sets such names for its services.",
         read: node_address,
     },
     Alias {
@@ -108,7 +110,7 @@ pub(super) const ALIASES: &[Alias] = &[
     Alias {
         names: &["ARTEMIS_USER", "ARTEMIS_PASSWORD"],
         image: "Artemis",
-        sets: "auth.users.<name>",
+        sets: LOGIN,
         help: "As RabbitMQ's; without a name it is artemis.",
         read: |reader, _| reader.login("ARTEMIS_USER", "ARTEMIS_PASSWORD", "artemis"),
     },
@@ -118,22 +120,24 @@ fn vhost(reader: &mut Reader<'_>, _: &Alias) {
     let name = "RABBITMQ_DEFAULT_VHOST";
     if let Some(vhost) = reader.value(name) {
         reader.put(name, &["vhosts", vhost], Raw::Other("table"));
+        reader.taken.vhost = Some(vhost.to_owned());
     }
 }
 
-fn node_address(reader: &mut Reader<'_>, alias: &Alias) {
-    let [port, host] = [alias.names.first(), alias.names.last()]
-        .map(|name| name.and_then(|&name| Some((name, reader.value(name)?))));
-    let Some((name, _)) = port.or(host) else {
-        return;
-    };
-    let host = host.map(|(_, host)| bracketed(host));
-    let text = moved(
-        &reader.config.listeners.amqp,
-        host.as_deref(),
-        port.map(|(_, port)| port),
-    );
-    reader.set(name, &["listeners", "amqp"], text);
+fn node_address(reader: &mut Reader<'_>, _: &Alias) {
+    let path = ["listeners", "amqp"];
+    let addresses = &reader.config.listeners.amqp;
+    let name = "RABBITMQ_NODE_IP_ADDRESS";
+    let host = reader.value(name).map(bracketed);
+    if let Some(host) = &host {
+        reader.set(name, &path, moved(addresses, Some(host), None));
+    }
+    let name = "RABBITMQ_NODE_PORT";
+    let port = reader.value(name).and_then(|text| reader.port(name, text));
+    if let Some(port) = port {
+        let text = moved(addresses, host.as_deref(), Some(port));
+        reader.set(name, &path, text);
+    }
 }
 
 /// An address before its port: version 6 has colons of its own.

@@ -1,7 +1,13 @@
 //! Environments as people wrote them for the images that they replace.
 
+mod addresses;
+mod logins;
+mod table;
+
 use super::*;
+use crate::auth::DefaultUsers;
 use crate::config::Loaded;
+use crate::config::address;
 use crate::config::effective;
 
 fn sources(pairs: &[(&str, &str)]) -> Sources {
@@ -24,141 +30,86 @@ fn line(loaded: &Loaded, key: &str) -> String {
 }
 
 #[test]
-fn a_rabbitmq_environment_makes_its_user_and_virtual_host() {
+fn an_alias_that_is_outranked_cannot_be_at_fault() {
+    for (alias, ours, key) in [
+        (
+            ("RABBITMQ_NODE_IP_ADDRESS", "no address"),
+            ("VIADUCT__LISTENERS__AMQP", "*:1"),
+            "listeners.amqp",
+        ),
+        (
+            ("GATEWAY_LISTEN", "no address:1"),
+            ("VIADUCT__LISTENERS__AWS", "*:1"),
+            "listeners.aws",
+        ),
+        (
+            ("SQS_DELAY_PURGE_RETRY", "perhaps"),
+            ("VIADUCT__AWS__PURGE_IN_PROGRESS", "true"),
+            "aws.purge_in_progress",
+        ),
+        (
+            ("RABBITMQ_DEFAULT_PASS_FILE", "/no/such/file"),
+            ("VIADUCT__AUTH__USERS__guest__PASSWORD", "pw"),
+            "auth.users.guest.password",
+        ),
+    ] {
+        assert!(sources(&[alias]).load().is_err(), "{alias:?}");
+        let loaded = loaded(&[alias, ours]);
+        let told = format!("# environment variable {}", ours.0);
+        assert!(line(&loaded, key).ends_with(&told), "{alias:?}");
+        let outranked = Rank::Outranked(Origin::Env(ours.0.to_owned()));
+        let is_told = loaded.used.iter().any(|used| used.rank == outranked);
+        // The file was not read, so nothing stands in its place.
+        assert!(is_told || alias.0.ends_with("_FILE"), "{:?}", loaded.used);
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let error = sources(&[
+        ("RABBITMQ_DEFAULT_USER", "app"),
+        ("ARTEMIS_USER", "art"),
+        ("VIADUCT__LIMITS__CHANNELS_MAX", "0"),
+    ])
+    .load()
+    .unwrap_err()
+    .to_string();
+    for told in [
+        "RABBITMQ_DEFAULT_PASS, too",
+        "ARTEMIS_PASSWORD, too",
+        "limits.channels_max",
+    ] {
+        assert!(error.contains(told), "{told} in {error}");
+    }
+}
+
+#[test]
+fn each_alias_that_counts_is_told_without_its_value() {
     let loaded = loaded(&[
-        ("RABBITMQ_DEFAULT_USER", "app"),
-        ("RABBITMQ_DEFAULT_PASS", "secret"),
+        ("DEBUG", "1"),
+        ("RABBITMQ_DEFAULT_PASS", "hunter2"),
         ("RABBITMQ_DEFAULT_VHOST", "shop"),
+        ("LOCALSTACK_HOST", "aws"),
+        ("USE_SSL", "1"),
     ]);
+    let told: Vec<_> = loaded
+        .used
+        .iter()
+        .map(|used| (used.name.as_str(), used.key.as_str()))
+        .collect();
     assert_eq!(
-        line(&loaded, "auth.users.app.password"),
-        "auth.users.app.password = \"…\"  # environment variable RABBITMQ_DEFAULT_PASS"
+        told,
+        [
+            ("RABBITMQ_DEFAULT_PASS", "auth.users.guest.tags"),
+            ("RABBITMQ_DEFAULT_PASS", "auth.users.guest.password"),
+            ("RABBITMQ_DEFAULT_VHOST", "vhosts.shop"),
+            ("USE_SSL", "aws.public_url"),
+            ("LOCALSTACK_HOST", "aws.public_url"),
+            ("DEBUG", "log.level"),
+        ]
     );
-    assert_eq!(
-        line(&loaded, "auth.users.app.tags"),
-        "auth.users.app.tags = [\"administrator\"]  # environment variable RABBITMQ_DEFAULT_USER"
-    );
-    assert_eq!(
-        line(&loaded, "vhosts.shop.account"),
-        "vhosts.shop.account = \"\"  # environment variable RABBITMQ_DEFAULT_VHOST"
-    );
-    assert!(loaded.config.vhosts.contains_key("/"));
-    assert_eq!(loaded.unused, []);
-}
-
-#[test]
-fn a_secret_may_stand_in_a_file_but_not_in_both() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("password");
-    std::fs::write(&path, "from-file\n").unwrap();
-    let path = path.to_str().unwrap();
-    let with_file = [
-        ("RABBITMQ_DEFAULT_USER", "app"),
-        ("RABBITMQ_DEFAULT_PASS_FILE", path),
-    ];
-    let user = &loaded(&with_file).config.auth.users[0];
-    assert_eq!(user.password, Some(crate::auth::Secret::new("from-file")));
-    let both = [
-        with_file[0],
-        with_file[1],
-        ("RABBITMQ_DEFAULT_PASS", "other"),
-    ];
-    assert_eq!(
-        sources(&both).load().unwrap_err().to_string(),
-        "RABBITMQ_DEFAULT_PASS and RABBITMQ_DEFAULT_PASS_FILE are both set: which one counts?"
-    );
-}
-
-#[test]
-fn half_a_login_is_a_user_of_the_image_or_an_error() {
-    let users = |pairs| loaded(pairs).config.auth.users;
-    assert_eq!(
-        users(&[("RABBITMQ_DEFAULT_PASS", "pw")])[0].name.as_str(),
-        "guest"
-    );
-    assert_eq!(
-        users(&[("ARTEMIS_PASSWORD", "pw")])[0].name.as_str(),
-        "artemis"
-    );
-    assert_eq!(
-        sources(&[("RABBITMQ_DEFAULT_USER", "app")])
-            .load()
-            .unwrap_err()
-            .to_string(),
-        "environment variable RABBITMQ_DEFAULT_USER: a user without a password: set RABBITMQ_DEFAULT_PASS, too"
-    );
-}
-
-#[test]
-fn ports_and_addresses_move_what_is_configured_otherwise() {
-    for (pairs, amqp, aws) in [
-        (
-            [("RABBITMQ_NODE_PORT", "5673"), ("EDGE_PORT", "4567")],
-            "localhost:5673",
-            "localhost:4567",
-        ),
-        (
-            [
-                ("RABBITMQ_NODE_IP_ADDRESS", "::1"),
-                ("GATEWAY_LISTEN", "0.0.0.0:4566,0.0.0.0:443"),
-            ],
-            "[::1]:5672",
-            "0.0.0.0:4566",
-        ),
-        (
-            [("LOCALSTACK_GATEWAY_LISTEN", ":4570"), ("EDGE_PORT", "1")],
-            "localhost:5672",
-            "0.0.0.0:4570",
-        ),
-    ] {
-        let loaded = loaded(&pairs);
-        let value = |key: &str| {
-            line(&loaded, key)
-                .split("  # ")
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        assert_eq!(
-            value("listeners.amqp"),
-            format!("listeners.amqp = {amqp:?}")
-        );
-        assert_eq!(value("listeners.aws"), format!("listeners.aws = {aws:?}"));
-    }
-    let wrong = sources(&[("RABBITMQ_NODE_PORT", "tcp://10.0.0.1:5672")]).load();
-    let text = wrong.unwrap_err().to_string();
-    assert!(
-        text.starts_with("environment variable RABBITMQ_NODE_PORT: bad value "),
-        "{text}"
-    );
-}
-
-#[test]
-fn queue_urls_are_those_that_localstack_would_make() {
-    for (pairs, url) in [
-        (
-            &[("LOCALSTACK_HOST", "queues.local:4000")][..],
-            "http://queues.local:4000",
-        ),
-        (
-            &[("HOSTNAME_EXTERNAL", "aws"), ("EDGE_PORT", "4570")],
-            "http://aws:4570",
-        ),
-        (
-            &[("LOCALSTACK_HOST", "aws"), ("USE_SSL", "1")],
-            "https://aws:4566",
-        ),
-        (
-            &[
-                ("LOCALSTACK_HOST", "aws"),
-                ("SQS_ENDPOINT_STRATEGY", "dynamic"),
-            ],
-            "",
-        ),
-    ] {
-        let config = loaded(pairs).config;
-        assert_eq!(config.aws.public_url.unwrap_or_default(), url, "{pairs:?}");
-    }
+    assert!(loaded.used.iter().all(|used| used.rank == Rank::Counts));
+    assert_eq!(loaded.vhost, "shop");
 }
 
 #[test]
@@ -172,6 +123,7 @@ fn switches_and_levels_are_translated() {
     assert!(loaded.config.aws.purge_in_progress && loaded.config.aws.queue_deleted_recently);
     for (name, text, level) in [
         ("LS_LOG", "trace-internal", "trace"),
+        ("LS_LOG", " Warning ", "warn"),
         ("RABBITMQ_LOG", "warning", "warn"),
         ("DEBUG", "express:*", "info"),
         ("DEBUG", "", "info"),
@@ -180,6 +132,13 @@ fn switches_and_levels_are_translated() {
         assert_eq!(loaded.config.log.level, level, "{name}={text}");
         assert_eq!(loaded.unused, []);
     }
+}
+
+#[test]
+fn a_bad_level_does_not_take_the_place_of_debug() {
+    let loaded = loaded(&[("LS_LOG", "loud"), ("DEBUG", "1")]);
+    assert_eq!(loaded.config.log.level, "debug");
+    assert_eq!(loaded.unused.len(), 1);
 }
 
 #[test]
@@ -254,11 +213,4 @@ fn a_misspelt_default_of_an_image_is_no_secret() {
         wrong.unwrap_err().to_string(),
         "environment variable VIADUCT_DEFAULT__LISTENERS__AMPQ: unknown key 'listeners.ampq'; did you mean 'listeners.amqp'?"
     );
-}
-
-#[test]
-fn no_variable_stands_in_the_table_twice() {
-    let names: Vec<_> = aliases().flat_map(|alias| alias.names).collect();
-    let once: std::collections::BTreeSet<_> = names.iter().collect();
-    assert_eq!(names.len(), once.len());
 }
