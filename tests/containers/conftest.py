@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import re
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from broker import wait_until
+from cargo import target_directory
 from conftest import TESTS
 from containers import python_image
 from containers.daemon import Daemon
@@ -32,11 +32,6 @@ def daemon():
         yield running
     finally:
         running.close()
-
-
-def target_directory() -> pathlib.Path:
-    metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--locked"]
-    return pathlib.Path(json.loads(subprocess.check_output(metadata, cwd=ROOT))["target_directory"])
 
 
 def source(target: pathlib.Path) -> pathlib.Path:
