@@ -34,27 +34,30 @@ def daemon():
         running.close()
 
 
-def source(target: pathlib.Path) -> pathlib.Path:
+def source() -> pathlib.Path:
     """What `docker build .` is given: what .dockerignore lets through, and nothing else of this working copy.
 
-    The folder stays, so that what didn't change is not compiled again.
+    What is built of it stays, apart from everybody else's, so that only what has changed is compiled again.
     """
-    folder = target / "image-source"
+    kept = target_directory() / "image"
+    folder = kept / "source"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         if line.startswith("!"):
             copy = shutil.copytree if (ROOT / line[1:]).is_dir() else shutil.copy2
             copy(ROOT / line[1:], folder / line[1:])
-    (folder / "target").symlink_to(target)
+    (kept / "build").mkdir(exist_ok=True)
+    (folder / "target").symlink_to(kept / "build")
     return folder
 
 
 @pytest.fixture(scope="session")
-def context(tmp_path_factory) -> pathlib.Path:
+def context(daemon, tmp_path_factory) -> pathlib.Path:
     """The folder that Dockerfile.prebuilt asks for, made by what the first stage of the Dockerfile runs.
 
-    Its base image is all that is exchanged: this machine's Rust is in its place.
+    Its base image is all that is exchanged: this machine's Rust is in its place. It takes minutes when nothing is
+    built yet, which are for nothing where there is no daemon: so that one is first.
     """
     folder = tmp_path_factory.mktemp("image")
     [run] = [instruction.arguments for instruction in first_stage(ROOT / "Dockerfile") if instruction.name == "RUN"]
@@ -62,7 +65,7 @@ def context(tmp_path_factory) -> pathlib.Path:
     if os.environ.get("VIADUCT_PROFILE") == "dev":
         run = run.replace(" --release", "").replace("/release/", "/debug/")
     environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
-    subprocess.run(["sh", "-c", run], cwd=source(target_directory()), env=environment, check=True)
+    subprocess.run(["sh", "-c", run], cwd=source(), env=environment, check=True)
     return folder
 
 
