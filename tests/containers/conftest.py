@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -22,6 +23,9 @@ ROOT = TESTS.parent
 
 # Compose's name of the broker's image.
 IMAGE = "viaduct"
+
+# How often Docker looks at the health in these tests: the image's own interval is made for years.
+HEALTH_INTERVAL = "500ms"
 
 
 @pytest.fixture(scope="session")
@@ -78,13 +82,16 @@ def image(daemon, context) -> str:
 
 @pytest.fixture(scope="session")
 def compose(daemon, image, tmp_path_factory):
-    """Calls Compose with the repository's own file, in which only what would be pulled is exchanged."""
+    """Calls Compose with the repository's own file, in which only what would be pulled, or waits, is exchanged."""
     folder = tmp_path_factory.mktemp("compose")
     python_image.make(daemon, folder)
     base = {"build": {"args": {"PYTHON": python_image.IMAGE}}}
     override = folder / "override.yml"
-    override.write_text(yaml.safe_dump({"services": {"buying": base, "shipping": base}}))
+    buying = base | {"environment": {"PAUSE_SECONDS": 0.05}}
+    viaduct = {"healthcheck": {"interval": HEALTH_INTERVAL}}
+    override.write_text(yaml.safe_dump({"services": {"viaduct": viaduct, "buying": buying, "shipping": base}}))
     files = [f"--file={ROOT / 'docker-compose.yml'}", f"--file={override}", f"--project-directory={ROOT}"]
+
     def call(*arguments: str, **options) -> subprocess.CompletedProcess:
         return daemon.compose(*files, *arguments, **options)
 
@@ -99,7 +106,8 @@ class Container:
         self.daemon = daemon
         self.name = name
         self.docker = daemon.docker
-        self.docker("run", "--detach", f"--name={name}", f"--volume={name}:/data", *options, image)
+        interval = f"--health-interval={HEALTH_INTERVAL}"
+        self.docker("run", "--detach", f"--name={name}", f"--volume={name}:/data", interval, *options, image)
 
     def state(self) -> dict:
         return self.daemon.inspect(self.name)["State"]
@@ -117,14 +125,22 @@ class Container:
 
 
 @pytest.fixture
-def container(daemon, image, request):
+def start(daemon, image, request):
+    """Starts the test's container with the options of `docker run`, and answers it once it is healthy."""
+    with contextlib.ExitStack() as ends:
+        name = re.sub(r"[^a-z]+", "-", request.node.name).strip("-")
+
+        def call(*options: str) -> Container:
+            running = Container(daemon, name, image, *options)
+            ends.callback(running.remove)
+            running.wait_healthy()
+            return running
+
+        yield call
+
+
+@pytest.fixture
+def container(start):
     """A running, healthy broker on a read-only root, with the ports that it publishes."""
     ports = [f"--publish=127.0.0.1:{port}:{port}" for port in (5672, 4566)]
-    # The image's own interval is made for years, not for a test.
-    options = ["--read-only", "--health-interval=500ms", "--env=VIADUCT__AUTH__DEFAULT_USERS=anywhere", *ports]
-    running = Container(daemon, re.sub(r"[^a-z]+", "-", request.node.name).strip("-"), image, *options)
-    try:
-        running.wait_healthy()
-        yield running
-    finally:
-        running.remove()
+    return start("--read-only", "--env=VIADUCT__AUTH__DEFAULT_USERS=anywhere", *ports)

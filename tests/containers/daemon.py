@@ -139,6 +139,12 @@ class Daemon:
         """Runs a program where the published ports are: in the daemon's network."""
         return self.run(["nsenter", f"--target={self._first_process()}", "--net", *command], **options)
 
+    def beside(self, container: str, command: list[str]) -> subprocess.CompletedProcess:
+        """Runs a program in the network of a container, whose loopback is the broker's own."""
+        process = self.inspect(container)["State"]["Pid"]  # as the daemon's namespaces count
+        joins = ["nsenter", f"--target={self._first_process()}", "--pid", "--mount"]
+        return self.run([*joins, "nsenter", f"--target={process}", "--net", *command])
+
     def _first_process(self) -> int:
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return int(children.read_text().split()[0])

@@ -24,7 +24,6 @@ def lines(compose, service: str, word: str) -> list[str]:
 def test_orders_that_are_bought_are_shipped(daemon, compose):
     try:
         compose("up", "--detach")
-        # The volume's first second, ten more until Docker looks at its health, and the orders themselves.
         wait_until("all orders are shipped", lambda: len(lines(compose, "shipping", "shipped")) >= ORDERS, 100)
         assert lines(compose, "buying", "bought") == shop.bought(ORDERS)
         assert lines(compose, "shipping", "shipped") == shop.shipped(ORDERS)

@@ -1,4 +1,4 @@
-"""The keys of a developer's environment are for AWS: the programs of `examples/` send them where they are told to only."""
+"""A developer's keys are for AWS: the programs of `examples/` send them elsewhere only if they are told where."""
 
 from __future__ import annotations
 
