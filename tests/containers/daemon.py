@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -67,8 +68,7 @@ class Daemon:
         self.process = self._spawn()
         try:
             self._wait()
-            if self.compose("version", check=False).returncode != 0:
-                raise NoDaemon("neither `docker compose` nor docker-compose is installed")
+            self.compose("version")
         except BaseException:
             self.close()
             raise
@@ -132,8 +132,14 @@ class Daemon:
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Runs Compose, as the plug-in or as the program of its own that it once was."""
+        return self.run([*self._compose, *arguments], check)
+
+    @functools.cached_property
+    def _compose(self) -> list[str]:
         has_plugin = self.docker("compose", "version", check=False).returncode == 0
-        return self.run([*(["docker", "compose"] if has_plugin else ["docker-compose"]), *arguments], check)
+        if not has_plugin and shutil.which("docker-compose") is None:
+            raise NoDaemon("neither `docker compose` nor docker-compose is installed")
+        return ["docker", "compose"] if has_plugin else ["docker-compose"]
 
     def inside(self, command: list[str], **options) -> subprocess.CompletedProcess:
         """Runs a program where the published ports are: in the daemon's network."""

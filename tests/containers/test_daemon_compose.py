@@ -24,7 +24,8 @@ def lines(compose, service: str, word: str) -> list[str]:
 def test_orders_that_are_bought_are_shipped(daemon, compose):
     try:
         compose("up", "--detach")
-        wait_until("all orders are shipped", lambda: len(lines(compose, "shipping", "shipped")) >= ORDERS, 100)
+        for service, word in (("buying", "bought"), ("shipping", "shipped")):
+            wait_until(f"all is {word}", lambda: len(lines(compose, service, word)) >= ORDERS, 100)
         assert lines(compose, "buying", "bought") == shop.bought(ORDERS)
         assert lines(compose, "shipping", "shipped") == shop.shipped(ORDERS)
 
