@@ -141,8 +141,8 @@ def test_the_user_of_the_environment_may_come_from_anywhere_and_is_the_only_one(
     container = start("--publish=127.0.0.1:5672:5672", *options)
     log_ins = {("guest", "guest"): "is refused\n", (user, "wrong"): "is refused\n"}
     log_ins[user, password] = "is let in\n"
-    for (name, password), expected in log_ins.items():
-        program = [sys.executable, "-c", LOG_IN.replace("USER", name).replace("PASSWORD", password)]
+    for (name, secret), expected in log_ins.items():
+        program = [sys.executable, "-c", LOG_IN.replace("USER", name).replace("PASSWORD", secret)]
         # Where the default user would be let in, and where only an ordinary one is.
         assert daemon.beside(container.name, program).stdout == expected, name
         assert daemon.inside(program).stdout == expected, name
