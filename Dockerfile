@@ -5,7 +5,8 @@
 #       -e VIADUCT__AUTH__DEFAULT_USERS=anywhere viaduct
 #
 # To a container the machine that it runs on is another one, from where guest/guest and the keys test/test are refused
-# unless `anywhere` is said. A user of your own is -e RABBITMQ_DEFAULT_USER=app -e RABBITMQ_DEFAULT_PASS=secret instead.
+# unless `anywhere` is said. For AMQP alone, a user of your own will do instead:
+# -e RABBITMQ_DEFAULT_USER=app -e RABBITMQ_DEFAULT_PASS=secret.
 #
 # Dockerfile.prebuilt makes the same image from a binary that is there already.
 
