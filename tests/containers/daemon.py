@@ -169,17 +169,19 @@ class Daemon:
         os.close(self.lock)
 
 
+def parent_folder() -> pathlib.Path:
+    """Where folders are: not in /run, of which the daemon has one of its own, while its socket is for those outside."""
+    usual = pathlib.Path(tempfile.gettempdir())
+    return pathlib.Path("/var/tmp") if usual.resolve().is_relative_to("/run") else usual
+
+
 def locked_folder() -> tuple[pathlib.Path, int]:
     """A new folder, and a descriptor that locks it for as long as this process lives, which every namespace sees."""
-    parent = pathlib.Path(tempfile.gettempdir())
-    # The daemon has a /run of its own, and its socket must be seen from outside.
-    parent = pathlib.Path("/var/tmp") if parent.resolve().is_relative_to("/run") else parent
-    new = pathlib.Path(tempfile.mkdtemp(prefix=f"new-{MARK}", dir=parent))
+    new = pathlib.Path(tempfile.mkdtemp(prefix=f"new-{MARK}", dir=parent_folder()))
     lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     # Only now is it one that `sweep` looks at.
-    folder = new.rename(parent / new.name.removeprefix("new-"))
-    return folder, lock
+    return new.rename(new.with_name(new.name.removeprefix("new-"))), lock
 
 
 def remove(folder: pathlib.Path) -> None:
@@ -196,7 +198,7 @@ def remove(folder: pathlib.Path) -> None:
 
 def sweep() -> None:
     """Removes what a daemon left whose starter was killed: its processes went with it, and so did its lock."""
-    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{MARK}*"):
+    for folder in parent_folder().glob(f"{MARK}*"):
         with contextlib.suppress(OSError):  # it is locked, or somebody else has just removed it
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
