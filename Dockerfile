@@ -1,7 +1,12 @@
 # Two stages: a static binary, and an image that holds nothing else. No shell, no package manager, no root.
 #
 #   docker build -t viaduct .
-#   docker run -v viaduct:/data -p 127.0.0.1:5672:5672 -p 127.0.0.1:4566:4566 viaduct
+#   docker run -v viaduct:/data -p 127.0.0.1:5672:5672 -p 127.0.0.1:4566:4566 \
+#       -e VIADUCT__AUTH__DEFAULT_USERS=anywhere viaduct
+#
+# To a container the machine that it runs on is another one, from where guest/guest and the keys test/test are refused
+# unless `anywhere` is said. For AMQP alone, a user of your own will do instead:
+# -e RABBITMQ_DEFAULT_USER=app -e RABBITMQ_DEFAULT_PASS=secret.
 #
 # Dockerfile.prebuilt makes the same image from a binary that is there already.
 

@@ -3,11 +3,12 @@
     pip install pika boto3
     python examples/boto3_to_pika.py
 
-The broker runs on this machine with its standard ports (`cargo run --release`). The queue's RedrivePolicy is set by the
-AWS side and counts the worker's negative acknowledgements: after two failed attempts a message is dead.
+The queue's RedrivePolicy is set by the AWS side and counts the worker's negative acknowledgements: after two failed
+attempts a message is dead.
 """
 
 import json
+import os
 
 import boto3
 import pika
@@ -15,13 +16,13 @@ import pika
 QUEUE = "example-work"
 DEAD = "example-work-dead"
 
-sqs = boto3.client(
-    "sqs",
-    endpoint_url="http://localhost:4566",
-    region_name="us-east-1",
-    aws_access_key_id="test",
-    aws_secret_access_key="test",
-)
+AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/%2F")
+if "AWS_ENDPOINT_URL" not in os.environ:  # a broker on this machine, which must not get keys that are for AWS
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    os.environ |= {"AWS_ENDPOINT_URL": "http://localhost:4566", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+sqs = boto3.client("sqs")
 
 
 def send(bodies):
@@ -37,7 +38,7 @@ def send(bodies):
 
 def work():
     """Consumes until nothing comes for a second; what cannot be done goes back to the queue."""
-    with pika.BlockingConnection(pika.ConnectionParameters("localhost")) as connection:
+    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=1)
         for method, _, body in channel.consume(QUEUE, inactivity_timeout=1):

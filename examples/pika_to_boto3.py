@@ -2,19 +2,25 @@
 
     pip install pika boto3
     python examples/pika_to_boto3.py
-
-The broker runs on this machine with its standard ports (`cargo run --release`).
 """
+
+import os
 
 import boto3
 import pika
 
 QUEUE = "example-orders"
 
+AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/%2F")
+if "AWS_ENDPOINT_URL" not in os.environ:  # a broker on this machine, which must not get keys that are for AWS
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    os.environ |= {"AWS_ENDPOINT_URL": "http://localhost:4566", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
 
 def publish(orders):
     """The old side, as it always was: a durable queue, persistent messages, confirms."""
-    with pika.BlockingConnection(pika.ConnectionParameters("localhost")) as connection:
+    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
         channel = connection.channel()
         channel.queue_declare(QUEUE, durable=True)
         channel.confirm_delivery()
@@ -30,13 +36,7 @@ def publish(orders):
 
 def receive(count):
     """The new side: an SQS client that has never heard of AMQP. Headers are message attributes to it."""
-    sqs = boto3.client(
-        "sqs",
-        endpoint_url="http://localhost:4566",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    sqs = boto3.client("sqs")
     queue = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
     received = 0
     while received < count:

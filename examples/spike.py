@@ -17,10 +17,10 @@ QUEUE = "example-jobs"
 WORKERS = {"pika 1": 0.004, "pika 2": 0.001, "boto3 1": 0.004, "boto3 2": 0.001}  # seconds for a job
 
 AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/%2F")
-os.environ.setdefault("AWS_ENDPOINT_URL", "http://localhost:4566")
-os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+if "AWS_ENDPOINT_URL" not in os.environ:  # a broker on this machine, which must not get keys that are for AWS
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    os.environ |= {"AWS_ENDPOINT_URL": "http://localhost:4566", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 done = collections.Counter()  # (worker, job): an entry above 1 would be a job that was done twice
 is_over = threading.Event()

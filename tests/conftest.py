@@ -135,7 +135,7 @@ def pytest_collection_modifyitems(items):
     """Skips what `skips.toml` lists, as long as its probe says that the reason still holds."""
     for skip in permitted_skips():
         matching = [item for item in items if fnmatch.fnmatch(item.nodeid, skip["test"])]
-        if matching and subprocess.run(skip["probe"], shell=True, capture_output=True).returncode != 0:
+        if matching and subprocess.run(skip["probe"], shell=True, cwd=TESTS, capture_output=True).returncode != 0:
             for item in matching:
                 item.add_marker(pytest.mark.skip(reason=f"skips.toml: {skip['reason']}"))
 

@@ -13,11 +13,11 @@ QUEUE = os.environ.get("QUEUE", "orders")
 ORDERS = int(os.environ.get("ORDERS", "3"))
 PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS", "0"))
 
-# boto3 takes all of these from the environment; they are for a broker on this machine.
-os.environ.setdefault("AWS_ENDPOINT_URL", "http://localhost:4566")
-os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+# boto3 takes all of these from the environment.
+if "AWS_ENDPOINT_URL" not in os.environ:  # a broker on this machine, which must not get keys that are for AWS
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    os.environ |= {"AWS_ENDPOINT_URL": "http://localhost:4566", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 sqs = boto3.client("sqs")
 queue = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]

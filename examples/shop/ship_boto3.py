@@ -12,14 +12,15 @@ import boto3
 
 QUEUE = os.environ.get("QUEUE", "orders")
 
-# boto3 takes all of these from the environment; they are for a broker on this machine.
-os.environ.setdefault("AWS_ENDPOINT_URL", "http://localhost:4566")
-os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+# boto3 takes all of these from the environment.
+if "AWS_ENDPOINT_URL" not in os.environ:  # a broker on this machine, which must not get keys that are for AWS
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    os.environ |= {"AWS_ENDPOINT_URL": "http://localhost:4566", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
-# As process 1 of a container, a program without this would be deaf to SIGTERM.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+# Ctrl-C, and SIGTERM, to which a program without this would be deaf as process 1 of a container.
+for end in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(end, lambda *_: sys.exit(0))
 
 sqs = boto3.client("sqs")
 queue = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]

@@ -13,8 +13,9 @@ import pika
 AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/%2F")
 QUEUE = os.environ.get("QUEUE", "orders")
 
-# As process 1 of a container, a program without this would be deaf to SIGTERM.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+# Ctrl-C, and SIGTERM, to which a program without this would be deaf as process 1 of a container.
+for end in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(end, lambda *_: sys.exit(0))
 
 
 def ship(channel, method, properties, body):

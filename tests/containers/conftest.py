@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import pathlib
 import re
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from broker import wait_until
+from cargo import target_directory
 from conftest import TESTS
 from containers import python_image
 from containers.daemon import Daemon
@@ -22,6 +23,9 @@ ROOT = TESTS.parent
 
 # Compose's name of the broker's image.
 IMAGE = "viaduct"
+
+# How often Docker looks at the health in these tests: the image's own interval is made for years.
+HEALTH_INTERVAL = "500ms"
 
 
 @pytest.fixture(scope="session")
@@ -34,32 +38,30 @@ def daemon():
         running.close()
 
 
-def target_directory() -> pathlib.Path:
-    metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--locked"]
-    return pathlib.Path(json.loads(subprocess.check_output(metadata, cwd=ROOT))["target_directory"])
-
-
-def source(target: pathlib.Path) -> pathlib.Path:
+def source() -> pathlib.Path:
     """What `docker build .` is given: what .dockerignore lets through, and nothing else of this working copy.
 
-    The folder stays, so that what didn't change is not compiled again.
+    What is built of it stays, apart from everybody else's, so that only what has changed is compiled again.
     """
-    folder = target / "image-source"
+    kept = target_directory() / "image"
+    folder = kept / "source"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         if line.startswith("!"):
             copy = shutil.copytree if (ROOT / line[1:]).is_dir() else shutil.copy2
             copy(ROOT / line[1:], folder / line[1:])
-    (folder / "target").symlink_to(target)
+    (kept / "build").mkdir(exist_ok=True)
+    (folder / "target").symlink_to(kept / "build")
     return folder
 
 
 @pytest.fixture(scope="session")
-def context(tmp_path_factory) -> pathlib.Path:
+def context(daemon, tmp_path_factory) -> pathlib.Path:
     """The folder that Dockerfile.prebuilt asks for, made by what the first stage of the Dockerfile runs.
 
-    Its base image is all that is exchanged: this machine's Rust is in its place.
+    Its base image is all that is exchanged: this machine's Rust is in its place. It takes minutes when nothing is
+    built yet, which are for nothing where there is no daemon: so that one is first.
     """
     folder = tmp_path_factory.mktemp("image")
     [run] = [instruction.arguments for instruction in first_stage(ROOT / "Dockerfile") if instruction.name == "RUN"]
@@ -67,7 +69,7 @@ def context(tmp_path_factory) -> pathlib.Path:
     if os.environ.get("VIADUCT_PROFILE") == "dev":
         run = run.replace(" --release", "").replace("/release/", "/debug/")
     environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
-    subprocess.run(["sh", "-c", run], cwd=source(target_directory()), env=environment, check=True)
+    subprocess.run(["sh", "-c", run], cwd=source(), env=environment, check=True)
     return folder
 
 
@@ -80,13 +82,16 @@ def image(daemon, context) -> str:
 
 @pytest.fixture(scope="session")
 def compose(daemon, image, tmp_path_factory):
-    """Calls Compose with the repository's own file, in which only what would be pulled is exchanged."""
+    """Calls Compose with the repository's own file, in which only what would be pulled, or waits, is exchanged."""
     folder = tmp_path_factory.mktemp("compose")
     python_image.make(daemon, folder)
     base = {"build": {"args": {"PYTHON": python_image.IMAGE}}}
     override = folder / "override.yml"
-    override.write_text(yaml.safe_dump({"services": {"buying": base, "shipping": base}}))
+    buying = base | {"environment": {"PAUSE_SECONDS": 0.05}}
+    viaduct = {"healthcheck": {"interval": HEALTH_INTERVAL}}
+    override.write_text(yaml.safe_dump({"services": {"viaduct": viaduct, "buying": buying, "shipping": base}}))
     files = [f"--file={ROOT / 'docker-compose.yml'}", f"--file={override}", f"--project-directory={ROOT}"]
+
     def call(*arguments: str, **options) -> subprocess.CompletedProcess:
         return daemon.compose(*files, *arguments, **options)
 
@@ -101,7 +106,8 @@ class Container:
         self.daemon = daemon
         self.name = name
         self.docker = daemon.docker
-        self.docker("run", "--detach", f"--name={name}", f"--volume={name}:/data", *options, image)
+        interval = f"--health-interval={HEALTH_INTERVAL}"
+        self.docker("run", "--detach", f"--name={name}", f"--volume={name}:/data", interval, *options, image)
 
     def state(self) -> dict:
         return self.daemon.inspect(self.name)["State"]
@@ -119,14 +125,22 @@ class Container:
 
 
 @pytest.fixture
-def container(daemon, image, request):
+def start(daemon, image, request):
+    """Starts the test's container with the options of `docker run`, and answers it once it is healthy."""
+    with contextlib.ExitStack() as ends:
+        name = re.sub(r"[^a-z]+", "-", request.node.name).strip("-")
+
+        def call(*options: str) -> Container:
+            running = Container(daemon, name, image, *options)
+            ends.callback(running.remove)
+            running.wait_healthy()
+            return running
+
+        yield call
+
+
+@pytest.fixture
+def container(start):
     """A running, healthy broker on a read-only root, with the ports that it publishes."""
     ports = [f"--publish=127.0.0.1:{port}:{port}" for port in (5672, 4566)]
-    # The image's own interval is made for years, not for a test.
-    options = ["--read-only", "--health-interval=500ms", "--env=VIADUCT__AUTH__DEFAULT_USERS=anywhere", *ports]
-    running = Container(daemon, re.sub(r"[^a-z]+", "-", request.node.name).strip("-"), image, *options)
-    try:
-        running.wait_healthy()
-        yield running
-    finally:
-        running.remove()
+    return start("--read-only", "--env=VIADUCT__AUTH__DEFAULT_USERS=anywhere", *ports)

@@ -1,15 +1,21 @@
 """A Docker daemon of one's own: nobody else's containers, images or network, and nothing left when it ends.
 
-It runs in namespaces of its own (network, mounts, processes), with images and volumes in memory. The kernel ends all
-of it, containers too, with the first process of the namespaces, and that one with whoever started it. What a kernel
-doesn't clean up, a folder and empty cgroups, goes with `close`, or with the next start if that was never reached.
+It runs in namespaces of its own (network, mounts, processes), with images, volumes and /run in memory: a containerd
+or a Docker that the machine has is not seen. The kernel ends all of it, containers too, with the first process of the
+namespaces, and that one with whoever started it. What a kernel doesn't clean up, a folder and empty cgroups, goes with
+`close`, or with the next start if that was never reached.
 
-    python3 containers/daemon.py        # exit code 0 if a daemon can be started here, else 1 and the reason
+Two things are the kernel's and not a namespace's, and stay when it ends: dockerd loads the module br_netfilter, if the
+kernel has it as one, and where AppArmor is, the profile docker-default, both as every Docker does.
+
+    python3 containers/daemon.py        # exit code 0 if a daemon can run a container here, else 1 and the reason
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -18,6 +24,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -27,7 +34,7 @@ STOP_SECONDS = 20
 
 PROGRAMS = ("dockerd", "containerd", "runc", "docker", "iptables", "ip", "unshare", "nsenter", "setpriv", "dpkg-query")
 
-# Starts the name of the folder and of the cgroups; the id of the process that made them follows.
+# Starts the name that the folder and the cgroups of a daemon share.
 MARK = "viaduct-docker-"
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -47,8 +54,8 @@ class Daemon:
         if os.geteuid() != 0:
             raise NoDaemon("only root may make the namespaces of a daemon")
         sweep()
-        self.cgroup = f"{MARK}{os.getpid()}"
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.cgroup}-"))
+        self.folder, self.lock = locked_folder()
+        self.cgroup = self.folder.name
         self.log_path = self.folder / "log"
         self.environment = os.environ | {
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
@@ -61,8 +68,7 @@ class Daemon:
         self.process = self._spawn()
         try:
             self._wait()
-            if self.compose("version", check=False).returncode != 0:
-                raise NoDaemon("neither `docker compose` nor docker-compose is installed")
+            self.compose("version")
         except BaseException:
             self.close()
             raise
@@ -84,7 +90,8 @@ class Daemon:
         # The published ports are on a loopback of its own, which is down at first. Images are thousands of small
         # files, which a disk takes longer to delete than everything else takes together.
         (self.folder / "data").mkdir()
-        prepare = 'ip link set lo up && mount -t tmpfs -o size=4g tmpfs "$0" && exec "$@"'
+        # In /run are the machine's containerd, which dockerd would attach to, and what Docker keeps beside exec-root.
+        prepare = 'ip link set lo up && mount -t tmpfs tmpfs /run && mount -t tmpfs -o size=4g tmpfs "$0" && exec "$@"'
         start = ["sh", "-c", prepare, f"{self.folder}/data", *daemon]
         with self.log_path.open("wb") as log:
             return subprocess.Popen(
@@ -125,12 +132,24 @@ class Daemon:
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Runs Compose, as the plug-in or as the program of its own that it once was."""
+        return self.run([*self._compose, *arguments], check)
+
+    @functools.cached_property
+    def _compose(self) -> list[str]:
         has_plugin = self.docker("compose", "version", check=False).returncode == 0
-        return self.run([*(["docker", "compose"] if has_plugin else ["docker-compose"]), *arguments], check)
+        if not has_plugin and shutil.which("docker-compose") is None:
+            raise NoDaemon("neither `docker compose` nor docker-compose is installed")
+        return ["docker", "compose"] if has_plugin else ["docker-compose"]
 
     def inside(self, command: list[str], **options) -> subprocess.CompletedProcess:
         """Runs a program where the published ports are: in the daemon's network."""
         return self.run(["nsenter", f"--target={self._first_process()}", "--net", *command], **options)
+
+    def beside(self, container: str, command: list[str]) -> subprocess.CompletedProcess:
+        """Runs a program in the network of a container, whose loopback is the broker's own."""
+        process = self.inspect(container)["State"]["Pid"]  # as the daemon's namespaces count
+        joins = ["nsenter", f"--target={self._first_process()}", "--pid", "--mount"]
+        return self.run([*joins, "nsenter", f"--target={process}", "--net", *command])
 
     def _first_process(self) -> int:
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -146,35 +165,72 @@ class Daemon:
                 self.process.wait(STOP_SECONDS)
         self.process.kill()
         self.process.wait()
-        remove(self.folder, self.cgroup)
+        remove(self.folder)
+        os.close(self.lock)
 
 
-def remove(folder: pathlib.Path | None, cgroup: str) -> None:
-    """Removes a folder, and the empty cgroups that are left, which are not files to be deleted."""
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    for parent in [*CGROUPS.glob(f"{cgroup}"), *CGROUPS.glob(f"*/{cgroup}")]:
+def parent_folder() -> pathlib.Path:
+    """Where folders are: not in /run, of which the daemon has one of its own, while its socket is for those outside."""
+    usual = pathlib.Path(tempfile.gettempdir())
+    return pathlib.Path("/var/tmp") if usual.resolve().is_relative_to("/run") else usual
+
+
+def locked_folder() -> tuple[pathlib.Path, int]:
+    """A new folder, and a descriptor that locks it for as long as this process lives, which every namespace sees."""
+    new = pathlib.Path(tempfile.mkdtemp(prefix=f"new-{MARK}", dir=parent_folder()))
+    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Only now is it one that `sweep` looks at.
+    return new.rename(new.with_name(new.name.removeprefix("new-"))), lock
+
+
+def remove(folder: pathlib.Path) -> None:
+    """Removes a folder, and before it the empty cgroups of its name, which are not files to be deleted."""
+    for parent in [*CGROUPS.glob(folder.name), *CGROUPS.glob(f"*/{folder.name}")]:
         for path in sorted(parent.rglob("*"), reverse=True):
             if path.is_dir():
                 with contextlib.suppress(OSError):
                     path.rmdir()
         with contextlib.suppress(OSError):
             parent.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep() -> None:
-    """Removes what a daemon left whose starter was killed: its processes went with it."""
-    folders = pathlib.Path(tempfile.gettempdir()).glob(f"{MARK}*")
-    for path in [*folders, *CGROUPS.glob(f"{MARK}*"), *CGROUPS.glob(f"*/{MARK}*")]:
-        owner = re.match(rf"{MARK}(\d+)", path.name)
-        if owner and not pathlib.Path("/proc", owner[1]).exists():
-            remove(path if CGROUPS not in path.parents else None, owner[0])
+    """Removes what a daemon left whose starter was killed: its processes went with it, and so did its lock."""
+    for folder in parent_folder().glob(f"{MARK}*"):
+        with contextlib.suppress(OSError):  # it is locked, or somebody else has just removed it
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(folder)
+            finally:
+                os.close(lock)
+
+
+# --- probe --------------------------------------------------------------------------------------
+
+
+def run_container(daemon: Daemon) -> None:
+    """Runs `true` in a container that publishes a port: a daemon may well answer and not be able to."""
+    program = shutil.which("true")
+    libraries = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", program], capture_output=True, text=True).stdout)
+    archive = daemon.folder / "probe.tar"
+    with tarfile.open(archive, "w", dereference=True) as tar:
+        for path in (program, *libraries):
+            tar.add(path)
+    daemon.docker("import", str(archive), "probe")
+    daemon.docker("run", "--rm", "--publish=127.0.0.1:1024:1024", "probe", program)
 
 
 def main() -> int:
     try:
-        Daemon().close()
-    except NoDaemon as reason:
+        daemon = Daemon()
+        try:
+            run_container(daemon)
+        finally:
+            daemon.close()
+    except (NoDaemon, AssertionError, subprocess.TimeoutExpired) as reason:
         print(reason, file=sys.stderr)
         return 1
     return 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 import time
 
 import pytest
 
-from broker import wait_until
+from conftest import TESTS
 
 PUBLISH = """
 import pika
@@ -28,6 +28,16 @@ queue = sqs.get_queue_url(QueueName="kept")["QueueUrl"]
 for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=10)["Messages"]:
     print(message["Body"])
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+"""
+
+# Prints whether the broker lets a user in.
+LOG_IN = """
+import pika, sys
+try:
+    pika.BlockingConnection(pika.URLParameters("amqp://USER:PASSWORD@127.0.0.1:5672/%2F")).close()
+    print("is let in")
+except pika.exceptions.ProbableAuthenticationError:
+    print("is refused")
 """
 
 # A loaded machine may be late once; the broker itself needs some 50 ms.
@@ -114,21 +124,43 @@ def test_it_stops_within_a_second_and_says_so(daemon, container):
     assert "stopped, everything is on the disk" in container.logs()
 
 
-def test_an_environment_that_was_written_for_other_images_is_understood(daemon, image):
-    environment = {
-        "RABBITMQ_DEFAULT_USER": "app",
-        "RABBITMQ_DEFAULT_PASS": "pw",
-        "EDGE_PORT": "4570",
-        "SERVICES": "sqs,s3",
-    }
-    options = [f"--env={name}={value}" for name, value in environment.items()]
-    daemon.docker("run", "--detach", "--name=foreign", *options, image)
-    try:
-        wait_until("it is ready", lambda: "Ready." in daemon.docker("logs", "foreign").stdout, 30)
-        ended = daemon.docker("logs", "foreign")
-        assert ":4570 " in ended.stdout, ended.stdout
-        assert "not in this version: s3" in ended.stderr, ended.stderr
-        users = json.loads(daemon.docker("exec", "foreign", "/usr/local/bin/viaduct", "user", "list", "--json").stdout)
-        assert "app" in json.dumps(users) and "guest" not in json.dumps(users)
-    finally:
-        daemon.docker("rm", "--force", "--volumes", "foreign")
+def environment(**values: str) -> list[str]:
+    return [f"--env={name}={value}" for name, value in values.items()]
+
+
+def test_an_environment_that_was_written_for_other_images_is_understood(daemon, start):
+    container = start(*environment(EDGE_PORT="4570", SERVICES="sqs,s3"))
+    ended = daemon.docker("logs", container.name)
+    assert ":4570 " in ended.stdout, ended.stdout
+    assert "not in this version: s3" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize(("user", "password"), [("app", "secret"), ("guest", "guest")])
+def test_the_user_of_the_environment_may_come_from_anywhere_and_is_the_only_one(daemon, start, user, password):
+    options = environment(RABBITMQ_DEFAULT_USER=user, RABBITMQ_DEFAULT_PASS=password)
+    container = start("--publish=127.0.0.1:5672:5672", *options)
+    log_ins = {("guest", "guest"): "is refused\n", (user, "wrong"): "is refused\n"}
+    log_ins[user, password] = "is let in\n"
+    for (name, secret), expected in log_ins.items():
+        program = [sys.executable, "-c", LOG_IN.replace("USER", name).replace("PASSWORD", secret)]
+        # Where the default user would be let in, and where only an ordinary one is.
+        assert daemon.beside(container.name, program).stdout == expected, name
+        assert daemon.inside(program).stdout == expected, name
+
+
+def test_without_a_word_the_default_user_may_come_from_the_container_only(daemon, start):
+    container = start("--publish=127.0.0.1:5672:5672")
+    program = [sys.executable, "-c", LOG_IN.replace("USER", "guest").replace("PASSWORD", "guest")]
+    assert daemon.beside(container.name, program).stdout == "is let in\n"
+    assert daemon.inside(program).stdout == "is refused\n"
+
+
+def test_it_runs_as_the_head_of_its_dockerfile_says(daemon, start):
+    """Both doors are open to this machine, with the default user and keys."""
+    head = (TESTS.parent / "Dockerfile").read_text().partition("\nFROM ")[0]
+    [written] = re.findall(r"^#   docker run ((?:.*\\\n#)*.*)$", head, re.MULTILINE)
+    volume, name, *options, image = written.replace("\\\n#", " ").split()
+    assert [volume, name, image] == ["-v", "viaduct:/data", "viaduct"]  # every container here has a volume of its own
+    start(*options)
+    python(daemon, PUBLISH.replace("BODY", "as-written"))
+    assert python(daemon, RECEIVE).split() == ["as-written"]

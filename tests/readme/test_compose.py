@@ -14,6 +14,7 @@ import sys
 import time
 
 import pytest
+import shop
 import yaml
 
 from broker import Broker
@@ -74,14 +75,9 @@ def test_orders_that_are_bought_are_shipped(broker, tmp_path):
     try:
         count = SERVICES["buying"]["environment"]["ORDERS"]
         assert buying.wait(60) == 0, bought.read_text()
-        lines = wait_until(
-            "all orders are shipped",
-            lambda: (found := shipped.read_text().splitlines()) and len(found) >= count and found,
-            60,
-        )
-        assert bought.read_text().splitlines() == [f"bought: order {number}" for number in range(1, count + 1)]
-        assert lines[:2] == ["shipped: order 1 to ada, express", "shipped: order 2 to ada"]
-        assert [line.split(" to ")[0] for line in lines] == [f"shipped: order {n}" for n in range(1, count + 1)]
+        wait_until("all orders are shipped", lambda: len(shipped.read_text().splitlines()) >= count, 60)
+        assert bought.read_text().splitlines() == shop.bought(count)
+        assert shipped.read_text().splitlines() == shop.shipped(count)
         begin = time.monotonic()
         shipping.send_signal(signal.SIGTERM)
         assert shipping.wait(20) == 0, shipped.read_text()

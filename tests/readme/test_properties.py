@@ -217,14 +217,24 @@ def test_the_broker_stands_in_for_rabbitmq(tmp_path, monkeypatch, name):
         running.close()
 
 
-def test_the_user_of_the_module_may_come_from_anywhere(tmp_path, monkeypatch):
-    """A guest who is configured is an ordinary user: the test is outside of the container."""
-    running = container(RABBITMQ_MODULE, tmp_path, monkeypatch)
+def test_each_container_is_started():
+    for kind in ("RabbitMQContainer", "GenericContainer"):
+        assert re.search(rf"@Container\n *static final {kind}\b", snippet(kind))
+    assert re.search(r"^@Testcontainers\nclass ", snippet("RabbitMQContainer"), re.MULTILINE)
+
+
+def test_the_user_of_the_environment_is_in_the_place_of_guest(tmp_path, monkeypatch, name):
+    """As in RabbitMQ's image; containers/test_daemon_image.py tries it from outside of a container, too."""
+    values = {"RABBITMQ_DEFAULT_USER": "app", "RABBITMQ_DEFAULT_PASS": "secret"}
+    running = container(values, tmp_path, monkeypatch)
     try:
         running.start()
-        command = [os.environ["VIADUCT_BIN"], "user", "list", "--json", "--data-dir", str(running.data_dir)]
-        users = subprocess.check_output(command, text=True)
-        assert '"guest"' in users and '"is_default":false' in users.replace(" ", ""), users
+        app = {"spring.rabbitmq.username": "app", "spring.rabbitmq.password": "secret"}
+        guest = {"spring.rabbitmq.username": "guest", "spring.rabbitmq.password": "guest"}
+        with pika.BlockingConnection(parameters(app, running)) as connection:
+            connection.channel().queue_declare(name, durable=True)
+        with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+            pika.BlockingConnection(parameters(guest, running))
     finally:
         running.close()
 
