@@ -82,9 +82,7 @@ impl<'a> Draft<'a> {
             group: None,
         }
     }
-}
 
-impl Draft<'_> {
     /// How many of its bytes a batch copies.
     fn copied_bytes(&self) -> usize {
         let body = match &self.body {
@@ -244,7 +242,9 @@ impl BatchBuilder {
 
     /// Says that what the next drafts have copied will not be longer than this, so that it is allocated at once. Wrong is
     /// slow, no more.
-    pub fn expect(&mut self, bytes: usize) {
+    ///
+    /// May be said once of several batches: each takes its part of it.
+    pub fn expect_bytes(&mut self, bytes: usize) {
         self.expected_bytes = bytes.min(BATCH_MAX_BYTES);
     }
 
@@ -312,6 +312,10 @@ impl BatchBuilder {
         budget: &Arc<Budget>,
     ) -> MessageBatch {
         let mut bytes = std::mem::take(&mut self.bytes);
+        // What cut this one short (a settle between two publishes) mostly does so again: room for all the rest would be
+        // taken and given back with every message.
+        let rest = self.expected_bytes.saturating_sub(bytes.len());
+        self.expected_bytes = rest.min(bytes.len());
         if bytes.capacity() - bytes.len() > bytes.len() / SPARE_PART {
             bytes.shrink_to_fit();
         }
@@ -367,7 +371,7 @@ mod tests {
     #[test]
     fn one_small_message_of_a_large_read_holds_no_more_than_itself() {
         let mut builder = BatchBuilder::new();
-        builder.expect(64 * 1024);
+        builder.expect_bytes(64 * 1024);
         let (batch, charged) = finish(&mut builder, b"body", 1);
         assert!(batch.common().bytes.capacity() < 64);
         assert!(charged < 512, "{charged}");
@@ -377,7 +381,7 @@ mod tests {
     fn what_a_batch_holds_is_charged_its_spare_room_included() {
         let mut builder = BatchBuilder::new();
         for expected in [0, 17_000, 100_000] {
-            builder.expect(expected);
+            builder.expect_bytes(expected);
             let (batch, charged) = finish(&mut builder, &[7; 1024], 16);
             let room = batch.common().bytes.capacity();
             assert!(room <= 16 * 1028 / 8 * 9 + 64, "{room}");
@@ -386,5 +390,36 @@ mod tests {
             assert_eq!(batch.message(15).unwrap().body_bytes(), &[7; 1024][..]);
             assert_eq!(batch.message(0).unwrap().exchange(), "exchange");
         }
+    }
+
+    #[test]
+    fn batches_of_one_read_do_not_each_take_room_for_all_of_it() {
+        let mut builder = BatchBuilder::new();
+        builder.expect_bytes(64 * 1024);
+        let mut rooms = Vec::new();
+        for _ in 0..4 {
+            let mut draft = Draft::new(FormatId(1), b"head", "exchange", b"key");
+            draft.body = DraftBody::Copied(&[7; 80]);
+            builder.push(draft);
+            rooms.push(builder.bytes.capacity());
+            finish(&mut builder, b"", 0);
+        }
+        assert_eq!(rooms, [64 * 1024, 95, 95, 95]);
+        // Nor more than is left of it.
+        builder.expect_bytes(1000);
+        finish(&mut builder, &[7; 700], 1);
+        finish(&mut builder, &[7; 1], 1);
+        assert!(builder.expected_bytes < 300);
+    }
+
+    #[test]
+    fn a_builder_that_made_a_large_batch_keeps_no_room_for_it() {
+        let mut builder = BatchBuilder::new();
+        finish(&mut builder, b"", 2_048);
+        assert!(builder.slots.capacity() <= KEPT_SLOTS);
+        finish(&mut builder, b"", KEPT_SLOTS);
+        let place = builder.slots.as_ptr();
+        finish(&mut builder, b"", KEPT_SLOTS);
+        assert_eq!(builder.slots.as_ptr(), place, "but what is usual");
     }
 }

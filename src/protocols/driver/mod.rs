@@ -402,3 +402,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
