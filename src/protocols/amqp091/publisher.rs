@@ -32,7 +32,7 @@ use crate::protocols::amqp091::link::Link;
 use crate::protocols::amqp091::mapping;
 
 /// Runs that a publisher keeps room for.
-const KEPT_RUNS: usize = 64;
+pub(super) const KEPT_RUNS: usize = 64;
 
 /// How long after a refusal by the log it is tried again, if nothing says so before.
 const RETRY_MS: u64 = 100;
@@ -310,6 +310,12 @@ impl Publisher {
     /// Hands over the channels that got something to confirm.
     pub(super) fn take_confirming(&mut self, into: &mut ChannelSet) {
         into.append(&mut self.confirming);
+    }
+
+    /// Runs that it keeps room for.
+    #[cfg(test)]
+    pub(super) fn runs_room(&self) -> usize {
+        self.runs.capacity()
     }
 
     fn flush_counts(&mut self, core: &Core) {
