@@ -179,6 +179,9 @@ impl Active {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     active: Active,
+    /// When what does not press is written all the same; none until it waits. Outlives other steps, or each of them
+    /// would let it wait from the start again.
+    doze_ends: Option<Instant>,
     /// Kept for its memory.
     woken: Vec<Arc<dyn Waiter>>,
 }
@@ -189,6 +192,7 @@ impl Writer {
         Self {
             shared,
             active,
+            doze_ends: None,
             woken: Vec::new(),
         }
     }
@@ -233,10 +237,13 @@ impl Writer {
     ///
     /// What nobody waits for waits itself for a while: a consumer's settles would otherwise cost a sync of their own
     /// between two serial publishes, and double the time to a confirm.
-    fn next_step(&self) -> Step {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "waits on the system's clock, for what nobody waits for"
+    )]
+    fn next_step(&mut self) -> Step {
         let shared = &self.shared;
         let mut log = shared.log.lock();
-        let mut has_waited = false;
         loop {
             log.active_left = self.active.left();
             // First, or a log that is never idle would never give room back. Rarely true.
@@ -244,7 +251,8 @@ impl Writer {
                 return Step::Recycle;
             }
             let pending = log.journal.next_batch_bytes();
-            let must_write = has_waited || log.is_pressing();
+            let must_write =
+                log.is_pressing() || self.doze_ends.is_some_and(|ends| ends <= Instant::now());
             if let Some(bytes) = pending.filter(|_| must_write) {
                 if self.active.must_roll(bytes, shared.segment_bytes) {
                     return Step::Roll(log.journal.next_batch_first());
@@ -257,14 +265,17 @@ impl Writer {
                 return Step::Stop;
             }
             if pending.is_some() {
-                log.writer = Rest::Dozing;
-                shared.kick.wait_for(&mut log, shared.patience);
-                has_waited = true;
+                log.rest = Rest::Dozing;
+                let patience = shared.patience;
+                let ends = *self
+                    .doze_ends
+                    .get_or_insert_with(|| Instant::now() + patience);
+                shared.kick.wait_until(&mut log, ends);
             } else {
-                log.writer = Rest::Asleep;
+                log.rest = Rest::Asleep;
                 shared.kick.wait(&mut log);
             }
-            log.writer = Rest::Awake;
+            log.rest = Rest::Awake;
         }
     }
 
@@ -293,6 +304,7 @@ impl Writer {
     )]
     fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let start = Instant::now();
+        self.doze_ends = None;
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
         let frame = batch.finish();
         let unpadded = frame.len();
@@ -385,4 +397,89 @@ fn rewrite_last(tail: &Tail) -> io::Result<()> {
 
 fn bytes_of(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use crate::core::log::record::EntryRef;
+    use crate::core::log::record::Record;
+    use crate::core::log::record::SettleKind;
+    use crate::core::log::store::Store;
+    use crate::core::model::ids::Lsn;
+    use crate::core::model::ids::QueueId;
+    use crate::core::model::ids::Shard;
+    use crate::store::embedded::EmbeddedLog;
+    use crate::store::embedded::Settings;
+    use crate::telemetry::Metrics;
+
+    use super::*;
+
+    /// A log of small segments whose threads have ended, and a writer that a test drives instead.
+    fn writer() -> (TempDir, Arc<EmbeddedLog>, Writer) {
+        let dir = TempDir::new().unwrap();
+        let settings = Settings {
+            segment_bytes: 64 * 1024,
+            patience: Duration::from_millis(20),
+        };
+        let log = EmbeddedLog::open(dir.path(), settings, Metrics::new().into()).unwrap();
+        log.stop();
+        let active = Active::first(&log.shared).unwrap();
+        {
+            let mut shared = log.shared.log.lock();
+            shared.is_open = true;
+            shared.is_stopping = false;
+        }
+        let writer = Writer::new(Arc::clone(&log.shared), active);
+        (dir, log, writer)
+    }
+
+    /// Appends a settle of some kilobytes, which does not press.
+    fn settle(log: &EmbeddedLog) {
+        let entry = |number| {
+            let entry = Lsn::new(Shard(0), number).unwrap();
+            EntryRef {
+                entry,
+                message: entry,
+            }
+        };
+        let mut record = std::iter::once(Record::Settle {
+            queue: QueueId(1),
+            outcome: SettleKind::Accepted,
+            entries: (1..1_000).map(|n| entry(n << 30)).collect(),
+        });
+        let settled = log.append(Shard(0), CoreTime::default(), true, &mut record);
+        settled.unwrap();
+    }
+
+    #[test]
+    fn who_has_waited_does_not_wait_again_for_a_new_segment() {
+        let (_dir, log, mut writer) = writer();
+        let mut rolls = 0;
+        for _ in 0..20 {
+            settle(&log);
+            assert_eq!(writer.doze_ends, None);
+            let mut ends = None;
+            loop {
+                let step = writer.next_step();
+                assert_eq!(writer.doze_ends, *ends.get_or_insert(writer.doze_ends));
+                match step {
+                    Step::Recycle => {
+                        writer.recycle();
+                        // It may come first.
+                        ends = ends.filter(Option::is_some);
+                    }
+                    Step::Roll(first) => {
+                        writer.roll(first).unwrap();
+                        rolls += 1;
+                    }
+                    Step::Write(batch) => break writer.write(batch).unwrap(),
+                    Step::Stop => panic!("nobody stopped it"),
+                }
+            }
+            assert!(ends.is_some_and(|ends| ends.is_some()), "it waited");
+        }
+        assert!(rolls > 0, "no segment was full");
+    }
 }
