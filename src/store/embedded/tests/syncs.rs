@@ -225,27 +225,30 @@ fn other_steps_of_the_writer_do_not_make_a_settle_wait_anew() {
 /// the writer seemed to be awake, as nothing else ends its patience.
 #[test]
 fn no_wake_up_is_lost() {
-    let (_dir, _disk, metrics, log) = log_with(SMALL_AND_PATIENT);
-    let (threads, rounds) = (16, 150);
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let log = &log;
-            scope.spawn(move || {
-                for round in 0..rounds {
-                    match (thread + round) % 3 {
-                        0 => wait(log, append(log, "a")),
-                        1 => wait(log, settle(log)),
-                        // Somebody's next record takes it along.
-                        _ => drop(settle(log)),
-                    }
-                }
-            });
-        }
-    });
-    let last = append_durably(&log, "last");
-    assert_eq!(last.number(), threads * rounds + 1);
-    assert_eq!(metrics.log_records.get(), last.number());
-    assert!(metrics.log_syncs.get() <= last.number());
+    // Many, so that one is always being synced; two, so that the writer mostly rests.
+    for (threads, rounds) in [(16, 150), (2, 300)] {
+        let (_dir, _disk, metrics, log) = log_with(SMALL_AND_PATIENT);
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let log = &log;
+                scope.spawn(move || (0..rounds).for_each(|round| meet(log, thread + round)));
+            }
+        });
+        let last = append_durably(&log, "last");
+        assert_eq!(last.number(), threads * rounds + 1);
+        assert_eq!(metrics.log_records.get(), last.number());
+        assert!(metrics.log_syncs.get() <= last.number());
+    }
+}
+
+/// Appends, and mostly waits for it.
+fn meet(log: &EmbeddedLog, turn: u64) {
+    match turn % 3 {
+        0 => wait(log, append(log, "a")),
+        1 => wait(log, settle(log)),
+        // Somebody's next record takes it along.
+        _ => drop(settle(log)),
+    }
 }
 
 #[test]
