@@ -73,7 +73,7 @@ impl Bench {
     }
 
     fn round(&mut self, messages: usize, body: &[u8], durable: bool, lease: Lease) {
-        self.builder.expect(messages * (body.len() + 64));
+        self.builder.expect_bytes(messages * (body.len() + 64));
         for _ in 0..messages {
             let mut draft = Draft::new(FormatId(1), b"head of the message", "", b"orders");
             draft.body = DraftBody::Copied(body);

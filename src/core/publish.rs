@@ -94,9 +94,10 @@ impl Core {
         let Some(shard) = route.queues().first().map(|queue| queue.shard()) else {
             return Ok(Published::default());
         };
+        let mut plans = Plans::default();
+        plans.reserve(range.len(), route.queues().len());
         let mut guards: Guards<'_> = route.queues().iter().map(|queue| queue.lock()).collect();
         let mut published = Published::default();
-        let mut plans = Plans::default();
         plans.fill(batch, range, route, &guards, now, &mut published);
         let first = self.append_plans(shard, now, &plans)?;
         published.lsn = self.name_messages(first, &plans.messages);
@@ -135,6 +136,8 @@ impl Core {
         }
         let mut parts: SmallVec<[&[u8]; USUAL_MESSAGES]> = SmallVec::new();
         let mut ranges: SmallVec<[Range<usize>; USUAL_MESSAGES]> = SmallVec::new();
+        parts.reserve(plans.len());
+        ranges.reserve(plans.len());
         for plan in plans {
             let start = parts.len();
             if !plan.durable.is_empty() && chunks_of(&plan.message) == 0 {
@@ -216,6 +219,12 @@ impl Core {
 }
 
 impl Plans {
+    /// Makes room for a push before its queues are locked: to grow step by step copies everything several times.
+    fn reserve(&mut self, messages: usize, queues: usize) {
+        self.messages.reserve(messages);
+        self.entries.reserve(messages.saturating_mul(queues));
+    }
+
     /// Plans every message of a batch's range for every queue of a route.
     fn fill(
         &mut self,
@@ -243,6 +252,10 @@ impl Plans {
                 }
                 let entry = Planned::new(at, state, &message, now);
                 if entry.durable {
+                    if self.fields.is_empty() {
+                        // The first of them: the others mostly are, too.
+                        self.fields.reserve(self.entries.capacity());
+                    }
                     self.fields.push(entry.fields(queue));
                 }
                 self.entries.push(entry);
@@ -327,5 +340,20 @@ impl Admission {
         }
         *used = (used.0 + 1, used.1 + bytes);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usual_push_allocates_nothing_and_a_larger_one_once() {
+        let mut plans = Plans::default();
+        plans.reserve(USUAL_MESSAGES, 1);
+        assert!(!plans.messages.spilled() && !plans.entries.spilled());
+        plans.reserve(1_000, 3);
+        assert!(plans.messages.capacity() >= 1_000);
+        assert!(plans.entries.capacity() >= 3_000);
     }
 }

@@ -180,7 +180,7 @@ metrics! {
     log_record_bytes: Counter = "viaduct_log_record_bytes_total", "Bytes of records appended to the log, padding excluded";
     log_records: Counter = "viaduct_log_records_total", "Records appended to the log";
     log_frames: Counter = "viaduct_log_frames_total", "Frames written to the log, one sync each: log records by frames is the size of a group commit";
-    log_syncs: Counter = "viaduct_log_syncs_total", "Completed syncs of the log";
+    log_syncs: Counter = "viaduct_log_syncs_total", "Completed syncs of the log's frames; a new segment costs three more that are not in here: of the seal before it, its header and its directory";
     log_sync_seconds: SyncSeconds = "viaduct_log_sync_seconds", "Time that one write and sync of the log takes";
     log_segments: Gauge = "viaduct_log_segments", "Segment files of the log, recycled ones included";
     log_disk_bytes: Gauge = "viaduct_log_disk_bytes", "Disk space that the log's files take";

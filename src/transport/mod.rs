@@ -5,6 +5,7 @@ mod detect;
 pub mod http;
 mod limits;
 mod listener;
+mod pool;
 mod runtime;
 mod tcp;
 
@@ -16,6 +17,8 @@ pub use listener::ListenAddress;
 pub use listener::ListenError;
 pub use listener::Listener;
 pub use listener::bind;
+pub use pool::give_buffer;
+pub use pool::take_buffer;
 pub use runtime::Runtime;
 pub use tcp::first_bytes;
 pub use tcp::tune;

@@ -92,6 +92,6 @@ fn acknowledgements_cost_no_more_than_that() {
 }
 
 #[test]
-fn a_durable_confirmed_message_costs_a_settle_more() {
-    assert_at_most(0.3, true, true);
+fn a_durable_confirmed_and_acknowledged_message_costs_no_more_either() {
+    assert_at_most(0.2, true, true);
 }

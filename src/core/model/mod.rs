@@ -12,4 +12,6 @@ pub mod message;
 
 pub mod batch;
 
+mod builder;
+
 pub mod overlay;

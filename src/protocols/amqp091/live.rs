@@ -190,7 +190,7 @@ impl Live {
     ) -> Result<Step, Fault> {
         let mut at = 0;
         let mut step = Step::Stay;
-        self.publisher.expect(input.len());
+        self.publisher.expect_bytes(input.len());
         while !self.is_held() {
             if !turn.out.has_room_for_answers() {
                 // A short question may have a long answer: whoever does not read gets no more.

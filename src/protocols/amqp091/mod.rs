@@ -39,3 +39,6 @@ mod arguments;
 mod errors;
 
 pub use connection::Amqp091;
+
+#[cfg(test)]
+mod tests;

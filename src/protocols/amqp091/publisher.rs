@@ -31,6 +31,9 @@ use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Link;
 use crate::protocols::amqp091::mapping;
 
+/// Runs that a publisher keeps room for.
+pub(super) const KEPT_RUNS: usize = 64;
+
 /// How long after a refusal by the log it is tried again, if nothing says so before.
 const RETRY_MS: u64 = 100;
 
@@ -111,8 +114,8 @@ impl Publisher {
     }
 
     /// Says how many bytes of input the next messages come from.
-    pub(super) fn expect(&mut self, input_bytes: usize) {
-        self.builder.expect(input_bytes);
+    pub(super) fn expect_bytes(&mut self, input: usize) {
+        self.builder.expect_bytes(input);
     }
 
     /// Whether nothing more fits into the batch in hand.
@@ -291,7 +294,9 @@ impl Publisher {
             }
         }
         if self.runs.is_empty() {
-            // So are these, but they keep their memory for the next batch.
+            // So are these, but they keep their memory for the next batch: not that of a huge read, for the connection may
+            // idle from now on.
+            runs.shrink_to(KEPT_RUNS);
             self.runs = runs;
         }
         Ok(())
@@ -305,6 +310,12 @@ impl Publisher {
     /// Hands over the channels that got something to confirm.
     pub(super) fn take_confirming(&mut self, into: &mut ChannelSet) {
         into.append(&mut self.confirming);
+    }
+
+    /// Runs that it keeps room for.
+    #[cfg(test)]
+    pub(super) fn runs_room(&self) -> usize {
+        self.runs.capacity()
     }
 
     fn flush_counts(&mut self, core: &Core) {

@@ -22,6 +22,7 @@ use crate::core::model::ids::Shard;
 
 use crate::telemetry::Metrics;
 
+mod active;
 mod catalog;
 mod disk;
 mod frame;
@@ -34,6 +35,7 @@ mod store;
 mod window;
 mod writer;
 
+use active::Active;
 use catalog::Catalog;
 use disk::Disk;
 use disk::RealDisk;
@@ -41,7 +43,6 @@ use meta::Meta;
 use meta::io_error;
 use segment::LogDir;
 use shared::Shared;
-use writer::Active;
 use writer::Writer;
 
 /// What can be chosen about an embedded log.

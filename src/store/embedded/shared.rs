@@ -61,8 +61,8 @@ pub(super) struct Shared {
 pub(super) struct Log {
     pub(super) journal: Journal,
     pub(super) waiters: Waiters,
-    /// What the writer does.
-    pub(super) writer: Rest,
+    /// Whether the writer rests.
+    pub(super) rest: Rest,
     /// The writer is to end when nothing is pending.
     pub(super) is_stopping: bool,
     /// Appends are taken.
@@ -90,13 +90,13 @@ impl Log {
 
     /// Whether the writer must be kicked, which is for the caller to do without the lock.
     pub(super) fn must_kick(&mut self) -> bool {
-        let must = match self.writer {
+        let must = match self.rest {
             Rest::Awake => false,
             Rest::Dozing => self.is_pressing() || self.journal.may_recycle(),
             Rest::Asleep => true,
         };
         if must {
-            self.writer = Rest::Awake;
+            self.rest = Rest::Awake;
         }
         must
     }
@@ -127,7 +127,7 @@ impl Shared {
             log: Mutex::new(Log {
                 journal: Journal::new(Shard(0), limits(segment_bytes)),
                 waiters: Waiters::default(),
-                writer: Rest::Awake,
+                rest: Rest::Awake,
                 is_stopping: false,
                 is_open: false,
                 active_left: 0,

@@ -19,11 +19,11 @@ use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use super::EmbeddedLog;
+use super::active::Active;
 use super::meta;
 use super::meta::io_error;
 use super::recover::Replay;
 use super::shared::limits;
-use super::writer::Active;
 
 impl Store for EmbeddedLog {
     fn capabilities(&self) -> Capabilities {

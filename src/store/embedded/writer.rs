@@ -10,35 +10,18 @@ use std::time::Instant;
 
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
-use crate::core::model::time::CoreTime;
 
 use crate::store::journal::Batch;
 
-use super::frame::BLOCK_BYTES;
+use super::active::Active;
+use super::active::bytes_of;
 use super::frame::FRAME_HEADER_BYTES;
-use super::frame::FrameHeader;
-use super::frame::SegmentHeader;
-use super::frame::padded;
 use super::meta::io_error;
-use super::recover::Tail;
-use super::segment::FilledFile;
 use super::shared::Rest;
 use super::shared::Shared;
 
-/// Zeros that are written before the first segment is used; the rest follows in the background.
-const FIRST_FILL_BYTES: u64 = 4 * 1024 * 1024;
 /// How soon a write that found the disk full is tried again.
 const FULL_RETRY: Duration = Duration::from_millis(50);
-
-/// The segment that is written.
-pub(super) struct Active {
-    header: SegmentHeader,
-    file: Arc<FilledFile>,
-    offset: u64,
-    /// CRC of the last frame.
-    crc: u32,
-    is_sealed: bool,
-}
 
 /// What the writer does next.
 enum Step {
@@ -49,136 +32,13 @@ enum Step {
     Stop,
 }
 
-impl Active {
-    /// Goes on where a replay ended. What was found last may never have been synced, so it is now.
-    ///
-    /// It is written again before: after a sync that failed the system takes its pages for clean, so what
-    /// a replay reads may be in memory only, and another sync would not touch it.
-    pub(super) fn resume(tail: Tail, segment_bytes: u64, next: u64) -> io::Result<Self> {
-        rewrite_last(&tail)?;
-        let len = tail.file.len()?;
-        let mut active = Self {
-            header: tail.header,
-            file: Arc::new(FilledFile::whole(tail.file, len.min(segment_bytes))),
-            offset: tail.offset,
-            crc: tail.crc,
-            is_sealed: tail.is_sealed,
-        };
-        if tail.torn.is_some() {
-            active.write_tombstone(next)?;
-        }
-        active.file.sync()?;
-        Ok(active)
-    }
-
-    /// Begins the first segment of a log.
-    pub(super) fn first(shared: &Shared) -> io::Result<Self> {
-        Self::begin(shared, 1, 1, 0, FIRST_FILL_BYTES)
-    }
-
-    /// Begins a segment: nothing is written to it before its name and header are on disk.
-    fn begin(shared: &Shared, id: u64, first: u64, previous: u32, filled: u64) -> io::Result<Self> {
-        let mut salt = [0; 8];
-        getrandom::fill(&mut salt).map_err(io::Error::other)?;
-        let header = SegmentHeader {
-            shard: shared.shard.0,
-            id,
-            first,
-            salt: u64::from_le_bytes(salt),
-            previous,
-        };
-        let spare = shared.spares.take(filled)?;
-        let name = shared.dir.segment(id);
-        shared
-            .dir
-            .disk
-            .rename(&shared.dir.spare(spare.number), &name)?;
-        spare.file.write_all_at(&header.encode(), 0)?;
-        spare.file.sync()?;
-        shared.dir.sync()?;
-        Ok(Self {
-            header,
-            file: spare.file,
-            offset: bytes_of(BLOCK_BYTES),
-            crc: previous,
-            is_sealed: false,
-        })
-    }
-
-    /// Bytes that can still be written without new blocks.
-    pub(super) fn left(&self) -> u64 {
-        let reserved = bytes_of(BLOCK_BYTES);
-        self.file.filled().saturating_sub(self.offset + reserved)
-    }
-
-    /// Whether a frame with so many bytes of header and records must go to another segment.
-    fn must_roll(&self, bytes: usize, segment_bytes: u64) -> bool {
-        let end = self.offset + bytes_of(padded(bytes)) + bytes_of(BLOCK_BYTES);
-        self.is_sealed || (end > segment_bytes && self.offset > bytes_of(BLOCK_BYTES))
-    }
-
-    /// Completes `frame`, whose records stand behind room for the header, and writes it.
-    fn write(
-        &mut self,
-        frame: &mut Vec<u8>,
-        first: u64,
-        count: usize,
-        latest: CoreTime,
-    ) -> io::Result<()> {
-        let header = self.frame_header(frame, first, count, latest);
-        let crc = header.encode_into(frame);
-        frame.resize(padded(frame.len()), 0);
-        self.file.write_all_at(frame, self.offset)?;
-        self.crc = crc;
-        self.is_sealed = header.is_seal;
-        self.offset += bytes_of(frame.len());
-        Ok(())
-    }
-
-    fn frame_header(
-        &self,
-        frame: &[u8],
-        first: u64,
-        count: usize,
-        latest: CoreTime,
-    ) -> FrameHeader {
-        let body = frame.get(FRAME_HEADER_BYTES..).unwrap_or_default();
-        FrameHeader {
-            is_seal: count == 0,
-            shard: self.header.shard,
-            segment: self.header.id,
-            first,
-            salt: self.header.salt,
-            latest,
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-            bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
-            body: crc32c::crc32c(body),
-            previous: self.crc,
-        }
-    }
-
-    fn write_tombstone(&mut self, number: u64) -> io::Result<()> {
-        let mut frame = vec![0; FRAME_HEADER_BYTES];
-        frame.extend_from_slice(&crate::store::format::TOMBSTONE);
-        self.write(&mut frame, number, 1, CoreTime::default())
-    }
-
-    /// Seals this segment and begins the next one, with record `first`.
-    fn roll(&mut self, shared: &Shared, first: u64) -> io::Result<()> {
-        if !self.is_sealed {
-            let mut seal = vec![0; FRAME_HEADER_BYTES];
-            self.write(&mut seal, first, 0, CoreTime::default())?;
-            self.file.sync()?;
-        }
-        *self = Self::begin(shared, self.header.id + 1, first, self.crc, 0)?;
-        Ok(())
-    }
-}
-
 /// The writer's thread.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     active: Active,
+    /// When what does not press is written all the same; none until it waits. Outlives other steps, or each of them
+    /// would let it wait from the start again.
+    doze_ends: Option<Instant>,
     /// Kept for its memory.
     woken: Vec<Arc<dyn Waiter>>,
 }
@@ -189,6 +49,7 @@ impl Writer {
         Self {
             shared,
             active,
+            doze_ends: None,
             woken: Vec::new(),
         }
     }
@@ -233,10 +94,13 @@ impl Writer {
     ///
     /// What nobody waits for waits itself for a while: a consumer's settles would otherwise cost a sync of their own
     /// between two serial publishes, and double the time to a confirm.
-    fn next_step(&self) -> Step {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "waits on the system's clock, for what nobody waits for"
+    )]
+    fn next_step(&mut self) -> Step {
         let shared = &self.shared;
         let mut log = shared.log.lock();
-        let mut has_waited = false;
         loop {
             log.active_left = self.active.left();
             // First, or a log that is never idle would never give room back. Rarely true.
@@ -244,7 +108,8 @@ impl Writer {
                 return Step::Recycle;
             }
             let pending = log.journal.next_batch_bytes();
-            let must_write = has_waited || log.is_pressing();
+            let must_write =
+                log.is_pressing() || self.doze_ends.is_some_and(|ends| ends <= Instant::now());
             if let Some(bytes) = pending.filter(|_| must_write) {
                 if self.active.must_roll(bytes, shared.segment_bytes) {
                     return Step::Roll(log.journal.next_batch_first());
@@ -257,14 +122,17 @@ impl Writer {
                 return Step::Stop;
             }
             if pending.is_some() {
-                log.writer = Rest::Dozing;
-                shared.kick.wait_for(&mut log, shared.patience);
-                has_waited = true;
+                log.rest = Rest::Dozing;
+                let patience = shared.patience;
+                let ends = *self
+                    .doze_ends
+                    .get_or_insert_with(|| Instant::now() + patience);
+                shared.kick.wait_until(&mut log, ends);
             } else {
-                log.writer = Rest::Asleep;
+                log.rest = Rest::Asleep;
                 shared.kick.wait(&mut log);
             }
-            log.writer = Rest::Awake;
+            log.rest = Rest::Awake;
         }
     }
 
@@ -293,6 +161,7 @@ impl Writer {
     )]
     fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let start = Instant::now();
+        self.doze_ends = None;
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
         let frame = batch.finish();
         let unpadded = frame.len();
@@ -362,27 +231,88 @@ impl Writer {
     }
 }
 
-/// Writes the last frame, or the header if there is none, as it was read.
-fn rewrite_last(tail: &Tail) -> io::Result<()> {
-    let len = tail.offset.saturating_sub(tail.last);
-    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    let read = tail.file.read_at(&mut bytes, tail.last)?;
-    bytes.truncate(read);
-    let is_same = if tail.last == 0 {
-        SegmentHeader::decode(&bytes) == Some(tail.header)
-    } else {
-        FrameHeader::decode(&bytes).is_some_and(|(header, crc)| {
-            let records = usize::try_from(header.bytes).unwrap_or(usize::MAX);
-            let body = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.saturating_add(records));
-            crc == tail.crc && body.is_some_and(|body| crc32c::crc32c(body) == header.body)
-        })
-    };
-    if !is_same {
-        return Err(io::Error::other("the last frame is not what it was before"));
-    }
-    tail.file.write_all_at(&bytes, tail.last)
-}
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
 
-fn bytes_of(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
+    use crate::core::log::record::EntryRef;
+    use crate::core::log::record::Record;
+    use crate::core::log::record::SettleKind;
+    use crate::core::log::store::Store;
+    use crate::core::model::ids::Lsn;
+    use crate::core::model::ids::QueueId;
+    use crate::core::model::ids::Shard;
+    use crate::core::model::time::CoreTime;
+    use crate::store::embedded::EmbeddedLog;
+    use crate::store::embedded::Settings;
+    use crate::telemetry::Metrics;
+
+    use super::*;
+
+    /// A log of small segments whose threads have ended, and a writer that a test drives instead.
+    fn writer() -> (TempDir, Arc<EmbeddedLog>, Writer) {
+        let dir = TempDir::new().unwrap();
+        let settings = Settings {
+            segment_bytes: 64 * 1024,
+            patience: Duration::from_millis(20),
+        };
+        let log = EmbeddedLog::open(dir.path(), settings, Metrics::new().into()).unwrap();
+        log.stop();
+        let active = Active::first(&log.shared).unwrap();
+        {
+            let mut shared = log.shared.log.lock();
+            shared.is_open = true;
+            shared.is_stopping = false;
+        }
+        let writer = Writer::new(Arc::clone(&log.shared), active);
+        (dir, log, writer)
+    }
+
+    /// Appends a settle of some kilobytes, which does not press.
+    fn settle(log: &EmbeddedLog) {
+        let entry = |number| {
+            let entry = Lsn::new(Shard(0), number).unwrap();
+            EntryRef {
+                entry,
+                message: entry,
+            }
+        };
+        let mut record = std::iter::once(Record::Settle {
+            queue: QueueId(1),
+            outcome: SettleKind::Accepted,
+            entries: (1..1_000).map(|n| entry(n << 30)).collect(),
+        });
+        let settled = log.append(Shard(0), CoreTime::default(), true, &mut record);
+        settled.unwrap();
+    }
+
+    #[test]
+    fn who_has_waited_does_not_wait_again_for_a_new_segment() {
+        let (_dir, log, mut writer) = writer();
+        let mut rolls = 0;
+        for _ in 0..20 {
+            settle(&log);
+            assert_eq!(writer.doze_ends, None);
+            let mut ends = None;
+            loop {
+                let step = writer.next_step();
+                assert_eq!(writer.doze_ends, *ends.get_or_insert(writer.doze_ends));
+                match step {
+                    Step::Recycle => {
+                        writer.recycle();
+                        // It may come first.
+                        ends = ends.filter(Option::is_some);
+                    }
+                    Step::Roll(first) => {
+                        writer.roll(first).unwrap();
+                        rolls += 1;
+                    }
+                    Step::Write(batch) => break writer.write(batch).unwrap(),
+                    Step::Stop => panic!("nobody stopped it"),
+                }
+            }
+            assert!(ends.is_some_and(|ends| ends.is_some()), "it waited");
+        }
+        assert!(rolls > 0, "no segment was full");
+    }
 }

@@ -310,3 +310,56 @@ fn an_append_that_fits_is_never_cut() {
     assert_eq!(journal.durable(), 120);
     assert_eq!(journal.pending_bytes(), 0);
 }
+
+#[test]
+fn what_presses_does_so_until_it_is_taken() {
+    let mut journal = Journal::new(SHARD, LIMITS);
+    let append = |journal: &mut Journal, record| {
+        let appended = journal.append(CoreTime::default(), false, &mut std::iter::once(record));
+        appended.expect("taken")
+    };
+    let settle = || Record::Settle {
+        queue: QueueId(1),
+        outcome: SettleKind::Accepted,
+        entries: vec![reference((1, 1 << 30, 1 << 30))].into(),
+    };
+    let publish = || publish(&BTreeSet::from([1]), 0, true);
+    let take = |journal: &mut Journal| {
+        let batch = journal.take(1).expect("pending");
+        journal.written(batch);
+    };
+    assert!(!journal.is_pressing(), "nothing");
+    append(&mut journal, settle());
+    assert!(!journal.is_pressing(), "a settle alone");
+    append(&mut journal, publish());
+    assert!(journal.is_pressing(), "a publish behind it");
+    append(&mut journal, settle());
+    assert!(journal.is_pressing(), "whatever follows");
+    take(&mut journal);
+    assert!(!journal.is_pressing(), "it was taken");
+    append(&mut journal, settle());
+    assert!(!journal.is_pressing(), "before this");
+
+    // A whole batch presses, whatever it is of; what was cut off behind it does not once that is taken.
+    let mut settles = 1;
+    while !journal.is_pressing() {
+        append(&mut journal, settle());
+        settles += 1;
+    }
+    assert!(settles > 2 && journal.next_batch_last() < Some(journal.last()));
+    take(&mut journal);
+    assert!(!journal.is_pressing(), "the open batch is of settles");
+    append(&mut journal, publish());
+    while journal.next_batch_last() == Some(journal.last()) {
+        append(&mut journal, settle());
+    }
+    // Its publish is in the sealed batch, not in the open one.
+    take(&mut journal);
+    assert!(!journal.is_pressing(), "the publish was taken");
+    // A publish that begins the open batch presses there once the batch before it is taken.
+    while journal.next_batch_last() == Some(journal.last()) {
+        append(&mut journal, publish());
+    }
+    take(&mut journal);
+    assert!(journal.is_pressing(), "a publish is still pending");
+}

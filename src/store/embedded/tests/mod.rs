@@ -79,6 +79,17 @@ fn wait(log: &EmbeddedLog, lsn: Lsn) {
     assert!(log.watermark(SHARD).covers(lsn));
 }
 
+/// Polls until `done`, for what other threads do.
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..5_000 {
+        if done() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    panic!("{what} never came");
+}
+
 /// A waiter that a thread waits for.
 #[derive(Default)]
 struct Done {

@@ -27,6 +27,7 @@ use super::NOW;
 use super::SHARD;
 use super::Settings;
 use super::append_durably;
+use super::eventually;
 use super::wait;
 
 const SETTINGS: Settings = Settings {
@@ -35,7 +36,7 @@ const SETTINGS: Settings = Settings {
 };
 static BODY: [u8; 10_000] = [7; 10_000];
 
-fn publish(log: &EmbeddedLog) -> Result<Lsn, AppendError> {
+pub(super) fn publish(log: &EmbeddedLog) -> Result<Lsn, AppendError> {
     let record = Record::Publish(Publish {
         message: MessageFields {
             body: BodyFields::Inline(Cow::Owned(vec![BODY.as_slice()])),
@@ -59,17 +60,6 @@ fn settle(log: &EmbeddedLog, lsn: Lsn) -> Lsn {
     };
     let settled = log.append(SHARD, NOW, true, &mut std::iter::once(record));
     settled.expect("the reserve is for settles")
-}
-
-/// Polls until `done`, for what other threads do.
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..5_000 {
-        if done() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
-    panic!("{what} never came");
 }
 
 #[test]

@@ -9,12 +9,14 @@ use tempfile::TempDir;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Record;
 use crate::core::log::record::SettleKind;
+use crate::core::log::store::Dead;
 use crate::core::log::store::Store;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 
 use crate::telemetry::Metrics;
 
+use super::super::shared::Rest;
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
 use super::SETTINGS;
@@ -22,6 +24,8 @@ use super::SHARD;
 use super::Settings;
 use super::append;
 use super::append_durably;
+use super::eventually;
+use super::room::publish;
 use super::wait;
 
 fn log_with(settings: Settings) -> (TempDir, Arc<TestDisk>, Arc<Metrics>, Arc<EmbeddedLog>) {
@@ -68,7 +72,7 @@ fn what_comes_during_a_sync_shares_the_next() {
 
 /// A settle of an entry that was never there: the writer writes it all the same.
 fn settle(log: &EmbeddedLog) -> Lsn {
-    let entry = Lsn::new(SHARD, 1).expect("a number");
+    let entry = Lsn::new(SHARD, 1 << 40).expect("a number");
     let mut record = std::iter::once(Record::Settle {
         queue: QueueId(1),
         outcome: SettleKind::Accepted,
@@ -137,23 +141,114 @@ fn a_settle_alone_is_written_soon() {
     assert!(soon, "it is not written");
 }
 
+/// Small segments, and patience without end.
+const SMALL_AND_PATIENT: Settings = Settings {
+    segment_bytes: 64 * 1024,
+    patience: Duration::from_secs(3600),
+};
+
+/// Fills some segments with records of the catalog, and says how many there are.
+fn fill_segments(log: &EmbeddedLog) -> u64 {
+    let key = "k".repeat(20_000);
+    while log.space().segments < 4 {
+        append_durably(log, &key);
+    }
+    log.space().segments
+}
+
+/// Waits until the writer waits with what does not press, and has looked at everything before.
+fn wait_for_doze(log: &EmbeddedLog) {
+    eventually("a doze", || {
+        let log = log.shared.log.lock();
+        log.rest == Rest::Dozing && !log.journal.may_recycle()
+    });
+}
+
+#[test]
+fn a_checkpoint_frees_segments_while_a_settle_waits() {
+    let (_dir, _disk, _metrics, log) = log_with(SMALL_AND_PATIENT);
+    fill_segments(&log);
+    let last = append_durably(&log, "last");
+    let settled = settle(&log);
+    wait_for_doze(&log);
+    let checkpoint = log.checkpoint(SHARD, last, &mut std::iter::empty());
+    checkpoint.expect("written");
+    eventually("freed segments", || log.space().segments == 1);
+    wait_for_doze(&log);
+    assert!(!log.watermark(SHARD).covers(settled), "nothing pressed");
+}
+
+#[test]
+fn what_dies_while_a_settle_waits_is_looked_at_and_is_freed_once_that_is_written() {
+    let (_dir, _disk, _metrics, log) = log_with(SMALL_AND_PATIENT);
+    let lsn = publish(&log).expect("taken");
+    wait(&log, lsn);
+    let segments = fill_segments(&log);
+    let last = append_durably(&log, "last");
+    let checkpoint = log.checkpoint(SHARD, last, &mut std::iter::empty());
+    checkpoint.expect("written");
+    // Two are left: the one that is written, and the one that the entry holds.
+    eventually("freed segments", || log.space().segments == 2);
+    assert!(segments > 2);
+    let settled = settle(&log);
+    wait_for_doze(&log);
+    let entry = EntryRef {
+        entry: lsn,
+        message: lsn,
+    };
+    log.dead(&[Dead { entry, chunks: 0 }]);
+    wait_for_doze(&log);
+    assert!(!log.watermark(SHARD).covers(settled), "nothing pressed");
+    // Why it died may be in what waits.
+    assert_eq!(log.space().segments, 2);
+    wait(&log, settled);
+    eventually("the freed segment", || log.space().segments == 1);
+}
+
+#[test]
+fn other_steps_of_the_writer_do_not_make_a_settle_wait_anew() {
+    let (_dir, _disk, _metrics, log) = log_with(Settings {
+        patience: Duration::from_millis(200),
+        ..Settings::default()
+    });
+    let last = append_durably(&log, "one");
+    let settled = settle(&log);
+    eventually("the settle", || {
+        let checkpoint = log.checkpoint(SHARD, last, &mut std::iter::empty());
+        checkpoint.expect("written");
+        log.watermark(SHARD).covers(settled)
+    });
+}
+
 /// Each thread waits for its own append, mostly registered while another's is being synced. A flag
-/// instead of a list under the lock loses one of these every few thousand times.
+/// instead of a list under the lock loses one of these every few thousand times; so does a kick that is left out because
+/// the writer seemed to be awake, as nothing else ends its patience.
 #[test]
 fn no_wake_up_is_lost() {
-    let (_dir, _disk, metrics, log) = log_with(SETTINGS);
-    let (threads, rounds) = (16, 150);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                for _ in 0..rounds {
-                    append_durably(&log, "a");
-                }
-            });
-        }
-    });
-    assert_eq!(metrics.log_records.get(), threads * rounds);
-    assert!(metrics.log_syncs.get() <= threads * rounds);
+    // Many, so that one is always being synced; two, so that the writer mostly rests.
+    for (threads, rounds) in [(16, 150), (2, 300)] {
+        let (_dir, _disk, metrics, log) = log_with(SMALL_AND_PATIENT);
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let log = &log;
+                scope.spawn(move || (0..rounds).for_each(|round| meet(log, thread + round)));
+            }
+        });
+        let last = append_durably(&log, "last");
+        assert_eq!(last.number(), threads * rounds + 1);
+        assert_eq!(metrics.log_records.get(), last.number());
+        assert!(metrics.log_syncs.get() <= last.number());
+    }
+}
+
+/// Appends, and mostly waits for it.
+fn meet(log: &EmbeddedLog, turn: u64) {
+    match turn % 3 {
+        0 => wait(log, append(log, "a")),
+        1 => wait(log, settle(log)),
+        // Somebody's next record takes it along.
+        _ => drop(settle(log)),
+    }
 }
 
 #[test]

@@ -32,8 +32,8 @@ use crate::telemetry::Metrics;
 use crate::transport::Clock;
 use crate::transport::buffer::READ_BYTES;
 use crate::transport::buffer::WriteBuf;
-use crate::transport::buffer::give_buffer;
-use crate::transport::buffer::take_buffer;
+use crate::transport::give_buffer;
+use crate::transport::take_buffer;
 
 /// How long a peer may take to accept the last bytes of a connection that we close.
 const LAST_WRITE: Duration = Duration::from_secs(2);
@@ -128,6 +128,7 @@ impl<S: Session, IO> Drop for Connection<S, IO> {
     fn drop(&mut self) {
         self.end_session(self.end);
         give_buffer(std::mem::take(&mut self.input));
+        self.out.release();
         let protocol = self.session.protocol();
         self.shared.metrics.connections.of(protocol).dec();
     }
@@ -292,6 +293,9 @@ where
         if self.again && self.out.is_empty() {
             return Poll::Ready(Step::Again);
         }
+        // A connection that waits holds no buffer that is empty, whatever it waits for: the input went back when there
+        // was nothing to read.
+        self.out.release();
         Poll::Pending
     }
 
@@ -342,10 +346,8 @@ where
             Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Step::Read(n)),
             Poll::Ready(_) => Poll::Ready(Step::Gone),
             Poll::Pending => {
-                // An idle connection holds no buffer.
                 if self.input.is_empty() {
                     give_buffer(std::mem::take(&mut self.input));
-                    self.out.release();
                 }
                 Poll::Pending
             }
@@ -400,3 +402,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

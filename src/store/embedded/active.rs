@@ -1,0 +1,180 @@
+//! The segment that is written: frames go to its end, until the next one begins.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::core::model::time::CoreTime;
+
+use super::frame::BLOCK_BYTES;
+use super::frame::FRAME_HEADER_BYTES;
+use super::frame::FrameHeader;
+use super::frame::SegmentHeader;
+use super::frame::padded;
+use super::recover::Tail;
+use super::segment::FilledFile;
+use super::shared::Shared;
+
+/// Zeros that are written before the first segment is used; the rest follows in the background.
+const FIRST_FILL_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The segment that is written.
+pub(super) struct Active {
+    pub(super) header: SegmentHeader,
+    pub(super) file: Arc<FilledFile>,
+    offset: u64,
+    /// CRC of the last frame.
+    crc: u32,
+    is_sealed: bool,
+}
+
+impl Active {
+    /// Goes on where a replay ended. What was found last may never have been synced, so it is now.
+    ///
+    /// It is written again before: after a sync that failed the system takes its pages for clean, so what
+    /// a replay reads may be in memory only, and another sync would not touch it.
+    pub(super) fn resume(tail: Tail, segment_bytes: u64, next: u64) -> io::Result<Self> {
+        rewrite_last(&tail)?;
+        let len = tail.file.len()?;
+        let mut active = Self {
+            header: tail.header,
+            file: Arc::new(FilledFile::whole(tail.file, len.min(segment_bytes))),
+            offset: tail.offset,
+            crc: tail.crc,
+            is_sealed: tail.is_sealed,
+        };
+        if tail.torn.is_some() {
+            active.write_tombstone(next)?;
+        }
+        active.file.sync()?;
+        Ok(active)
+    }
+
+    /// Begins the first segment of a log.
+    pub(super) fn first(shared: &Shared) -> io::Result<Self> {
+        Self::begin(shared, 1, 1, 0, FIRST_FILL_BYTES)
+    }
+
+    /// Begins a segment: nothing is written to it before its name and header are on disk.
+    fn begin(shared: &Shared, id: u64, first: u64, previous: u32, filled: u64) -> io::Result<Self> {
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt).map_err(io::Error::other)?;
+        let header = SegmentHeader {
+            shard: shared.shard.0,
+            id,
+            first,
+            salt: u64::from_le_bytes(salt),
+            previous,
+        };
+        let spare = shared.spares.take(filled)?;
+        let name = shared.dir.segment(id);
+        shared
+            .dir
+            .disk
+            .rename(&shared.dir.spare(spare.number), &name)?;
+        spare.file.write_all_at(&header.encode(), 0)?;
+        spare.file.sync()?;
+        shared.dir.sync()?;
+        Ok(Self {
+            header,
+            file: spare.file,
+            offset: bytes_of(BLOCK_BYTES),
+            crc: previous,
+            is_sealed: false,
+        })
+    }
+
+    /// Bytes that can still be written without new blocks.
+    pub(super) fn left(&self) -> u64 {
+        let reserved = bytes_of(BLOCK_BYTES);
+        self.file.filled().saturating_sub(self.offset + reserved)
+    }
+
+    /// Whether a frame with so many bytes of header and records must go to another segment.
+    pub(super) fn must_roll(&self, bytes: usize, segment_bytes: u64) -> bool {
+        let end = self.offset + bytes_of(padded(bytes)) + bytes_of(BLOCK_BYTES);
+        self.is_sealed || (end > segment_bytes && self.offset > bytes_of(BLOCK_BYTES))
+    }
+
+    /// Completes `frame`, whose records stand behind room for the header, and writes it.
+    pub(super) fn write(
+        &mut self,
+        frame: &mut Vec<u8>,
+        first: u64,
+        count: usize,
+        latest: CoreTime,
+    ) -> io::Result<()> {
+        let header = self.frame_header(frame, first, count, latest);
+        let crc = header.encode_into(frame);
+        frame.resize(padded(frame.len()), 0);
+        self.file.write_all_at(frame, self.offset)?;
+        self.crc = crc;
+        self.is_sealed = header.is_seal;
+        self.offset += bytes_of(frame.len());
+        Ok(())
+    }
+
+    fn frame_header(
+        &self,
+        frame: &[u8],
+        first: u64,
+        count: usize,
+        latest: CoreTime,
+    ) -> FrameHeader {
+        let body = frame.get(FRAME_HEADER_BYTES..).unwrap_or_default();
+        FrameHeader {
+            is_seal: count == 0,
+            shard: self.header.shard,
+            segment: self.header.id,
+            first,
+            salt: self.header.salt,
+            latest,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            body: crc32c::crc32c(body),
+            previous: self.crc,
+        }
+    }
+
+    fn write_tombstone(&mut self, number: u64) -> io::Result<()> {
+        let mut frame = vec![0; FRAME_HEADER_BYTES];
+        frame.extend_from_slice(&crate::store::format::TOMBSTONE);
+        self.write(&mut frame, number, 1, CoreTime::default())
+    }
+
+    /// Seals this segment and begins the next one, with record `first`.
+    pub(super) fn roll(&mut self, shared: &Shared, first: u64) -> io::Result<()> {
+        if !self.is_sealed {
+            let mut seal = vec![0; FRAME_HEADER_BYTES];
+            self.write(&mut seal, first, 0, CoreTime::default())?;
+            self.file.sync()?;
+        }
+        *self = Self::begin(shared, self.header.id + 1, first, self.crc, 0)?;
+        Ok(())
+    }
+}
+
+/// Writes the last frame, or the header if there is none, as it was read.
+fn rewrite_last(tail: &Tail) -> io::Result<()> {
+    let len = tail.offset.saturating_sub(tail.last);
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    let read = tail.file.read_at(&mut bytes, tail.last)?;
+    bytes.truncate(read);
+    let is_same = if tail.last == 0 {
+        SegmentHeader::decode(&bytes) == Some(tail.header)
+    } else {
+        FrameHeader::decode(&bytes).is_some_and(|(header, crc)| {
+            let records = usize::try_from(header.bytes).unwrap_or(usize::MAX);
+            let body = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.saturating_add(records));
+            crc == tail.crc && body.is_some_and(|body| crc32c::crc32c(body) == header.body)
+        })
+    };
+    if !is_same {
+        return Err(io::Error::other("the last frame is not what it was before"));
+    }
+    tail.file.write_all_at(&bytes, tail.last)
+}
+
+/// A length as the log's files count.
+pub(super) fn bytes_of(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
