@@ -13,6 +13,7 @@ from .peers import Broker
 from .peers import running
 from .report import Row
 from .report import Run
+from .rounds import failure_of
 from .rounds import faults
 from .rounds import order
 from .rounds import spread_of
@@ -120,7 +121,8 @@ def judge(goal: Goal, scenario: Scenario, results: dict, machine: list[dict], ve
         unit=unit_of(goal.metric),
         ours=ours,
         met=goal.is_met_by(ours.median if ratio is None else ratio),
-        invalid=validity(goal, results.get(goal.peer, []), machine, rounds),
+        invalid=validity(goal, results.get(goal.peer, []), machine, rounds)
+        or failure_of(goal.peer, results.get(goal.peer, [])),
         fault=faults(results[VIADUCT], scenario.protocol),
         peer=versions.get(goal.peer),
         theirs=theirs,

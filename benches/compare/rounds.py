@@ -116,5 +116,32 @@ def faults(results: Sequence[Mapping], protocol: str) -> str | None:
     A standard queue of SQS promises no order, so there it is no fault to miss it.
     """
     keys = ["lost", "duplicated", "refused"] + ([] if protocol == "sqs" else ["reordered"])
+    return ", ".join(counted(results, keys) + unfinished(results)) or None
+
+
+def failure_of(peer: str, theirs: Sequence[Mapping]) -> str | None:
+    """Why a peer's runs are none to be compared with, or None: who drops or holds back messages has less to do.
+
+    What arrives twice or out of order costs the peer, not us.
+    """
+    found = counted(theirs, ["lost", "refused"]) + unfinished(theirs)
+    return f"{peer}: {', '.join(found)}" if found else None
+
+
+def counted(results: Sequence[Mapping], keys: Sequence[str]) -> list[str]:
+    """Each of the counts that is not 0 over all rounds, as in `3 lost`."""
     found = {key: sum(result[key] for result in results) for key in keys}
-    return ", ".join(f"{count:.0f} {key}" for key, count in found.items() if count) or None
+    return [f"{count:.0f} {key}" for key, count in found.items() if count]
+
+
+def unfinished(results: Sequence[Mapping]) -> list[str]:
+    """What remained undone at the end of a run: `drained` is false where a message or its confirm never came."""
+    rounds = sum(not result["drained"] for result in results)
+    # Generators before these two keys say the same by `drained` alone.
+    unsent = sum(result.get("unsent") or 0 for result in results)
+    blocked = dict.fromkeys(str(result["blocked"]) for result in results if result.get("blocked"))
+    return (
+        ([f"{rounds} of {len(results)} runs not drained"] if rounds else [])
+        + ([f"{unsent:.0f} unsent"] if unsent else [])
+        + [f"blocked: {text}" for text in blocked]
+    )

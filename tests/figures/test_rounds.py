@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from compare.rounds import Spread
+from compare.rounds import failure_of
 from compare.rounds import faults
 from compare.rounds import medians
 from compare.rounds import order
@@ -25,6 +26,9 @@ SLOW_DISK = [{"sink_per_second": {"64": REFERENCE_SINK}, "sync_us": {"p99": 2_50
 RATE = Goal("rate", "", RECEIVED, at_least=7, peer="rabbitmq", reference=Reference(RECEIVED, 50_000))
 TIME = Goal("time", "", "confirm_us.p50", at_most=0.5, peer="rabbitmq", reference=Reference("confirm_us.p50", 800))
 ALONE = Goal("alone", "", "end_to_end_us.p99", at_most=10_000)
+
+
+CLEAN = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 0, "drained": True}
 
 
 def received(*rates: float) -> list[dict]:
@@ -114,13 +118,30 @@ def test_at_most_includes_the_bound(ratio, met):
 
 
 def test_a_message_lost_in_any_round_is_a_fault():
-    clean = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 0}
-    assert faults([clean, clean], "amqp") is None
-    assert faults([clean, clean | {"lost": 1}], "amqp") == "1 lost"
-    assert faults([clean | {"reordered": 2}], "amqp") == "2 reordered"
+    assert faults([CLEAN, CLEAN], "amqp") is None
+    assert faults([CLEAN, CLEAN | {"lost": 1}], "amqp") == "1 lost"
+    assert faults([CLEAN | {"reordered": 2}], "amqp") == "2 reordered"
+
+
+def test_what_was_received_but_never_confirmed_is_a_fault():
+    assert faults([CLEAN, CLEAN | {"drained": False}], "amqp") == "1 of 2 runs not drained"
+
+
+def test_what_was_never_sent_or_was_blocked_is_a_fault():
+    assert faults([CLEAN | {"unsent": 0, "blocked": None}], "amqp") is None
+    assert faults([CLEAN | {"unsent": 7, "blocked": "low on disk"}], "amqp") == "7 unsent, blocked: low on disk"
+
+
+@pytest.mark.parametrize(
+    "wrong, said", [({"lost": 2}, "2 lost"), ({"refused": 1}, "1 refused"), ({"drained": False}, "1 of 2 runs not drained")]
+)
+def test_a_peer_that_drops_messages_is_none_to_be_compared_with(wrong, said):
+    assert failure_of("moto", [CLEAN, CLEAN | {"duplicated": 3, "reordered": 1}]) is None
+    assert failure_of("moto", [CLEAN, CLEAN | wrong]) == f"moto: {said}"
+    assert failure_of("moto", []) is None
 
 
 def test_a_standard_queue_of_sqs_promises_no_order():
-    result = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 5}
+    result = CLEAN | {"reordered": 5}
     assert faults([result], "sqs") is None
     assert faults([result | {"duplicated": 1}], "sqs") == "1 duplicated"
