@@ -19,11 +19,11 @@ import sys
 import tempfile
 
 from . import report
-from .generator import GeneratorFailed
 from .generator import Settings
 from .generator import compare
 from .peers import missing
 from .peers import viaduct_version
+from .rounds import GeneratorFailed
 from .scenarios import SCENARIOS
 from .single import ROOT
 from .single import SINGLES

@@ -13,9 +13,11 @@ from .peers import Broker
 from .peers import running
 from .report import Row
 from .report import Run
+from .rounds import GeneratorFailed
 from .rounds import failure_of
 from .rounds import faults
 from .rounds import order
+from .rounds import ratio_of
 from .rounds import spread_of
 from .rounds import validity
 from .scenarios import CPU
@@ -38,10 +40,6 @@ class Settings:
     rounds: int = 3
     warm_up: float = 1.0
     seconds: float = 3.0
-
-
-class GeneratorFailed(Exception):
-    """The generator did not deliver a result."""
 
 
 def call(settings: Settings, arguments: list[str], seconds: float) -> dict:
@@ -111,7 +109,7 @@ def judge(goal: Goal, scenario: Scenario, results: dict, machine: list[dict], ve
     """One goal's row."""
     ours = spread_of(results[VIADUCT], goal.metric)
     theirs = spread_of(results[goal.peer], goal.metric) if goal.peer else None
-    ratio = ours.median / theirs.median if theirs else None
+    ratio = ratio_of(ours, theirs, goal.metric) if theirs else None
     rounds = len(results[VIADUCT])
     return Row(
         name=goal.name,
@@ -145,7 +143,8 @@ def unit_of(metric: str) -> str:
 def brief(result: dict) -> str:
     """One run on one line."""
     end_to_end = result["end_to_end_us"]
+    times = f"{end_to_end['p50']:,.0f} / {end_to_end['p99']:,.0f} µs" if end_to_end else "unknown"
     return (
-        f"{result['received_per_second']:,.0f} msg/s, end to end {end_to_end['p50']:,.0f} / {end_to_end['p99']:,.0f} µs, "
+        f"{result['received_per_second']:,.0f} msg/s, end to end {times}, "
         f"broker CPU {result[CPU] or 0:.2f} µs a message, lost {result['lost']}"
     )

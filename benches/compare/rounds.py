@@ -21,6 +21,10 @@ LEAST_ROUNDS = 3
 SYNCS_IN_A_TIME = 4
 
 
+class GeneratorFailed(Exception):
+    """The generator did not deliver a result, or one without the figure that a goal needs."""
+
+
 def order(contestants: Sequence[str], rounds: int) -> list[list[str]]:
     """Who runs after whom in each round: the first moves to the end, so that nobody is always first after a pause."""
     turns = []
@@ -50,15 +54,27 @@ class Spread:
 
 
 def value_of(result: Mapping, metric: str) -> float:
-    """A metric of one run's JSON; a dot leads into an object, as in `confirm_us.p50`."""
+    """A metric of one run's JSON; a dot leads into an object, as in `confirm_us.p50`.
+
+    Raises GeneratorFailed where it is null: nothing was received or confirmed while it was measured.
+    """
     value = result
     for key in metric.split("."):
         value = value[key]
+        if value is None:
+            raise GeneratorFailed(f"a round without {metric}: nothing was there to measure")
     return float(value)
 
 
 def spread_of(results: Sequence[Mapping], metric: str) -> Spread:
     return Spread(tuple(value_of(result, metric) for result in results))
+
+
+def ratio_of(ours: Spread, theirs: Spread, what: str) -> float:
+    """The ratio of the medians; raises GeneratorFailed when the peer's is 0."""
+    if theirs.median == 0:
+        raise GeneratorFailed(f"the median of the peer's {what} is 0")
+    return ours.median / theirs.median
 
 
 def medians(results: Sequence[Mapping]) -> dict:

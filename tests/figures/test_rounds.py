@@ -6,12 +6,14 @@ import dataclasses
 
 import pytest
 
+from compare.rounds import GeneratorFailed
 from compare.rounds import Spread
 from compare.rounds import failure_of
 from compare.rounds import faults
 from compare.rounds import medians
 from compare.rounds import order
 from compare.rounds import quiet_machine
+from compare.rounds import ratio_of
 from compare.rounds import spread_of
 from compare.rounds import validity
 from compare.rounds import value_of
@@ -62,6 +64,19 @@ def test_a_dot_leads_into_an_object():
     assert value_of(result, "sent") == 3
     assert value_of(result, "confirm_us.p50") == 7
     assert spread_of([result, result], "confirm_us.p50").values == (7, 7)
+
+
+def test_a_round_without_a_figure_fails_in_words():
+    with pytest.raises(GeneratorFailed, match="a round without confirm_us.p50"):
+        spread_of([*confirmed_in(7), {"confirm_us": None}], "confirm_us.p50")
+    with pytest.raises(GeneratorFailed, match="a round without broker_cpu"):
+        value_of({"broker_cpu_us_per_message": None}, "broker_cpu_us_per_message")
+
+
+def test_nobody_is_compared_with_nothing():
+    assert ratio_of(Spread((6.0,)), Spread((3.0,)), RECEIVED) == 2
+    with pytest.raises(GeneratorFailed, match="the median of the peer's received_per_second is 0"):
+        ratio_of(Spread((6.0,)), Spread((0.0, 5.0, 0.0)), RECEIVED)
 
 
 def test_medians_of_objects_are_taken_number_by_number():
