@@ -27,6 +27,7 @@ from .rounds import GeneratorFailed
 from .scenarios import SCENARIOS
 from .single import ROOT
 from .single import SINGLES
+from .single import build_log
 
 NAMES = [scenario.name for scenario in SCENARIOS] + list(SINGLES)
 
@@ -103,6 +104,8 @@ def main(argv: list[str] | None = None) -> int:
         say("peers are missing:\n  " + "\n  ".join(remedies))
         return 2
     binary = options.binary or build()
+    if "log" in chosen:
+        build_log()
     scratch = options.scratch or target() / "compare"
     scratch.mkdir(parents=True, exist_ok=True)
     quick = {"rounds": 1, "warm_up": 0.3, "seconds": 1.0} if options.quick else {"rounds": options.rounds}

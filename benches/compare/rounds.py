@@ -95,13 +95,18 @@ def scale(limits: Sequence[Mapping]) -> float:
     return spread_of(limits, "sink_per_second.64").median / REFERENCE_SINK
 
 
+def too_few(rounds: int) -> str | None:
+    """Why so many rounds do not count, or None."""
+    return f"{rounds} of {LEAST_ROUNDS} rounds" if rounds < LEAST_ROUNDS else None
+
+
 def quiet_machine(limits: Sequence[Mapping], rounds: int, allowed_us: float) -> str | None:
     """Why a time without a peer does not count, or None.
 
     No peer tells whether the machine was quiet, so its sink must, and its disk must be able to keep the time at all.
     """
-    if rounds < LEAST_ROUNDS:
-        return f"{rounds} of {LEAST_ROUNDS} rounds"
+    if few := too_few(rounds):
+        return few
     machine = scale(limits)
     if machine < NEEDED_OF_REFERENCE:
         return f"the sink reached {machine:.2f}× its reference"
@@ -113,8 +118,8 @@ def quiet_machine(limits: Sequence[Mapping], rounds: int, allowed_us: float) -> 
 
 def validity(goal: Goal, theirs: Sequence[Mapping], limits: Sequence[Mapping], rounds: int) -> str | None:
     """Why a goal's figures do not count, or None if they do. `limits` and `theirs` have an entry a round."""
-    if rounds < LEAST_ROUNDS:
-        return f"{rounds} of {LEAST_ROUNDS} rounds"
+    if few := too_few(rounds):
+        return few
     if goal.reference is None:
         return quiet_machine(limits, rounds, goal.at_most)
     machine = scale(limits)

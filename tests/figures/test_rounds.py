@@ -15,6 +15,7 @@ from compare.rounds import order
 from compare.rounds import quiet_machine
 from compare.rounds import ratio_of
 from compare.rounds import spread_of
+from compare.rounds import too_few
 from compare.rounds import validity
 from compare.rounds import value_of
 from compare.scenarios import RECEIVED
@@ -103,7 +104,7 @@ def test_a_time_counts_up_to_five_fourths_of_the_reference():
 
 def test_fewer_than_three_rounds_count_for_nothing():
     assert validity(RATE, received(99_000, 99_000), QUIET, 2) == "2 of 3 rounds"
-    assert validity(ALONE, [], QUIET, 2) == quiet_machine(QUIET, 2, 10_000) == "2 of 3 rounds"
+    assert validity(ALONE, [], QUIET, 2) == quiet_machine(QUIET, 2, 10_000) == too_few(2) == "2 of 3 rounds"
 
 
 def test_without_a_peer_the_machine_itself_must_be_quiet():
