@@ -56,9 +56,13 @@ def call(settings: Settings, arguments: list[str], seconds: float) -> dict:
     return json.loads(output.read_text())
 
 
-def limits(settings: Settings) -> dict:
-    """The machine's own limits now, on the file system that the brokers write to."""
-    return call(settings, ["limits", "--size", "1024", "--dir", str(settings.scratch)], 120)
+def limits(settings: Settings, number: int = 1) -> dict:
+    """The machine's own limits now, on the file system that the brokers write to.
+
+    What runs are judged by (sink, sync, ping-pong) is measured in every round, appends in batches only in the first.
+    """
+    batches = [] if number == 1 else ["--batch", "1"]
+    return call(settings, ["limits", "--size", "1024", "--dir", str(settings.scratch), *batches], 120)
 
 
 def measure(settings: Settings, scenario: Scenario, broker: Broker) -> dict:
@@ -96,7 +100,7 @@ def compare(settings: Settings, scenario: Scenario, say) -> tuple[list[Row], Run
         for broker in brokers.values():
             measure(discarded, scenario, broker)
         for number, turns in enumerate(order(contestants, settings.rounds), start=1):
-            machine.append(limits(settings))
+            machine.append(limits(settings, number))
             for name in turns:
                 result = measure(settings, scenario, brokers[name])
                 results[name].append(result)

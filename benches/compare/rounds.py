@@ -78,11 +78,11 @@ def ratio_of(ours: Spread, theirs: Spread, what: str) -> float:
 
 
 def medians(results: Sequence[Mapping]) -> dict:
-    """The median of every number of JSON objects of one shape, at any depth."""
+    """The median of every number of JSON objects of the first one's shape, at any depth, over those that have it."""
     first = results[0]
     answer = {}
     for key, value in first.items():
-        values = [result[key] for result in results]
+        values = [result[key] for result in results if key in result]
         if isinstance(value, Mapping):
             answer[key] = medians(values)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -121,7 +121,7 @@ def ready(settings: Settings, say: Say) -> tuple[list[Row], Run]:
     """From the start of the process on an empty data dir to the end of an AMQP login."""
     machine, values = [], []
     for number in range(1, settings.rounds + 1):
-        machine.append(limits(settings))
+        machine.append(limits(settings, number))
         times = [start_ms(settings) for _ in range(STARTS_A_ROUND)]
         values.append(Spread(tuple(times)).median)
         say(f"ready, round {number}: {values[-1]:.0f} ms")

@@ -83,6 +83,7 @@ def test_nobody_is_compared_with_nothing():
 def test_medians_of_objects_are_taken_number_by_number():
     found = medians([{"a": {"x": n, "y": -n}, "b": n, "name": "limits"} for n in (1, 9, 2)])
     assert found == {"a": {"x": 2, "y": -2}, "b": 2}
+    assert medians([{"a": {"1": 4, "10": 30}}, {"a": {"1": 2}}, {"a": {"1": 3}}]) == {"a": {"1": 3, "10": 30}}
 
 
 def test_a_ratio_counts_from_four_fifths_of_the_reference_on():
