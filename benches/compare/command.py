@@ -19,19 +19,24 @@ import sys
 import tempfile
 
 from . import report
-from .generator import GeneratorFailed
 from .generator import Settings
 from .generator import compare
 from .peers import missing
 from .peers import viaduct_version
+from .rounds import GeneratorFailed
+from .rounds import too_few
 from .scenarios import SCENARIOS
 from .single import ROOT
 from .single import SINGLES
+from .single import build_log
 
+# What `stat` calls file systems whose syncs touch no disk.
+MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 NAMES = [scenario.name for scenario in SCENARIOS] + list(SINGLES)
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """What was asked for; ends with exit code 2 when that makes no sense."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help="this run; may be repeated")
     parser.add_argument("--list", action="store_true", help="names what can be run")
@@ -41,7 +46,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--update", type=pathlib.Path, metavar="PAGE", help="puts the tables into a page, between its markers")
     parser.add_argument("--binary", default=os.environ.get("VIADUCT_BIN"), help="viaduct; built when not given")
     parser.add_argument("--scratch", type=pathlib.Path, help="folder for data, on a real disk (default: target/compare)")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.rounds < 1:
+        parser.error("--rounds takes 1 or more")
+    if options.update and (options.only or options.quick or too_few(options.rounds)):
+        parser.error("--update replaces every table of the page: it takes a whole run that counts")
+    return options
 
 
 def build() -> str:
@@ -93,6 +103,21 @@ def lacking(chosen: list[str]) -> list[str]:
     return [remedy for peer in peers if (remedy := missing(peer))]
 
 
+def in_memory(folders: list[pathlib.Path]) -> str | None:
+    """Why these folders are no place for data, or None: where a sync costs nothing, no figure of a confirm means anything."""
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        kind = file_system(folder)
+        if kind in MEMORY_FILE_SYSTEMS:
+            return f"{folder} is on a {kind}, where a sync costs nothing: choose a folder on a disk (--scratch, CARGO_TARGET_DIR)"
+    return None
+
+
+def file_system(folder: pathlib.Path) -> str:
+    """The type of the file system that a folder is on, as in `ext2/ext3` or `tmpfs`."""
+    return subprocess.check_output(["stat", "--file-system", "--format=%T", folder], text=True).strip()
+
+
 def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
     if options.list:
@@ -102,9 +127,14 @@ def main(argv: list[str] | None = None) -> int:
     if remedies := lacking(chosen):
         say("peers are missing:\n  " + "\n  ".join(remedies))
         return 2
-    binary = options.binary or build()
     scratch = options.scratch or target() / "compare"
-    scratch.mkdir(parents=True, exist_ok=True)
+    # The benchmark of the log has its data where cargo builds.
+    if refused := in_memory([scratch, target()] if "log" in chosen else [scratch]):
+        say(refused)
+        return 2
+    binary = options.binary or build()
+    if "log" in chosen:
+        build_log()
     quick = {"rounds": 1, "warm_up": 0.3, "seconds": 1.0} if options.quick else {"rounds": options.rounds}
     # Two comparisons on one machine are wrong anyway, but must not remove each other's files.
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -117,6 +147,8 @@ def main(argv: list[str] | None = None) -> int:
         options.json.write_text(report.as_json(header, rows, runs))
     if options.update and not failures:
         report.update(options.update, tables)
+    elif options.update:
+        say(f"{options.update} is unchanged: a run failed")
     say(report.summary(rows) + f", {len(failures)} failed")
     if failures:
         return 2

@@ -13,8 +13,11 @@ from .peers import Broker
 from .peers import running
 from .report import Row
 from .report import Run
+from .rounds import GeneratorFailed
+from .rounds import failure_of
 from .rounds import faults
 from .rounds import order
+from .rounds import ratio_of
 from .rounds import spread_of
 from .rounds import validity
 from .scenarios import CPU
@@ -39,10 +42,6 @@ class Settings:
     seconds: float = 3.0
 
 
-class GeneratorFailed(Exception):
-    """The generator did not deliver a result."""
-
-
 def call(settings: Settings, arguments: list[str], seconds: float) -> dict:
     """Runs `viaduct bench ARGUMENTS` and returns its JSON."""
     output = settings.scratch / "bench.json"
@@ -57,9 +56,13 @@ def call(settings: Settings, arguments: list[str], seconds: float) -> dict:
     return json.loads(output.read_text())
 
 
-def limits(settings: Settings) -> dict:
-    """The machine's own limits now, on the file system that the brokers write to."""
-    return call(settings, ["limits", "--size", "1024", "--dir", str(settings.scratch)], 120)
+def limits(settings: Settings, number: int = 1) -> dict:
+    """The machine's own limits now, on the file system that the brokers write to.
+
+    What runs are judged by (sink, sync, ping-pong) is measured in every round, appends in batches only in the first.
+    """
+    batches = [] if number == 1 else ["--batch", "1"]
+    return call(settings, ["limits", "--size", "1024", "--dir", str(settings.scratch), *batches], 120)
 
 
 def measure(settings: Settings, scenario: Scenario, broker: Broker) -> dict:
@@ -97,7 +100,7 @@ def compare(settings: Settings, scenario: Scenario, say) -> tuple[list[Row], Run
         for broker in brokers.values():
             measure(discarded, scenario, broker)
         for number, turns in enumerate(order(contestants, settings.rounds), start=1):
-            machine.append(limits(settings))
+            machine.append(limits(settings, number))
             for name in turns:
                 result = measure(settings, scenario, brokers[name])
                 results[name].append(result)
@@ -110,7 +113,7 @@ def judge(goal: Goal, scenario: Scenario, results: dict, machine: list[dict], ve
     """One goal's row."""
     ours = spread_of(results[VIADUCT], goal.metric)
     theirs = spread_of(results[goal.peer], goal.metric) if goal.peer else None
-    ratio = ours.median / theirs.median if theirs else None
+    ratio = ratio_of(ours, theirs, goal.metric) if theirs else None
     rounds = len(results[VIADUCT])
     return Row(
         name=goal.name,
@@ -120,7 +123,8 @@ def judge(goal: Goal, scenario: Scenario, results: dict, machine: list[dict], ve
         unit=unit_of(goal.metric),
         ours=ours,
         met=goal.is_met_by(ours.median if ratio is None else ratio),
-        invalid=validity(goal, results.get(goal.peer, []), machine, rounds),
+        invalid=validity(goal, results.get(goal.peer, []), machine, rounds)
+        or failure_of(goal.peer, results.get(goal.peer, [])),
         fault=faults(results[VIADUCT], scenario.protocol),
         peer=versions.get(goal.peer),
         theirs=theirs,
@@ -143,7 +147,8 @@ def unit_of(metric: str) -> str:
 def brief(result: dict) -> str:
     """One run on one line."""
     end_to_end = result["end_to_end_us"]
+    times = f"{end_to_end['p50']:,.0f} / {end_to_end['p99']:,.0f} µs" if end_to_end else "unknown"
     return (
-        f"{result['received_per_second']:,.0f} msg/s, end to end {end_to_end['p50']:,.0f} / {end_to_end['p99']:,.0f} µs, "
+        f"{result['received_per_second']:,.0f} msg/s, end to end {times}, "
         f"broker CPU {result[CPU] or 0:.2f} µs a message, lost {result['lost']}"
     )

@@ -21,6 +21,10 @@ LEAST_ROUNDS = 3
 SYNCS_IN_A_TIME = 4
 
 
+class GeneratorFailed(Exception):
+    """The generator did not deliver a result, or one without the figure that a goal needs."""
+
+
 def order(contestants: Sequence[str], rounds: int) -> list[list[str]]:
     """Who runs after whom in each round: the first moves to the end, so that nobody is always first after a pause."""
     turns = []
@@ -50,10 +54,15 @@ class Spread:
 
 
 def value_of(result: Mapping, metric: str) -> float:
-    """A metric of one run's JSON; a dot leads into an object, as in `confirm_us.p50`."""
+    """A metric of one run's JSON; a dot leads into an object, as in `confirm_us.p50`.
+
+    Raises GeneratorFailed where it is null: nothing was received or confirmed while it was measured.
+    """
     value = result
     for key in metric.split("."):
         value = value[key]
+        if value is None:
+            raise GeneratorFailed(f"a round without {metric}: nothing was there to measure")
     return float(value)
 
 
@@ -61,12 +70,19 @@ def spread_of(results: Sequence[Mapping], metric: str) -> Spread:
     return Spread(tuple(value_of(result, metric) for result in results))
 
 
+def ratio_of(ours: Spread, theirs: Spread, what: str) -> float:
+    """The ratio of the medians; raises GeneratorFailed when the peer's is 0."""
+    if theirs.median == 0:
+        raise GeneratorFailed(f"the median of the peer's {what} is 0")
+    return ours.median / theirs.median
+
+
 def medians(results: Sequence[Mapping]) -> dict:
-    """The median of every number of JSON objects of one shape, at any depth."""
+    """The median of every number of JSON objects of the first one's shape, at any depth, over those that have it."""
     first = results[0]
     answer = {}
     for key, value in first.items():
-        values = [result[key] for result in results]
+        values = [result[key] for result in results if key in result]
         if isinstance(value, Mapping):
             answer[key] = medians(values)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -79,13 +95,18 @@ def scale(limits: Sequence[Mapping]) -> float:
     return spread_of(limits, "sink_per_second.64").median / REFERENCE_SINK
 
 
+def too_few(rounds: int) -> str | None:
+    """Why so many rounds do not count, or None."""
+    return f"{rounds} of {LEAST_ROUNDS} rounds" if rounds < LEAST_ROUNDS else None
+
+
 def quiet_machine(limits: Sequence[Mapping], rounds: int, allowed_us: float) -> str | None:
     """Why a time without a peer does not count, or None.
 
     No peer tells whether the machine was quiet, so its sink must, and its disk must be able to keep the time at all.
     """
-    if rounds < LEAST_ROUNDS:
-        return f"{rounds} of {LEAST_ROUNDS} rounds"
+    if few := too_few(rounds):
+        return few
     machine = scale(limits)
     if machine < NEEDED_OF_REFERENCE:
         return f"the sink reached {machine:.2f}× its reference"
@@ -97,8 +118,8 @@ def quiet_machine(limits: Sequence[Mapping], rounds: int, allowed_us: float) -> 
 
 def validity(goal: Goal, theirs: Sequence[Mapping], limits: Sequence[Mapping], rounds: int) -> str | None:
     """Why a goal's figures do not count, or None if they do. `limits` and `theirs` have an entry a round."""
-    if rounds < LEAST_ROUNDS:
-        return f"{rounds} of {LEAST_ROUNDS} rounds"
+    if few := too_few(rounds):
+        return few
     if goal.reference is None:
         return quiet_machine(limits, rounds, goal.at_most)
     machine = scale(limits)
@@ -116,5 +137,32 @@ def faults(results: Sequence[Mapping], protocol: str) -> str | None:
     A standard queue of SQS promises no order, so there it is no fault to miss it.
     """
     keys = ["lost", "duplicated", "refused"] + ([] if protocol == "sqs" else ["reordered"])
+    return ", ".join(counted(results, keys) + unfinished(results)) or None
+
+
+def failure_of(peer: str, theirs: Sequence[Mapping]) -> str | None:
+    """Why a peer's runs are none to be compared with, or None: who drops or holds back messages has less to do.
+
+    What arrives twice or out of order costs the peer, not us.
+    """
+    found = counted(theirs, ["lost", "refused"]) + unfinished(theirs)
+    return f"{peer}: {', '.join(found)}" if found else None
+
+
+def counted(results: Sequence[Mapping], keys: Sequence[str]) -> list[str]:
+    """Each of the counts that is not 0 over all rounds, as in `3 lost`."""
     found = {key: sum(result[key] for result in results) for key in keys}
-    return ", ".join(f"{count:.0f} {key}" for key, count in found.items() if count) or None
+    return [f"{count:.0f} {key}" for key, count in found.items() if count]
+
+
+def unfinished(results: Sequence[Mapping]) -> list[str]:
+    """What remained undone at the end of a run: `drained` is false where a message or its confirm never came."""
+    rounds = sum(not result["drained"] for result in results)
+    # Generators before these two keys say the same by `drained` alone.
+    unsent = sum(result.get("unsent") or 0 for result in results)
+    blocked = dict.fromkeys(str(result["blocked"]) for result in results if result.get("blocked"))
+    return (
+        ([f"{rounds} of {len(results)} runs not drained"] if rounds else [])
+        + ([f"{unsent:.0f} unsent"] if unsent else [])
+        + [f"blocked: {text}" for text in blocked]
+    )

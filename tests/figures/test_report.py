@@ -126,10 +126,17 @@ def test_names_of_goals_are_their_own():
 
 def test_the_benchmark_of_the_log_is_read_by_its_lines():
     output = "records of 1024 bytes a second\nbatch    1: raw      9351  log      4000 (0.43 of raw)  log, 4 in flight 1 (1.00)  1 records a sync\nbatch 1000: raw   2450000  log   1470000 (0.60 of raw)  log, 4 in flight\n"
-    rows = log_rows(output)
+    rows = log_rows(output, None)
     assert [(row.name, row.met, round(row.ratio, 2)) for row in rows] == [("log-1", False, 0.43), ("log-1000", True, 0.6)]
     assert not any(row.invalid for row in rows)
-    (unsteady,) = log_rows("batch   10: raw      1905  log     14778 (7.76 of raw)")
+    (level,) = log_rows("batch    1: raw       200  log       219 (1.09 of raw)", None)
+    assert level.verdict == "met"
+    (unsteady,) = log_rows("batch   10: raw      1905  log     14778 (7.76 of raw)", None)
     assert unsteady.verdict == "does not count (met): the raw append was slower than the log"
     with pytest.raises(RuntimeError, match="no figures"):
-        log_rows("nothing")
+        log_rows("nothing", None)
+
+
+def test_the_log_does_not_count_in_a_quick_run_either():
+    (quick,) = log_rows("batch   10: raw     20000  log     14778 (0.74 of raw)", "1 of 3 rounds")
+    assert quick.verdict == "does not count (met): 1 of 3 rounds"

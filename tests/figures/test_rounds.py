@@ -6,12 +6,16 @@ import dataclasses
 
 import pytest
 
+from compare.rounds import GeneratorFailed
 from compare.rounds import Spread
+from compare.rounds import failure_of
 from compare.rounds import faults
 from compare.rounds import medians
 from compare.rounds import order
 from compare.rounds import quiet_machine
+from compare.rounds import ratio_of
 from compare.rounds import spread_of
+from compare.rounds import too_few
 from compare.rounds import validity
 from compare.rounds import value_of
 from compare.scenarios import RECEIVED
@@ -25,6 +29,9 @@ SLOW_DISK = [{"sink_per_second": {"64": REFERENCE_SINK}, "sync_us": {"p99": 2_50
 RATE = Goal("rate", "", RECEIVED, at_least=7, peer="rabbitmq", reference=Reference(RECEIVED, 50_000))
 TIME = Goal("time", "", "confirm_us.p50", at_most=0.5, peer="rabbitmq", reference=Reference("confirm_us.p50", 800))
 ALONE = Goal("alone", "", "end_to_end_us.p99", at_most=10_000)
+
+
+CLEAN = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 0, "drained": True}
 
 
 def received(*rates: float) -> list[dict]:
@@ -60,9 +67,23 @@ def test_a_dot_leads_into_an_object():
     assert spread_of([result, result], "confirm_us.p50").values == (7, 7)
 
 
+def test_a_round_without_a_figure_fails_in_words():
+    with pytest.raises(GeneratorFailed, match="a round without confirm_us.p50"):
+        spread_of([*confirmed_in(7), {"confirm_us": None}], "confirm_us.p50")
+    with pytest.raises(GeneratorFailed, match="a round without broker_cpu"):
+        value_of({"broker_cpu_us_per_message": None}, "broker_cpu_us_per_message")
+
+
+def test_nobody_is_compared_with_nothing():
+    assert ratio_of(Spread((6.0,)), Spread((3.0,)), RECEIVED) == 2
+    with pytest.raises(GeneratorFailed, match="the median of the peer's received_per_second is 0"):
+        ratio_of(Spread((6.0,)), Spread((0.0, 5.0, 0.0)), RECEIVED)
+
+
 def test_medians_of_objects_are_taken_number_by_number():
     found = medians([{"a": {"x": n, "y": -n}, "b": n, "name": "limits"} for n in (1, 9, 2)])
     assert found == {"a": {"x": 2, "y": -2}, "b": 2}
+    assert medians([{"a": {"1": 4, "10": 30}}, {"a": {"1": 2}}, {"a": {"1": 3}}]) == {"a": {"1": 3, "10": 30}}
 
 
 def test_a_ratio_counts_from_four_fifths_of_the_reference_on():
@@ -84,7 +105,7 @@ def test_a_time_counts_up_to_five_fourths_of_the_reference():
 
 def test_fewer_than_three_rounds_count_for_nothing():
     assert validity(RATE, received(99_000, 99_000), QUIET, 2) == "2 of 3 rounds"
-    assert validity(ALONE, [], QUIET, 2) == quiet_machine(QUIET, 2, 10_000) == "2 of 3 rounds"
+    assert validity(ALONE, [], QUIET, 2) == quiet_machine(QUIET, 2, 10_000) == too_few(2) == "2 of 3 rounds"
 
 
 def test_without_a_peer_the_machine_itself_must_be_quiet():
@@ -114,13 +135,30 @@ def test_at_most_includes_the_bound(ratio, met):
 
 
 def test_a_message_lost_in_any_round_is_a_fault():
-    clean = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 0}
-    assert faults([clean, clean], "amqp") is None
-    assert faults([clean, clean | {"lost": 1}], "amqp") == "1 lost"
-    assert faults([clean | {"reordered": 2}], "amqp") == "2 reordered"
+    assert faults([CLEAN, CLEAN], "amqp") is None
+    assert faults([CLEAN, CLEAN | {"lost": 1}], "amqp") == "1 lost"
+    assert faults([CLEAN | {"reordered": 2}], "amqp") == "2 reordered"
+
+
+def test_what_was_received_but_never_confirmed_is_a_fault():
+    assert faults([CLEAN, CLEAN | {"drained": False}], "amqp") == "1 of 2 runs not drained"
+
+
+def test_what_was_never_sent_or_was_blocked_is_a_fault():
+    assert faults([CLEAN | {"unsent": 0, "blocked": None}], "amqp") is None
+    assert faults([CLEAN | {"unsent": 7, "blocked": "low on disk"}], "amqp") == "7 unsent, blocked: low on disk"
+
+
+@pytest.mark.parametrize(
+    "wrong, said", [({"lost": 2}, "2 lost"), ({"refused": 1}, "1 refused"), ({"drained": False}, "1 of 2 runs not drained")]
+)
+def test_a_peer_that_drops_messages_is_none_to_be_compared_with(wrong, said):
+    assert failure_of("moto", [CLEAN, CLEAN | {"duplicated": 3, "reordered": 1}]) is None
+    assert failure_of("moto", [CLEAN, CLEAN | wrong]) == f"moto: {said}"
+    assert failure_of("moto", []) is None
 
 
 def test_a_standard_queue_of_sqs_promises_no_order():
-    result = {"lost": 0, "duplicated": 0, "refused": 0, "reordered": 5}
+    result = CLEAN | {"reordered": 5}
     assert faults([result], "sqs") is None
     assert faults([result | {"duplicated": 1}], "sqs") == "1 duplicated"
