@@ -89,6 +89,11 @@ impl Pace {
         self.schedule.intended(sequence)
     }
 
+    /// How many messages should have been sent before `end`.
+    pub(super) fn due_before(&self, end: u64) -> u64 {
+        end.checked_sub(1).map_or(0, |last| self.schedule.due(last))
+    }
+
     /// How many messages are due from `next` on, at least one; else the producer is woken when the
     /// next one is. 0 when all are sent that should have been before `end`.
     pub(super) fn poll_due(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::receiving::Received;
-use super::recorder::Recorder;
+use super::sent::Sent;
 use super::shared::Shared;
 
 /// Who serves, as it says itself.
@@ -34,12 +34,12 @@ pub(super) trait Peer: Send + Sync + 'static {
     ) -> impl Future<Output = anyhow::Result<(Identity, Self::Control)>>;
 
     /// Sends until [`Turn::End`](super::sending::Turn::End), closes its book, and keeps the connection until
-    /// [`Shared::stop`]; brings the latencies of confirms.
+    /// [`Shared::stop`].
     fn produce(
         self: Arc<Self>,
         producer: usize,
         shared: Arc<Shared>,
-    ) -> impl Future<Output = anyhow::Result<Recorder>> + Send;
+    ) -> impl Future<Output = anyhow::Result<Sent>> + Send;
 
     /// Receives until [`Shared::stop`].
     fn consume(

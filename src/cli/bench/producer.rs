@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::recorder::Recorder;
 use super::sending::Sending;
 use super::sending::Turn;
+use super::sent::Sent;
 use super::shared::Shared;
 use super::template::Template;
 use super::wire::BLOCK_BYTES;
@@ -42,7 +43,6 @@ pub(super) trait Line {
 
 /// Publishes from the begin until the time is over and everything is confirmed, and keeps the
 /// connection until the run stops: a broker may throw away what it has not read of one that ends.
-/// Brings the latencies of confirms.
 ///
 /// # Errors
 /// The broker ended the connection, or said what it must not say.
@@ -51,10 +51,10 @@ pub(super) async fn produce(
     template: Template,
     producer: usize,
     shared: Arc<Shared>,
-) -> anyhow::Result<Recorder> {
+) -> anyhow::Result<Sent> {
     shared.is_ready();
     let Some(phases) = shared.begun().await else {
-        return Recorder::new();
+        return Sent::new(Recorder::new()?);
     };
     let mut producer = Producer {
         line,
@@ -71,13 +71,13 @@ pub(super) async fn produce(
         }
     }
     let Producer { line, sending, .. } = producer;
-    let latency = sending.end();
+    let sent = sending.end()?;
     let stop = shared.stop.cancelled();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             biased;
-            () = &mut stop => return Ok(latency),
+            () = &mut stop => return Ok(sent),
             read = poll_fn(|cx| line.poll_read(None, cx)) => read?,
         }
     }

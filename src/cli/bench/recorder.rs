@@ -46,6 +46,11 @@ impl Recorder {
         self.run += 1;
     }
 
+    /// Counts a latency so many times.
+    pub(super) fn record_many(&mut self, nanos: u64, count: u64) {
+        self.histogram.saturating_record_n(nanos, count);
+    }
+
     fn flush(&mut self) {
         if self.run > 0 {
             self.histogram.saturating_record_n(self.value, self.run);

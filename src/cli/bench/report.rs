@@ -16,7 +16,7 @@ use super::shared::Shared;
 /// The report. Scripts read its JSON: names stay.
 ///
 /// `sent`, `confirmed`, `received` and all rates are of the measured time; `lost`, `duplicated`,
-/// `reordered`, `redelivered`, `refused` and `total` are of the whole run, after draining.
+/// `reordered`, `redelivered`, `refused`, `unsent` and `total` are of the whole run, after draining.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) bench: &'static str,
@@ -37,6 +37,8 @@ pub(super) struct Report {
     pub(super) reordered: u64,
     pub(super) redelivered: u64,
     pub(super) refused: u64,
+    /// Due by `--rate` and not sent until two seconds after the end; in the latencies as what they are at least.
+    pub(super) unsent: u64,
     pub(super) drained: bool,
     pub(super) total: Total,
     pub(super) own_cpu_seconds: f64,
@@ -65,6 +67,18 @@ impl Report {
         let Measured { from, to, .. } = measured;
         let account = whole_account(shared, &measured);
         let mut end_to_end = Recorder::new()?;
+        let mut confirm = Recorder::new()?;
+        let mut unsent = 0;
+        for sent in measured.sent {
+            confirm.merge(sent.confirm);
+            if load.confirms() {
+                confirm.merge(sent.missed.clone());
+            }
+            if load.consumers > 0 {
+                end_to_end.merge(sent.missed);
+            }
+            unsent += sent.unsent;
+        }
         for received in measured.received {
             end_to_end.merge(received.latency);
         }
@@ -95,13 +109,14 @@ impl Report {
                 100.0,
             ),
             end_to_end_us: end_to_end.percentiles(),
-            confirm_us: measured.confirm.percentiles(),
+            confirm_us: confirm.percentiles(),
             // A refused message was not promised to arrive.
             lost: account.lost.saturating_sub(refused),
             duplicated: account.duplicated,
             reordered: account.reordered,
             redelivered: account.redelivered,
             refused,
+            unsent,
             drained: measured.drained,
             total: Total {
                 sent: shared.counters.sent.load(Relaxed),
@@ -118,7 +133,11 @@ impl Report {
 
     /// Whether the broker did what it is for.
     pub(super) fn is_clean(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.refused == 0 && self.drained
+        self.lost == 0
+            && self.duplicated == 0
+            && self.refused == 0
+            && self.unsent == 0
+            && self.drained
     }
 }
 
@@ -199,7 +218,7 @@ mod tests {
             identity: Identity::default(),
             from: Sample::default(),
             to,
-            confirm: Recorder::new().unwrap(),
+            sent: Vec::new(),
             received: vec![receiving.end()],
             drained: true,
         };

@@ -18,7 +18,7 @@ use super::process;
 use super::process::Usage;
 use super::progress::Progress;
 use super::receiving::Received;
-use super::recorder::Recorder;
+use super::sent::Sent;
 use super::shared::Phases;
 use super::shared::Shared;
 
@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// What the connections of a run bring home.
 #[derive(Debug)]
 enum Part {
-    Sent(Recorder),
+    Sent(Sent),
     Received(Received),
 }
 
@@ -58,16 +58,19 @@ pub(super) struct Measured {
     pub(super) identity: Identity,
     pub(super) from: Sample,
     pub(super) to: Sample,
-    pub(super) confirm: Recorder,
+    pub(super) sent: Vec<Sent>,
     pub(super) received: Vec<Received>,
     pub(super) drained: bool,
 }
 
-/// Makes a run.
+/// Makes a run; what was measured, and whether the broker was left as it was found.
 ///
 /// # Errors
 /// A connection failed, or the broker did not do its part.
-pub(super) async fn run<P: Peer>(peer: P, shared: &Arc<Shared>) -> anyhow::Result<Measured> {
+pub(super) async fn run<P: Peer>(
+    peer: P,
+    shared: &Arc<Shared>,
+) -> anyhow::Result<(Measured, anyhow::Result<()>)> {
     let peer = Arc::new(peer);
     let load = &shared.load;
     // Before anything is made at the broker.
@@ -84,23 +87,22 @@ pub(super) async fn run<P: Peer>(peer: P, shared: &Arc<Shared>) -> anyhow::Resul
     };
     let cleaned = peer.clean_up(shared, control).await;
     let ((from, to, drained), parts) = outcome?;
-    cleaned.context("cannot clean up")?;
     let mut measured = Measured {
         name: P::NAME,
         identity,
         from,
         to,
-        confirm: Recorder::new()?,
+        sent: Vec::new(),
         received: Vec::new(),
         drained,
     };
     for part in parts {
         match part {
-            Part::Sent(latency) => measured.confirm.merge(latency),
+            Part::Sent(sent) => measured.sent.push(sent),
             Part::Received(received) => measured.received.push(received),
         }
     }
-    Ok(measured)
+    Ok((measured, cleaned.context("cannot clean up")))
 }
 
 type Worker = JoinHandle<anyhow::Result<Vec<Part>>>;

@@ -15,13 +15,11 @@ use super::label::Label;
 use super::pace::Pace;
 use super::pace::Schedule;
 use super::recorder::Recorder;
+use super::sent::LATE;
+use super::sent::Sent;
 use super::shared::Phases;
 use super::shared::Shared;
 use super::unconfirmed::Unconfirmed;
-
-/// How long after the end a paced producer sends what should have been sent before, in nanoseconds: what
-/// is late must not be missing from the latencies, but a broker that cannot keep up has no end.
-const LATE: u64 = 2_000_000_000;
 
 /// What a producer does next.
 #[derive(Debug)]
@@ -192,9 +190,16 @@ impl Sending {
     }
 
     /// Closes the book.
-    pub(super) fn end(self) -> Recorder {
+    ///
+    /// # Errors
+    /// No histogram.
+    pub(super) fn end(self) -> anyhow::Result<Sent> {
+        let mut sent = Sent::new(self.latency)?;
+        if let Some(pace) = &self.pace {
+            sent.miss(pace, self.next, &self.phases);
+        }
         self.shared.producer_is_done();
-        self.latency
+        Ok(sent)
     }
 }
 

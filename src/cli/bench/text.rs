@@ -111,6 +111,9 @@ fn verdict(report: &Report) -> String {
     if report.refused > 0 {
         let _ = write!(text, ", {} refused", report.refused);
     }
+    if report.unsent > 0 {
+        let _ = write!(text, ", {} unsent", report.unsent);
+    }
     if !report.drained {
         text += " (given up waiting: not everything was confirmed and received)";
     }

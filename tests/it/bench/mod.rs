@@ -256,7 +256,13 @@ fn limits_measure_the_machine() {
 
 #[test]
 fn core_nats_is_spoken_to_as_well() {
-    let url = format!("nats://{}", nats::serve(999));
+    let url = format!(
+        "nats://{}",
+        nats::serve(nats::Faults {
+            refused: 999,
+            still_after: u64::MAX
+        })
+    );
     let bench = |flags: &str| {
         let mut command = viaduct();
         command
@@ -281,4 +287,25 @@ fn core_nats_is_spoken_to_as_well() {
     );
     let (code, _, error) = bench("--durable");
     assert_eq!(code, 2, "{error}");
+}
+
+#[test]
+fn a_broker_that_stands_still_has_no_good_latencies() {
+    let server = nats::serve(nats::Faults {
+        refused: 0,
+        still_after: 100,
+    });
+    let mut command = viaduct();
+    command
+        .args(["bench", "nats", &format!("nats://{server}")])
+        .args("--rate 500 --in-flight 20 --warmup 0 --duration 1 --json -".split_whitespace());
+    let (code, out, error) = outcome(&mut command);
+    assert_eq!(code, 1, "{error}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    // Twenty are under way, and the 380 that were due behind them stand for four fifths of the latencies.
+    assert_eq!(report["total"]["received"], 100);
+    assert_eq!(report["unsent"], 380, "{report}");
+    assert_eq!(report["total"]["sent"], 120);
+    assert!(number(&report, "/end_to_end_us/p50") > 2e6, "{report}");
+    assert!(error.contains(", 380 unsent"), "{error}");
 }

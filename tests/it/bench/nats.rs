@@ -12,8 +12,17 @@ use std::sync::Mutex;
 
 type Subscribers = Arc<Mutex<Vec<(String, String, TcpStream)>>>;
 
-/// Serves until the test ends; messages of `refused` bytes are a violation.
-pub(super) fn serve(refused: usize) -> SocketAddr {
+/// When a server goes wrong.
+#[derive(Clone, Copy)]
+pub(super) struct Faults {
+    /// Messages of so many bytes are a violation.
+    pub(super) refused: usize,
+    /// After so many messages of a producer the server stands still.
+    pub(super) still_after: u64,
+}
+
+/// Serves until the test ends.
+pub(super) fn serve(faults: Faults) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -21,17 +30,18 @@ pub(super) fn serve(refused: usize) -> SocketAddr {
         for stream in listener.incoming() {
             let subscribers = Arc::clone(&subscribers);
             // A client that goes away ends its thread with an error.
-            std::thread::spawn(move || speak(stream.unwrap(), &subscribers, refused));
+            std::thread::spawn(move || speak(stream.unwrap(), &subscribers, faults));
         }
     });
     address
 }
 
-fn speak(mut stream: TcpStream, subscribers: &Subscribers, refused: usize) -> std::io::Result<()> {
+fn speak(mut stream: TcpStream, subscribers: &Subscribers, faults: Faults) -> std::io::Result<()> {
     stream.write_all(b"INFO {\"version\":\"0.0\",\"max_payload\":1}\r\n")?;
     // As the real one does soon after the begin.
     stream.write_all(b"PING\r\n")?;
     let mut pongs = 0;
+    let mut published = 0;
     let mut input = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     while input.read_line(&mut line)? > 0 {
@@ -46,11 +56,15 @@ fn speak(mut stream: TcpStream, subscribers: &Subscribers, refused: usize) -> st
             }
             ["PUB", subject, length] => {
                 assert_eq!(pongs, 1, "a ping was not answered");
+                while published == faults.still_after {
+                    std::thread::park();
+                }
+                published += 1;
                 let length: usize = length.parse().unwrap();
                 let mut payload = vec![0; length + 2];
                 input.read_exact(&mut payload)?;
                 assert!(payload.ends_with(b"\r\n"));
-                if length == refused {
+                if length == faults.refused {
                     stream.write_all(b"-ERR 'Maximum Payload Violation'\r\n")?;
                     return Ok(());
                 }

@@ -20,7 +20,7 @@ use super::args::Load;
 use super::peer::Identity;
 use super::peer::Peer;
 use super::receiving::Received;
-use super::recorder::Recorder;
+use super::sent::Sent;
 use super::shared::Shared;
 use super::url::Url;
 
@@ -80,7 +80,7 @@ impl Peer for Amqp {
         self: Arc<Self>,
         producer: usize,
         shared: Arc<Shared>,
-    ) -> anyhow::Result<Recorder> {
+    ) -> anyhow::Result<Sent> {
         producer::produce(&self.url, producer, shared).await
     }
 

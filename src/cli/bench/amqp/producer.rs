@@ -8,8 +8,8 @@ use anyhow::Context as _;
 
 use crate::cli::bench::producer;
 use crate::cli::bench::producer::Line;
-use crate::cli::bench::recorder::Recorder;
 use crate::cli::bench::sending::Sending;
+use crate::cli::bench::sent::Sent;
 use crate::cli::bench::shared::Shared;
 use crate::cli::bench::template::Template;
 use crate::cli::bench::url::Url;
@@ -33,7 +33,7 @@ pub(super) async fn produce(
     url: &Url,
     producer: usize,
     shared: Arc<Shared>,
-) -> anyhow::Result<Recorder> {
+) -> anyhow::Result<Sent> {
     let load = &shared.load;
     let mut link = Link::open(url).await?;
     if load.confirms() {
@@ -47,9 +47,9 @@ pub(super) async fn produce(
     let size = usize::try_from(load.size)?;
     let image = publish(first, size, load.durable, link.frame_max)?;
     let template = Template::new(image, &queues, usize::try_from(load.flush)?);
-    let latency = producer::produce(&mut link, template, producer, Arc::clone(&shared)).await?;
+    let sent = producer::produce(&mut link, template, producer, Arc::clone(&shared)).await?;
     link.close().await;
-    Ok(latency)
+    Ok(sent)
 }
 
 impl Line for Link {

@@ -18,7 +18,7 @@ use super::peer::Identity;
 use super::peer::Peer;
 use super::producer;
 use super::receiving::Received;
-use super::recorder::Recorder;
+use super::sent::Sent;
 use super::shared::Shared;
 use super::template::Image;
 use super::template::Template;
@@ -71,7 +71,7 @@ impl Peer for Nats {
         self: Arc<Self>,
         producer: usize,
         shared: Arc<Shared>,
-    ) -> anyhow::Result<Recorder> {
+    ) -> anyhow::Result<Sent> {
         let mut link = Link::open(&self.url).await?;
         let load = &shared.load;
         let subjects = shared.queues_of(producer, load.producers);

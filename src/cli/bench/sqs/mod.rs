@@ -25,7 +25,7 @@ use super::label::LABEL_BYTES;
 use super::peer::Identity;
 use super::peer::Peer;
 use super::receiving::Received;
-use super::recorder::Recorder;
+use super::sent::Sent;
 use super::shared::Shared;
 
 use client::Client;
@@ -115,11 +115,7 @@ impl Peer for Sqs {
         Ok((client.identity(), client))
     }
 
-    async fn produce(
-        self: Arc<Self>,
-        index: usize,
-        shared: Arc<Shared>,
-    ) -> anyhow::Result<Recorder> {
+    async fn produce(self: Arc<Self>, index: usize, shared: Arc<Shared>) -> anyhow::Result<Sent> {
         producer::run(&self, index, shared).await
     }
 

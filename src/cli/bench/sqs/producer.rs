@@ -10,6 +10,7 @@ use crate::cli::bench::recorder::Recorder;
 use crate::cli::bench::sending::Batch;
 use crate::cli::bench::sending::Sending;
 use crate::cli::bench::sending::Turn;
+use crate::cli::bench::sent::Sent;
 use crate::cli::bench::shared::Shared;
 
 use super::Sqs;
@@ -22,7 +23,7 @@ use super::client::Client;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs a producer to its end.
-pub(super) async fn run(sqs: &Sqs, index: usize, shared: Arc<Shared>) -> anyhow::Result<Recorder> {
+pub(super) async fn run(sqs: &Sqs, index: usize, shared: Arc<Shared>) -> anyhow::Result<Sent> {
     let mut client = sqs.client();
     client.connect().await?;
     let size = usize::try_from(shared.load.size)?;
@@ -30,7 +31,7 @@ pub(super) async fn run(sqs: &Sqs, index: usize, shared: Arc<Shared>) -> anyhow:
     let inputs: Vec<SendInput> = urls.iter().map(|url| SendInput::new(url, size)).collect();
     shared.is_ready();
     let Some(phases) = shared.begun().await else {
-        return Recorder::new();
+        return Sent::new(Recorder::new()?);
     };
     let mut sending = Sending::new(Arc::clone(&shared), index, phases)?;
     tokio::select! {
@@ -38,9 +39,9 @@ pub(super) async fn run(sqs: &Sqs, index: usize, shared: Arc<Shared>) -> anyhow:
         () = shared.stop.cancelled() => {}
         ended = send(sqs, &mut client, &inputs, &mut sending) => ended?,
     }
-    let latency = sending.end();
+    let sent = sending.end()?;
     shared.stop.cancelled().await;
-    Ok(latency)
+    Ok(sent)
 }
 
 /// Sends until the time is over, to one queue after the other.
