@@ -109,6 +109,7 @@ fn a_settle_that_somebody_waits_for_is_written_at_once() {
     append_durably(&log, "one");
     settle(&log);
     let second = settle(&log);
+    wait_for_doze(&log);
     wait(&log, second);
     assert_eq!(metrics.log_syncs.get(), 2);
 }
