@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -53,7 +54,7 @@ fn main() {
     let metrics = Arc::new(Metrics::new());
     let data = dir.path().join("data");
     let log = EmbeddedLog::open(&data, Settings::default(), Arc::clone(&metrics)).unwrap();
-    println!("records of {BODY_BYTES} bytes a second, median of {ROUNDS} rounds");
+    println!("records of {BODY_BYTES} bytes a second, median [least to most] of {ROUNDS} rounds");
     for batch in [1, 10, 100, 1_000] {
         let mut rates = [const { Vec::new() }; 3];
         let before = (metrics.log_records.get(), metrics.log_syncs.get());
@@ -62,14 +63,14 @@ fn main() {
             rates[1].push(log_rate(&log, batch, 1));
             rates[2].push(log_rate(&log, batch, 4));
         }
-        let [raw, log, ahead] = rates.map(median);
+        let [raw, log, ahead] = rates.map(Spread::of);
         let records = metrics.log_records.get() - before.0;
         let syncs = metrics.log_syncs.get() - before.1;
         println!(
-            "batch {batch:>4}: raw {raw:>9.0}  log {log:>9.0} ({:.2} of raw)  log, 4 in flight {ahead:>9.0} ({:.2})  \
+            "batch {batch:>4}: raw {raw}  log {log} ({:.2} of raw)  log, 4 in flight {ahead} ({:.2})  \
              {} records a sync",
-            log / raw,
-            ahead / raw,
+            log.median / raw.median,
+            ahead.median / raw.median,
             records / syncs.max(1),
         );
     }
@@ -209,7 +210,31 @@ fn rate(records: u64, start: Instant) -> f64 {
     records as f64 / start.elapsed().as_secs_f64()
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+/// Rates of the rounds, in records a second.
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(mut rates: Vec<f64>) -> Self {
+        rates.sort_by(f64::total_cmp);
+        Self {
+            least: rates[0],
+            median: rates[rates.len() / 2],
+            most: rates[rates.len() - 1],
+        }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            least,
+            median,
+            most,
+        } = self;
+        write!(f, "{median:>9.0} [{least:.0} to {most:.0}]")
+    }
 }

@@ -39,8 +39,10 @@ LOG_SHARE = 0.5
 # things differ by this much from noise alone.
 LOG_NOISE = 1.1
 LOG_COMMAND = ["cargo", "bench", "--locked", "--bench", "log"]
-# `batch  100: raw  750000  log  600000 (0.80 of raw) …`, as benches/log.rs prints it.
-LOG_LINE = re.compile(r"batch +(\d+): raw +([\d.]+) +log +([\d.]+) \(([\d.]+) of raw\)")
+# `batch  100: raw  750000 [720000 to 760000]  log  600000 [590000 to 610000] (0.80 of raw) …`, as benches/log.rs prints it.
+LOG_LINE = re.compile(
+    r"batch +(?P<batch>\d+): raw +(?P<raw>\d+ \[\d+ to \d+\]) +log +(?P<log>\d+ \[\d+ to \d+\]) \([\d.]+ of raw\)"
+)
 
 Say = Callable[[str], None]
 
@@ -188,8 +190,9 @@ def build_log() -> None:
 def log_rows(output: str, invalid: str | None) -> list[Row]:
     """A row for each batch that the benchmark of the log prints; `invalid` says why none of them counts."""
     rows = []
-    for batch, raw, log, _share in LOG_LINE.findall(output):
-        share = float(log) / float(raw)
+    for batch, *printed in LOG_LINE.findall(output):
+        raw, log = (log_spread(text) for text in printed)
+        share = log.median / raw.median
         rows.append(
             Row(
                 name=f"log-{batch}",
@@ -197,18 +200,24 @@ def log_rows(output: str, invalid: str | None) -> list[Row]:
                 run="log",
                 goal=f"≥ {LOG_SHARE}×",
                 unit="records/s",
-                ours=Spread((float(log),)),
+                ours=log,
                 met=share >= LOG_SHARE,
                 # One batch at a time nobody is faster than the disk: then it was not the same disk all the time.
                 invalid=invalid or ("the raw append was slower than the log" if share > LOG_NOISE else None),
                 peer="raw append + fdatasync",
-                theirs=Spread((float(raw),)),
+                theirs=raw,
                 ratio=share,
             )
         )
     if not rows:
         raise RuntimeError(f"no figures in the output of the log's benchmark:\n{output}")
     return rows
+
+
+def log_spread(text: str) -> Spread:
+    """`MEDIAN [LEAST to MOST]`: three values that have just this median and range."""
+    median, least, most = (float(digits) for digits in re.findall(r"\d+", text))
+    return Spread((least, median, most))
 
 
 SINGLES = {

@@ -124,19 +124,30 @@ def test_names_of_goals_are_their_own():
     assert len(set(names)) == len(names)
 
 
+def line(raw: int, log: int) -> str:
+    """What the benchmark of the log prints of a batch whose rounds were all alike."""
+    return f"batch   10: raw {raw:>9} [{raw} to {raw}]  log {log:>9} [{log} to {log}] ({log / raw:.2f} of raw)"
+
+
 def test_the_benchmark_of_the_log_is_read_by_its_lines():
-    output = "records of 1024 bytes a second\nbatch    1: raw      9351  log      4000 (0.43 of raw)  log, 4 in flight 1 (1.00)  1 records a sync\nbatch 1000: raw   2450000  log   1470000 (0.60 of raw)  log, 4 in flight\n"
+    output = (
+        "records of 1024 bytes a second, median [least to most] of 5 rounds\n"
+        "batch    1: raw      9351 [9000 to 9900]  log      4000 [3000 to 4100] (0.43 of raw)  "
+        "log, 4 in flight         1 [1 to 1] (1.00)  1 records a sync\n"
+        "batch 1000: raw   2450000 [2400000 to 2500000]  log   1470000 [1400000 to 1500000] (0.60 of raw)  log, 4 in\n"
+    )
     rows = log_rows(output, None)
     assert [(row.name, row.met, round(row.ratio, 2)) for row in rows] == [("log-1", False, 0.43), ("log-1000", True, 0.6)]
+    assert (rows[0].ours.least, rows[0].ours.most, rows[0].theirs.most) == (3000, 4100, 9900)
     assert not any(row.invalid for row in rows)
-    (level,) = log_rows("batch    1: raw       200  log       219 (1.09 of raw)", None)
+    (level,) = log_rows(line(raw=200, log=219), None)
     assert level.verdict == "met"
-    (unsteady,) = log_rows("batch   10: raw      1905  log     14778 (7.76 of raw)", None)
+    (unsteady,) = log_rows(line(raw=1905, log=14778), None)
     assert unsteady.verdict == "does not count (met): the raw append was slower than the log"
     with pytest.raises(RuntimeError, match="no figures"):
         log_rows("nothing", None)
 
 
 def test_the_log_does_not_count_in_a_quick_run_either():
-    (quick,) = log_rows("batch   10: raw     20000  log     14778 (0.74 of raw)", "1 of 3 rounds")
+    (quick,) = log_rows(line(raw=20000, log=14778), "1 of 3 rounds")
     assert quick.verdict == "does not count (met): 1 of 3 rounds"
