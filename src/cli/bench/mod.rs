@@ -5,7 +5,7 @@
 //! run             threads, phases, drain                     (shared: what all tasks see)
 //! producer        a producer's loop over its book and its block  (sending, template, wire)
 //! sending         a producer's book: pace, gate, confirms    (pace, timer, gate, unconfirmed, label, sent)
-//! receiving       a consumer's book                          (seen, recorder)
+//! receiving       a consumer's book                          (seen, settled, recorder)
 //! report, text    what came out                              (process, progress)
 //! limits          what the machine can do at most
 //! ```
@@ -16,6 +16,7 @@
 
 mod amqp;
 mod args;
+mod blocked;
 mod clock;
 mod gate;
 mod label;
@@ -34,6 +35,7 @@ mod run;
 mod seen;
 mod sending;
 mod sent;
+mod settled;
 mod shared;
 mod sqs;
 mod template;

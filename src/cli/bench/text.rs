@@ -31,6 +31,12 @@ pub(super) fn table(report: &Report) -> String {
         line("confirm", percentiles(latency));
     }
     line("messages", verdict(report));
+    if let Some(reason) = &report.blocked {
+        line(
+            "blocked",
+            format!("the broker blocked publishers: {reason}"),
+        );
+    }
     line(
         "own CPU",
         cpu(report.own_cpu_seconds, report.own_cpu_us_per_message),
@@ -105,6 +111,9 @@ fn verdict(report: &Report) -> String {
         "{} lost, {} duplicated, {} reordered",
         report.lost, report.duplicated, report.reordered
     );
+    if report.missing > 0 {
+        let _ = write!(text, ", {} missing", report.missing);
+    }
     if report.redelivered > 0 {
         let _ = write!(text, ", {} redelivered", report.redelivered);
     }

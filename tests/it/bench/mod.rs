@@ -1,5 +1,7 @@
 //! `viaduct bench` against a real broker: its counts add up, and what goes wrong is said.
 
+mod fake;
+mod faults;
 mod nats;
 
 use std::io::Read;

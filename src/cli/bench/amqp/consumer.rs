@@ -37,7 +37,7 @@ pub(super) async fn consume(
     shared: Arc<Shared>,
 ) -> anyhow::Result<Received> {
     let load = &shared.load;
-    let mut link = Link::open(url).await?;
+    let mut link = Link::open(url, &shared.blocked).await?;
     if load.prefetch > 0 {
         let qos = Qos {
             prefetch_count: u16::try_from(load.prefetch)?,
@@ -130,6 +130,7 @@ struct Scan {
     size: u64,
     tag: u64,
     redelivered: bool,
+    label: [u8; LABEL_BYTES],
     /// Delivery tag of the last message that is whole.
     whole_tag: u64,
 }
@@ -141,6 +142,7 @@ impl Scan {
             size,
             tag: 0,
             redelivered: false,
+            label: [0; LABEL_BYTES],
             whole_tag: 0,
         }
     }
@@ -166,13 +168,15 @@ impl Scan {
             (FrameKind::Body, At::Body(left)) => {
                 if left == self.size {
                     let label = frame.payload.first_chunk::<LABEL_BYTES>();
-                    receiving.enter(*label.with_context(foreign)?, self.redelivered)?;
+                    self.label = *label.with_context(foreign)?;
                 }
                 let left = left.checked_sub(u64::try_from(frame.payload.len())?);
                 self.at = At::Body(left.context("a body is longer than its header says")?);
                 if self.at == At::Body(0) {
                     self.at = At::Method;
                     self.whole_tag = self.tag;
+                    // Not before: a message whose end never comes has not arrived.
+                    receiving.enter(self.label, self.redelivered)?;
                 }
             }
             _ => return not_a_delivery(frame),
