@@ -10,9 +10,9 @@
 //! limits          what the machine can do at most
 //! ```
 //!
-//! It must not be the limit itself: the clock is read once a batch, counters are added to once a batch, a
-//! producer's block is made once and only labels change in it, and nothing waits for a timer of a
-//! millisecond.
+//! It must not be the limit itself: the clock is read once a batch that is sent or received and once a
+//! confirm, which may be of many messages; counters are added to once a batch, a producer's block is made
+//! once and only labels change in it, and nothing waits for a timer of a millisecond.
 
 mod amqp;
 mod args;

@@ -29,6 +29,7 @@ pub(super) struct Report {
     pub(super) confirmed: u64,
     pub(super) received: u64,
     pub(super) sent_per_second: f64,
+    pub(super) sent_mb_per_second: f64,
     pub(super) confirmed_per_second: f64,
     pub(super) received_per_second: f64,
     pub(super) received_mb_per_second: f64,
@@ -42,6 +43,8 @@ pub(super) struct Report {
     pub(super) reordered: u64,
     pub(super) redelivered: u64,
     pub(super) refused: u64,
+    /// Calls of consumers that were refused and made again.
+    pub(super) refused_calls: u64,
     /// Due by `--rate` and not sent until two seconds after the end; in the latencies as what they are at least.
     pub(super) unsent: u64,
     pub(super) drained: bool,
@@ -52,6 +55,7 @@ pub(super) struct Report {
     pub(super) own_cpu_us_per_message: f64,
     pub(super) broker_cpu_seconds: Option<f64>,
     pub(super) broker_cpu_us_per_message: Option<f64>,
+    /// Since the process began, not of the run.
     pub(super) broker_peak_memory_bytes: Option<u64>,
 }
 
@@ -96,6 +100,10 @@ impl Report {
         let confirmed = to.confirmed - from.confirmed;
         let messages = if load.consumers > 0 { received } else { sent };
         let per_second = |count: u64| rounded(ratio(float(count), seconds), 10.0);
+        let mb_per_second = |count: u64| {
+            let bytes = float(count) * float(load.size);
+            rounded(ratio(bytes, seconds * 1e6), 100.0)
+        };
         let per_message = |cpu: f64| rounded(ratio(cpu * 1e6, float(messages)), 1000.0);
         let own = to.own.cpu_seconds - from.own.cpu_seconds;
         let broker = to.broker.cpu_seconds - from.broker.cpu_seconds;
@@ -110,12 +118,10 @@ impl Report {
             confirmed,
             received,
             sent_per_second: per_second(sent),
+            sent_mb_per_second: mb_per_second(sent),
             confirmed_per_second: per_second(confirmed),
             received_per_second: per_second(received),
-            received_mb_per_second: rounded(
-                ratio(float(received) * float(load.size), seconds * 1e6),
-                100.0,
-            ),
+            received_mb_per_second: mb_per_second(received),
             end_to_end_us: end_to_end.percentiles(),
             confirm_us: confirm.percentiles(),
             lost: if is_lost { account.lost } else { 0 },
@@ -124,6 +130,7 @@ impl Report {
             reordered: account.reordered,
             redelivered: account.redelivered,
             refused,
+            refused_calls: shared.counters.refused_calls.load(Relaxed),
             unsent,
             drained: measured.end == End::Drained,
             blocked: shared.blocked.reason(),
@@ -146,6 +153,7 @@ impl Report {
             && self.missing == 0
             && self.duplicated == 0
             && self.refused == 0
+            && self.refused_calls == 0
             && self.unsent == 0
             && self.drained
     }

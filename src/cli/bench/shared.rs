@@ -39,8 +39,10 @@ impl Phases {
 pub(super) struct Counters {
     pub(super) sent: AtomicU64,
     pub(super) confirmed: AtomicU64,
-    /// The broker said no (AMQP basic.nack).
+    /// Messages that the broker would not take (AMQP basic.nack, an SQS call or entry that failed).
     pub(super) refused: AtomicU64,
+    /// Calls of consumers that the broker would not carry out at that time, where the protocol has calls.
+    pub(super) refused_calls: AtomicU64,
     /// Receipts, each as often as it came.
     pub(super) received: AtomicU64,
     /// Different messages that arrived or were refused: what nobody waits for any more.

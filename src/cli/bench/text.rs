@@ -14,7 +14,11 @@ pub(super) fn table(report: &Report) -> String {
     };
     line("broker", peer(report));
     line("load", load(report));
-    line("sent", rate(report.sent_per_second, report.total.sent));
+    let mut sent = rate(report.sent_per_second, report.total.sent);
+    if report.settings.consumers == 0 {
+        let _ = write!(sent, ", {:.1} MB/s", report.sent_mb_per_second);
+    }
+    line("sent", sent);
     if report.settings.confirms() {
         let confirmed = rate(report.confirmed_per_second, report.total.confirmed);
         line("confirmed", confirmed);
@@ -49,7 +53,10 @@ pub(super) fn table(report: &Report) -> String {
         let memory = memory >> 20;
         line(
             "broker CPU",
-            format!("{}, {memory} MiB at most", cpu(seconds, each)),
+            format!(
+                "{}; {memory} MiB at most since it began",
+                cpu(seconds, each)
+            ),
         );
     }
     text
@@ -119,6 +126,9 @@ fn verdict(report: &Report) -> String {
     }
     if report.refused > 0 {
         let _ = write!(text, ", {} refused", report.refused);
+    }
+    if report.refused_calls > 0 {
+        let _ = write!(text, ", {} calls refused", report.refused_calls);
     }
     if report.unsent > 0 {
         let _ = write!(text, ", {} unsent", report.unsent);
