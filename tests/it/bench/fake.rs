@@ -191,7 +191,14 @@ impl Connection {
                 });
                 Ok(())
             }
-            _ => Ok(()),
+            Method::Connection(_)
+            | Method::Channel(_)
+            | Method::Access(_)
+            | Method::Exchange(_)
+            | Method::Queue(_)
+            | Method::Basic(_)
+            | Method::Confirm(_)
+            | Method::Tx(_) => Ok(()),
         }
     }
 

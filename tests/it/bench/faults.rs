@@ -38,7 +38,7 @@ fn messages_that_are_redelivered_elsewhere_do_not_end_the_wait_for_others() {
 fn refused_messages_hide_no_loss() {
     let act = |number| match number {
         10 | 20 => Act::Nack,
-        30 | 31 | 32 => Act::Lose,
+        30..=32 => Act::Lose,
         _ => Act::Deliver,
     };
     let (code, report, error) = run(act, true, "--confirm-window 10");

@@ -67,6 +67,32 @@ fn a_busy_endpoint_is_borne_and_told() {
     assert!(error.contains(", 20 refused, "), "{error}");
 }
 
+#[test]
+fn a_session_token_is_sent_and_signed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let call = message(&mut BufReader::new(client.try_clone().unwrap())).unwrap();
+        let answer = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!";
+        client.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(call).unwrap()
+    });
+    let mut command = viaduct();
+    command
+        .args(["bench", "sqs", &format!("http://{address}")])
+        .env("AWS_SESSION_TOKEN", "lent");
+    let (code, _, error) = outcome(&mut command);
+    assert_eq!(code, 1);
+    assert_eq!(
+        error,
+        "viaduct: CreateQueue was refused with 403 Forbidden: no!\n"
+    );
+    let call = server.join().unwrap();
+    assert!(call.contains("x-amz-security-token: lent\r\n"), "{call}");
+    assert!(call.contains(";x-amz-security-token;"), "{call}");
+}
+
 /// Hands calls on, and refuses every fifth SendMessageBatch and ReceiveMessage.
 struct Busy {
     broker: SocketAddr,
