@@ -212,8 +212,40 @@ fn not_a_delivery(frame: &RawFrame<'_>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::label::Label;
+    use crate::cli::bench::shared::tests::load;
     use crate::protocols::amqp091::codec::frame::Frames;
     use crate::protocols::amqp091::codec::method::basic::Deliver;
+    use crate::protocols::amqp091::codec::write_body_frames;
+    use crate::protocols::amqp091::codec::write_content_header;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn a_message_arrives_with_its_last_frame() {
+        let shared = Arc::new(Shared::new(load("--size 20")).unwrap());
+        shared.hand_out(0, 1);
+        let mut receiving = Receiving::new(Arc::clone(&shared)).unwrap();
+        let label = Label {
+            run: shared.run,
+            producer: 0,
+            sequence: 0,
+            sent_at: 0,
+        };
+        let mut body = label.to_bytes().to_vec();
+        body.resize(20, b'.');
+        let mut out = Vec::new();
+        write_method(&mut out, CHANNEL, &Deliver::default());
+        write_content_header(&mut out, CHANNEL, 20, &[0, 0]);
+        write_body_frames(&mut out, CHANNEL, [&body[..16], &body[16..]], 4096);
+        let mut scan = Scan::new(20);
+        let mut arrived = Vec::new();
+        for frame in Frames::new(&out, 4096) {
+            scan.on_frame(&frame.unwrap(), &mut receiving).unwrap();
+            receiving.end_batch();
+            arrived.push(shared.counters.settled.load(Relaxed));
+        }
+        assert_eq!(arrived, [0, 0, 0, 1]);
+    }
 
     #[test]
     fn the_light_scan_reads_what_the_codec_writes() {
