@@ -17,13 +17,18 @@ const COUNTING: &str = "\
 How it counts:
   Every message carries its producer, number and sending time. Rates, latencies and CPU times are of the
   measured seconds; lost, duplicated, reordered and redelivered messages of the whole run, after waiting
-  until everything has arrived, or nothing has for 5 seconds. Reordered is what a consumer gets of one
-  queue after a later message of the same producer; redelivered is what the broker announces as that.
-  A broker's CPU time a message is per received message (per sent one without consumers).
+  until everything has arrived, or nothing has for 5 seconds, or 120 seconds are over. What had not arrived
+  then is lost where the broker had taken and confirmed everything and answers, else missing. Reordered is
+  what a consumer gets of one queue after a later message of the same producer; redelivered is what the
+  broker announces as that. Unsent is what --rate asked for and could not be sent until 2 seconds after the
+  end: it is in the latencies as what it is at least.
+  A broker's CPU time a message is per received message (per sent one without consumers). Its peak memory is
+  since its process began, not of the run.
   With automatic acks some brokers confirm a durable message that was consumed before it is on disk: measure
   durable confirms with --prefetch, or with --consumers 0.
 
-Exit code: 0 when nothing was lost, duplicated or refused; 1 when something was, or the run failed.
+Exit code: 0 when everything was sent, confirmed and received in time, and nothing lost, duplicated or
+refused; 1 when not, or when the run failed or its queues could not be deleted.
 
 Examples:
   viaduct bench amqp --durable --confirm-window 1000 --prefetch 1000
@@ -106,7 +111,7 @@ pub(in crate::cli) struct Load {
     /// Seconds of load before them that are not measured
     #[arg(long, value_name = "SECS", default_value_t = 1.0, value_parser = seconds)]
     pub(super) warmup: f64,
-    /// The broker's process: its CPU time and peak memory are read from /proc
+    /// The broker's process: its CPU time, and its peak memory since it began, are read from /proc
     #[arg(long, value_name = "PID")]
     pub(super) pid: Option<u32>,
     /// Writes the report as JSON, too; - is standard output, and the text then goes to standard error

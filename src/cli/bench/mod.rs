@@ -5,17 +5,18 @@
 //! run             threads, phases, drain                     (shared: what all tasks see)
 //! producer        a producer's loop over its book and its block  (sending, template, wire)
 //! sending         a producer's book: pace, gate, confirms    (pace, timer, gate, unconfirmed, label, sent)
-//! receiving       a consumer's book                          (seen, recorder)
+//! receiving       a consumer's book                          (seen, settled, recorder)
 //! report, text    what came out                              (process, progress)
 //! limits          what the machine can do at most
 //! ```
 //!
-//! It must not be the limit itself: the clock is read once a batch, counters are added to once a batch, a
-//! producer's block is made once and only labels change in it, and nothing waits for a timer of a
-//! millisecond.
+//! It must not be the limit itself: the clock is read once a batch that is sent or received and once a
+//! confirm, which may be of many messages; counters are added to once a batch, a producer's block is made
+//! once and only labels change in it, and nothing waits for a timer of a millisecond.
 
 mod amqp;
 mod args;
+mod blocked;
 mod clock;
 mod gate;
 mod label;
@@ -34,6 +35,7 @@ mod run;
 mod seen;
 mod sending;
 mod sent;
+mod settled;
 mod shared;
 mod sqs;
 mod template;

@@ -49,6 +49,11 @@ impl Schedule {
         (interval / AWAKE_PART).min(AWAKE_NANOS)
     }
 
+    /// How many of the producer's messages should have been sent before `end`.
+    pub(super) fn due_before(&self, end: u64) -> u64 {
+        end.checked_sub(1).map_or(0, |last| self.due(last))
+    }
+
     /// How many of the producer's messages should have been sent by `now`.
     pub(super) fn due(&self, now: u64) -> u64 {
         let Some(elapsed) = now.checked_sub(self.start) else {
@@ -89,9 +94,9 @@ impl Pace {
         self.schedule.intended(sequence)
     }
 
-    /// How many messages should have been sent before `end`.
-    pub(super) fn due_before(&self, end: u64) -> u64 {
-        end.checked_sub(1).map_or(0, |last| self.schedule.due(last))
+    /// When all should be sent.
+    pub(super) fn schedule(&self) -> &Schedule {
+        &self.schedule
     }
 
     /// How many messages are due from `next` on, at least one; else the producer is woken when the

@@ -43,12 +43,13 @@ impl Progress {
         let per_second = |now_count: u64, before: u64| {
             u128::from(now_count - before) * 1_000_000_000 / u128::from(now - self.last)
         };
-        let line = format!(
-            "{} msg/s sent, {} received, {} on their way",
-            per_second(sent, self.sent),
-            per_second(received, self.received),
-            sent.saturating_sub(received),
-        );
+        let mut line = format!("{} msg/s sent", per_second(sent, self.sent));
+        // Without consumers nothing is on its way: it has arrived in its queue.
+        if shared.load.consumers > 0 {
+            let received_now = per_second(received, self.received);
+            let on_their_way = sent.saturating_sub(received);
+            line += &format!(", {received_now} received, {on_their_way} on their way");
+        }
         // Back to the line's begin, and what is longer from before is cleared.
         let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
         (self.last, self.sent, self.received) = (now, sent, received);

@@ -9,6 +9,7 @@ use super::label::LABEL_BYTES;
 use super::label::Label;
 use super::recorder::Recorder;
 use super::seen::Pair;
+use super::settled::Words;
 use super::shared::Phases;
 use super::shared::Shared;
 
@@ -24,7 +25,8 @@ pub(super) struct Receiving {
     now: u64,
     phases: Option<Phases>,
     receipts: u64,
-    fresh: u64,
+    /// What came since the batch began.
+    words: Words,
 }
 
 /// What a consumer brings home.
@@ -51,7 +53,7 @@ impl Receiving {
             now: 0,
             phases: None,
             receipts: 0,
-            fresh: 0,
+            words: Words::default(),
             shared,
         })
     }
@@ -88,7 +90,8 @@ impl Receiving {
             bail!(foreign());
         }
         self.receipts += 1;
-        self.fresh += u64::from(pair.take(label.sequence, redelivered));
+        pair.take(label.sequence, redelivered);
+        self.words.add(producer, label.sequence);
         if let Some(phases) = &self.phases
             && phases.measures(label.sent_at)
         {
@@ -106,10 +109,8 @@ impl Receiving {
             .counters
             .received
             .fetch_add(self.receipts, Relaxed);
-        self.shared.counters.fresh.fetch_add(self.fresh, Relaxed);
-        self.shared.gate.give(self.fresh);
+        self.shared.settle(&mut self.words);
         self.receipts = 0;
-        self.fresh = 0;
     }
 
     /// Closes the book.
@@ -155,6 +156,6 @@ mod tests {
         other[0] ^= 1;
         assert!(receiving.enter(other, false).is_err());
         receiving.end_batch();
-        assert_eq!(shared.counters.fresh.load(Relaxed), 1);
+        assert_eq!(shared.counters.settled.load(Relaxed), 1);
     }
 }

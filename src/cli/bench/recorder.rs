@@ -13,7 +13,7 @@ const DIGITS: u8 = 3;
 
 /// Counts latencies, in nanoseconds.
 ///
-/// The clock is read once a batch, so the messages of a batch often have one latency: they are
+/// Of what is received the clock is read once a batch, so the messages of a batch often have one latency: they are
 /// counted as a run, and the histogram is touched once a run.
 #[derive(Clone, Debug)]
 pub(super) struct Recorder {

@@ -8,14 +8,16 @@ use super::args::Load;
 use super::peer::Identity;
 use super::recorder::Percentiles;
 use super::recorder::Recorder;
+use super::run::End;
 use super::run::Measured;
 use super::seen::Account;
+use super::seen::Bits;
 use super::seen::account;
 use super::shared::Shared;
 
 /// The report. Scripts read its JSON: names stay.
 ///
-/// `sent`, `confirmed`, `received` and all rates are of the measured time; `lost`, `duplicated`,
+/// `sent`, `confirmed`, `received` and all rates are of the measured time; `lost`, `missing`, `duplicated`,
 /// `reordered`, `redelivered`, `refused`, `unsent` and `total` are of the whole run, after draining.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -27,24 +29,33 @@ pub(super) struct Report {
     pub(super) confirmed: u64,
     pub(super) received: u64,
     pub(super) sent_per_second: f64,
+    pub(super) sent_mb_per_second: f64,
     pub(super) confirmed_per_second: f64,
     pub(super) received_per_second: f64,
     pub(super) received_mb_per_second: f64,
     pub(super) end_to_end_us: Option<Percentiles>,
     pub(super) confirm_us: Option<Percentiles>,
+    /// Sent and not received, although the broker had taken everything and nothing came any more.
     pub(super) lost: u64,
+    /// Sent and not received when the wait was over and the broker had not taken or answered everything.
+    pub(super) missing: u64,
     pub(super) duplicated: u64,
     pub(super) reordered: u64,
     pub(super) redelivered: u64,
     pub(super) refused: u64,
+    /// Calls of consumers that were refused and made again.
+    pub(super) refused_calls: u64,
     /// Due by `--rate` and not sent until two seconds after the end; in the latencies as what they are at least.
     pub(super) unsent: u64,
     pub(super) drained: bool,
+    /// Why the broker blocked publishers, if it did.
+    pub(super) blocked: Option<String>,
     pub(super) total: Total,
     pub(super) own_cpu_seconds: f64,
     pub(super) own_cpu_us_per_message: f64,
     pub(super) broker_cpu_seconds: Option<f64>,
     pub(super) broker_cpu_us_per_message: Option<f64>,
+    /// Since the process began, not of the run.
     pub(super) broker_peak_memory_bytes: Option<u64>,
 }
 
@@ -66,6 +77,7 @@ impl Report {
         let load = &shared.load;
         let Measured { from, to, .. } = measured;
         let account = whole_account(shared, &measured);
+        let is_lost = measured.end != End::GivenUp;
         let mut end_to_end = Recorder::new()?;
         let mut confirm = Recorder::new()?;
         let mut unsent = 0;
@@ -88,6 +100,10 @@ impl Report {
         let confirmed = to.confirmed - from.confirmed;
         let messages = if load.consumers > 0 { received } else { sent };
         let per_second = |count: u64| rounded(ratio(float(count), seconds), 10.0);
+        let mb_per_second = |count: u64| {
+            let bytes = float(count) * float(load.size);
+            rounded(ratio(bytes, seconds * 1e6), 100.0)
+        };
         let per_message = |cpu: f64| rounded(ratio(cpu * 1e6, float(messages)), 1000.0);
         let own = to.own.cpu_seconds - from.own.cpu_seconds;
         let broker = to.broker.cpu_seconds - from.broker.cpu_seconds;
@@ -102,22 +118,22 @@ impl Report {
             confirmed,
             received,
             sent_per_second: per_second(sent),
+            sent_mb_per_second: mb_per_second(sent),
             confirmed_per_second: per_second(confirmed),
             received_per_second: per_second(received),
-            received_mb_per_second: rounded(
-                ratio(float(received) * float(load.size), seconds * 1e6),
-                100.0,
-            ),
+            received_mb_per_second: mb_per_second(received),
             end_to_end_us: end_to_end.percentiles(),
             confirm_us: confirm.percentiles(),
-            // A refused message was not promised to arrive.
-            lost: account.lost.saturating_sub(refused),
+            lost: if is_lost { account.lost } else { 0 },
+            missing: if is_lost { 0 } else { account.lost },
             duplicated: account.duplicated,
             reordered: account.reordered,
             redelivered: account.redelivered,
             refused,
+            refused_calls: shared.counters.refused_calls.load(Relaxed),
             unsent,
-            drained: measured.drained,
+            drained: measured.end == End::Drained,
+            blocked: shared.blocked.reason(),
             total: Total {
                 sent: shared.counters.sent.load(Relaxed),
                 confirmed: shared.counters.confirmed.load(Relaxed),
@@ -134,8 +150,10 @@ impl Report {
     /// Whether the broker did what it is for.
     pub(super) fn is_clean(&self) -> bool {
         self.lost == 0
+            && self.missing == 0
             && self.duplicated == 0
             && self.refused == 0
+            && self.refused_calls == 0
             && self.unsent == 0
             && self.drained
     }
@@ -147,13 +165,16 @@ fn whole_account(shared: &Shared, measured: &Measured) -> Account {
     if measured.received.is_empty() {
         return whole;
     }
+    let nothing = Bits::default();
     let producers = usize::try_from(shared.load.producers).unwrap_or(usize::MAX);
     for producer in 0..producers {
         let pairs = measured
             .received
             .iter()
             .filter_map(|received| received.pairs.get(producer));
-        whole += account(shared.handed(producer), pairs);
+        let refused = measured.sent.iter().find(|sent| sent.producer == producer);
+        let refused = refused.map_or(&nothing, |sent| &sent.refused);
+        whole += account(shared.handed(producer), refused, pairs);
     }
     whole
 }
@@ -184,7 +205,7 @@ mod tests {
     use std::sync::Arc;
 
     /// The report of a run of two producers, ten messages each, in which one consumer receives these.
-    fn report(flags: &str, received: &[(u16, u64)]) -> Report {
+    fn report(flags: &str, received: &[(u16, u64)], end: End) -> Report {
         let shared = Arc::new(Shared::new(load(flags)).unwrap());
         shared.begin(Phases {
             start: 0,
@@ -220,7 +241,7 @@ mod tests {
             to,
             sent: Vec::new(),
             received: vec![receiving.end()],
-            drained: true,
+            end,
         };
         Report::new(&shared, measured).unwrap()
     }
@@ -233,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_clean_run_is_clean_and_its_rates_are_counts_over_time() {
-        let report = report("--producers 2 --size 500000", &all());
+        let report = report("--producers 2 --size 500000", &all(), End::Drained);
         assert!(report.is_clean());
         let rates = (report.received_per_second, report.received_mb_per_second);
         assert_eq!(rates, (10.0, 5.0));
@@ -257,13 +278,17 @@ mod tests {
         received.retain(|message| *message != (1, 7));
         received.push((0, 3));
         received.swap(4, 5);
-        let report = report("--producers 2", &received);
+        let undrained = report("--producers 2", &received, End::GivenUp);
+        assert_eq!((undrained.lost, undrained.missing), (0, 1));
+        assert!(!undrained.is_clean());
+        let report = report("--producers 2", &received, End::Silent);
+        assert_eq!(report.missing, 0);
         let faults = (report.lost, report.duplicated, report.reordered);
         assert_eq!(faults, (1, 1, 1));
         assert!(!report.is_clean());
         assert_eq!((report.total.received, report.received), (19, 20));
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["lost"], 1);
-        assert!(table(&report).contains("1 lost, 1 duplicated, 1 reordered\n"));
+        assert!(table(&report).contains("1 lost, 1 duplicated, 1 reordered"));
     }
 }

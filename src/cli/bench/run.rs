@@ -51,6 +51,17 @@ pub(super) struct Sample {
     pub(super) broker: Usage,
 }
 
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Everything that was sent is confirmed, and received or refused.
+    Drained,
+    /// The broker took and confirmed everything, and for a long time nothing came: what is missing will not come.
+    Silent,
+    /// Something is still under way, as far as anybody can tell.
+    GivenUp,
+}
+
 /// Everything that was measured.
 #[derive(Debug)]
 pub(super) struct Measured {
@@ -60,7 +71,7 @@ pub(super) struct Measured {
     pub(super) to: Sample,
     pub(super) sent: Vec<Sent>,
     pub(super) received: Vec<Received>,
-    pub(super) drained: bool,
+    pub(super) end: End,
 }
 
 /// Makes a run; what was measured, and whether the broker was left as it was found.
@@ -86,7 +97,11 @@ pub(super) async fn run<P: Peer>(
         None => conducted.and_then(|conducted| Ok((conducted, parts?))),
     };
     let cleaned = peer.clean_up(shared, control).await;
-    let ((from, to, drained), parts) = outcome?;
+    let ((from, to, mut end), parts) = outcome?;
+    if cleaned.is_err() && end == End::Silent {
+        // It was silent because it does not answer at all.
+        end = End::GivenUp;
+    }
     let mut measured = Measured {
         name: P::NAME,
         identity,
@@ -94,7 +109,7 @@ pub(super) async fn run<P: Peer>(
         to,
         sent: Vec::new(),
         received: Vec::new(),
-        drained,
+        end,
     };
     for part in parts {
         match part {
@@ -183,9 +198,9 @@ fn join(threads: Vec<Worker>) -> anyhow::Result<Vec<Part>> {
     Ok(all)
 }
 
-/// Leads all connections through the phases; the samples at both ends of the measure, and whether
-/// everything came to its end.
-async fn conduct(shared: &Shared, load: &Load) -> anyhow::Result<(Sample, Sample, bool)> {
+/// Leads all connections through the phases; the samples at both ends of the measure, and how the drain
+/// ended.
+async fn conduct(shared: &Shared, load: &Load) -> anyhow::Result<(Sample, Sample, End)> {
     let mut progress = Progress::new(load);
     let connections = usize::try_from(load.producers + load.consumers)?;
     let deadline = shared.clock.now() + nanos(READY_PATIENCE);
@@ -212,8 +227,8 @@ async fn conduct(shared: &Shared, load: &Load) -> anyhow::Result<(Sample, Sample
     until(shared, phases.end, &mut progress).await?;
     let to = sample(shared)?;
     shared.gate.wake_all();
-    let drained = drain(shared, &mut progress).await?;
-    Ok((from, to, drained))
+    let end = drain(shared, &mut progress).await?;
+    Ok((from, to, end))
 }
 
 /// One look-up, or the reason why there will be no more.
@@ -240,21 +255,25 @@ async fn until(shared: &Shared, at: u64, progress: &mut Progress) -> anyhow::Res
     Ok(())
 }
 
-/// Waits until everything that was sent is confirmed and received; `false` when that doesn't happen.
-async fn drain(shared: &Shared, progress: &mut Progress) -> anyhow::Result<bool> {
+/// Waits until everything that was sent is confirmed and received, or there is no hope.
+async fn drain(shared: &Shared, progress: &mut Progress) -> anyhow::Result<End> {
     let begin = shared.clock.now();
     let mut last = (0, begin);
     loop {
         if shared.is_drained() {
-            return Ok(true);
+            return Ok(End::Drained);
         }
         let now = shared.clock.now();
-        let done = shared.counters.fresh.load(Relaxed) + shared.counters.confirmed.load(Relaxed);
+        let done = shared.counters.settled.load(Relaxed) + shared.counters.confirmed.load(Relaxed);
         if done != last.0 {
             last = (done, now);
         }
-        if now - last.1 > nanos(DRAIN_PATIENCE) || now - begin > nanos(DRAIN_LIMIT) {
-            return Ok(false);
+        if now - last.1 > nanos(DRAIN_PATIENCE) {
+            let is_over = shared.producers_are_done() && !shared.blocked.is_now();
+            return Ok(if is_over { End::Silent } else { End::GivenUp });
+        }
+        if now - begin > nanos(DRAIN_LIMIT) {
+            return Ok(End::GivenUp);
         }
         tick(shared).await?;
         progress.show(shared);

@@ -23,6 +23,19 @@ impl Bits {
         self.insert(number)
     }
 
+    /// Adds numbers of one word, those from 64 times `at` on; how many were not there yet.
+    pub(super) fn insert_word(&mut self, at: u64, mask: u64) -> u64 {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0.get_mut(at).map_or(0, |word| {
+            let new = mask & !*word;
+            *word |= mask;
+            u64::from(new.count_ones())
+        })
+    }
+
     fn union(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
@@ -60,11 +73,12 @@ impl Pair {
         }
     }
 
-    /// Notes a message; whether this consumer has never had it.
-    pub(super) fn take(&mut self, sequence: u64, redelivered: bool) -> bool {
+    /// Notes a message.
+    pub(super) fn take(&mut self, sequence: u64, redelivered: bool) {
         if redelivered {
             self.again_receipts += 1;
-            return self.again.insert(sequence);
+            self.again.insert(sequence);
+            return;
         }
         self.first_receipts += 1;
         let fresh = self.first.insert(sequence);
@@ -74,7 +88,7 @@ impl Pair {
                 let turn = turn(sequence, many.len());
                 match many.get_mut(turn) {
                     Some(next) => next,
-                    None => return fresh,
+                    None => return,
                 }
             }
         };
@@ -83,7 +97,6 @@ impl Pair {
         } else if fresh {
             self.reordered += 1;
         }
-        fresh
     }
 }
 
@@ -92,7 +105,7 @@ impl Pair {
 pub(super) struct Account {
     /// Different messages that arrived.
     pub(super) arrived: u64,
-    /// Sent, and never received by anybody.
+    /// Sent, not refused, and never received by anybody.
     pub(super) lost: u64,
     /// Received once more, and the broker didn't say so.
     pub(super) duplicated: u64,
@@ -112,8 +125,13 @@ impl AddAssign for Account {
     }
 }
 
-/// The account of one producer that sent `sent` messages, over what all consumers got of it.
-pub(super) fn account<'a>(sent: u64, pairs: impl Iterator<Item = &'a Pair>) -> Account {
+/// The account of one producer that sent `sent` messages, over what all consumers got of it. A refused message was not
+/// promised to arrive; it may.
+pub(super) fn account<'a>(
+    sent: u64,
+    refused: &Bits,
+    pairs: impl Iterator<Item = &'a Pair>,
+) -> Account {
     let mut account = Account::default();
     let mut union = Bits::default();
     let mut again = Bits::default();
@@ -128,7 +146,8 @@ pub(super) fn account<'a>(sent: u64, pairs: impl Iterator<Item = &'a Pair>) -> A
     account.duplicated = first_receipts - union.count();
     union.union(&again);
     account.arrived = union.count();
-    account.lost = sent.saturating_sub(account.arrived);
+    union.union(refused);
+    account.lost = sent.saturating_sub(union.count());
     account
 }
 
@@ -145,7 +164,7 @@ mod tests {
     }
 
     fn of(sent: u64, pairs: &[Pair]) -> Account {
-        account(sent, pairs.iter())
+        account(sent, &Bits::default(), pairs.iter())
     }
 
     #[test]
@@ -201,10 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_message_is_not_lost_and_hides_no_loss() {
+        let mut refused = Bits::default();
+        refused.insert(2);
+        refused.insert(3);
+        // 1 is lost; 2 was refused and came all the same.
+        let account = account(4, &refused, [pair([0, 2])].iter());
+        assert_eq!((account.lost, account.arrived), (1, 2));
+    }
+
+    #[test]
     fn what_the_broker_announced_as_redelivered_is_no_duplicate() {
         let mut one = pair([0, 1, 2]);
-        assert!(one.take(1, true));
-        assert!(!one.take(1, true));
+        one.take(1, true);
+        one.take(1, true);
         let mut two = Pair::new(1);
         two.take(3, true);
         let account = of(4, &[one, two]);

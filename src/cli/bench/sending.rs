@@ -15,8 +15,10 @@ use super::label::Label;
 use super::pace::Pace;
 use super::pace::Schedule;
 use super::recorder::Recorder;
+use super::seen::Bits;
 use super::sent::LATE;
 use super::sent::Sent;
+use super::settled::Words;
 use super::shared::Phases;
 use super::shared::Shared;
 use super::unconfirmed::Unconfirmed;
@@ -50,6 +52,9 @@ pub(super) struct Sending {
     pace: Option<Pace>,
     unconfirmed: Unconfirmed,
     latency: Recorder,
+    refused: Bits,
+    /// What is refused at once.
+    words: Words,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -78,6 +83,8 @@ impl Sending {
             pace,
             unconfirmed: Unconfirmed::default(),
             latency: Recorder::new()?,
+            refused: Bits::default(),
+            words: Words::default(),
             stop: Box::pin(shared.stop.clone().cancelled_owned()),
             shared,
         })
@@ -167,7 +174,7 @@ impl Sending {
     pub(super) fn confirm(&mut self, sequence: u64, multiple: bool) -> anyhow::Result<()> {
         let now = self.shared.clock.now();
         let (phases, latency) = (self.phases, &mut self.latency);
-        let count = self.unconfirmed.take(sequence, multiple, |sent_at| {
+        let count = self.unconfirmed.take(sequence, multiple, |_, sent_at| {
             if phases.measures(sent_at) {
                 latency.record(now.saturating_sub(sent_at));
             }
@@ -182,10 +189,15 @@ impl Sending {
     /// # Errors
     /// Nothing of this number was sent.
     pub(super) fn refuse(&mut self, sequence: u64, multiple: bool) -> anyhow::Result<()> {
-        let count = self.unconfirmed.take(sequence, multiple, |_| ());
+        let (producer, words) = (self.producer, &mut self.words);
+        let refused = &mut self.refused;
+        let count = self.unconfirmed.take(sequence, multiple, |number, _| {
+            refused.insert(number);
+            words.add(producer, number);
+        });
         let count = count.with_context(|| unsent(sequence))?;
         self.shared.counters.refused.fetch_add(count, Relaxed);
-        self.shared.gate.give(count);
+        self.shared.settle(words);
         Ok(())
     }
 
@@ -195,8 +207,10 @@ impl Sending {
     /// No histogram.
     pub(super) fn end(self) -> anyhow::Result<Sent> {
         let mut sent = Sent::new(self.latency)?;
+        sent.producer = self.producer;
+        sent.refused = self.refused;
         if let Some(pace) = &self.pace {
-            sent.miss(pace, self.next, &self.phases);
+            sent.miss(pace.schedule(), self.next, &self.phases);
         }
         self.shared.producer_is_done();
         Ok(sent)

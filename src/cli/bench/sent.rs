@@ -1,7 +1,8 @@
 //! What a producer brings home.
 
-use super::pace::Pace;
+use super::pace::Schedule;
 use super::recorder::Recorder;
+use super::seen::Bits;
 use super::shared::Phases;
 
 /// How long after the end a paced producer sends what should have been sent before, in nanoseconds: what
@@ -14,12 +15,15 @@ const MAX_STEPS: u64 = 100_000;
 /// What a producer brings home.
 #[derive(Debug)]
 pub(super) struct Sent {
+    pub(super) producer: usize,
     /// Latencies of confirms.
     pub(super) confirm: Recorder,
     /// What the latencies of unsent messages are at least.
     pub(super) missed: Recorder,
     /// Messages that were due before the end, and not sent until [`LATE`] after it.
     pub(super) unsent: u64,
+    /// What the broker did not take.
+    pub(super) refused: Bits,
 }
 
 impl Sent {
@@ -29,23 +33,25 @@ impl Sent {
     /// No histogram.
     pub(super) fn new(confirm: Recorder) -> anyhow::Result<Self> {
         Ok(Self {
+            producer: 0,
             confirm,
             missed: Recorder::new()?,
             unsent: 0,
+            refused: Bits::default(),
         })
     }
 
-    /// Enters what a pace asked for from the message `next` on. Such a message would have been late by more
+    /// Enters what a schedule asked for from the message `next` on. Such a message would have been late by more
     /// than what is entered: left out, a broker that stands still would have the best latencies.
-    pub(super) fn miss(&mut self, pace: &Pace, next: u64, phases: &Phases) {
-        let due = pace.due_before(phases.end);
+    pub(super) fn miss(&mut self, schedule: &Schedule, next: u64, phases: &Phases) {
+        let due = schedule.due_before(phases.end);
         self.unsent = due.saturating_sub(next);
         let step = self.unsent.div_ceil(MAX_STEPS).max(1);
         let given_up = phases.end.saturating_add(LATE);
         let mut at = next;
         while at < due {
             let count = step.min(due - at);
-            let intended = pace.intended(at);
+            let intended = schedule.intended(at);
             if phases.measures(intended) {
                 self.missed
                     .record_many(given_up.saturating_sub(intended), count);
@@ -57,7 +63,6 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pace::Schedule;
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
@@ -69,7 +74,7 @@ mod tests {
             measure_from: SECOND,
             end: 3 * SECOND,
         };
-        let pace = Pace::new(Schedule::new(0, 1000, 1, 0)).unwrap();
+        let pace = Schedule::new(0, 1000, 1, 0);
         let mut sent = Sent::new(Recorder::new().unwrap()).unwrap();
         sent.miss(&pace, 500, &phases);
         assert_eq!(sent.unsent, 2500);
@@ -86,7 +91,7 @@ mod tests {
             measure_from: 0,
             end: 3600 * SECOND,
         };
-        let pace = Pace::new(Schedule::new(0, 100_000_000, 1, 0)).unwrap();
+        let pace = Schedule::new(0, 100_000_000, 1, 0);
         let mut sent = Sent::new(Recorder::new().unwrap()).unwrap();
         sent.miss(&pace, 360_000_000_000, &phases);
         assert_eq!((sent.unsent, sent.missed.clone().percentiles()), (0, None));

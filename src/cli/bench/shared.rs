@@ -10,8 +10,11 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Load;
+use super::blocked::Blocked;
 use super::clock::Clock;
 use super::gate::Gate;
+use super::settled::Settled;
+use super::settled::Words;
 
 /// When a run does what, in nanoseconds of its clock.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +39,14 @@ impl Phases {
 pub(super) struct Counters {
     pub(super) sent: AtomicU64,
     pub(super) confirmed: AtomicU64,
-    /// The broker said no (AMQP basic.nack).
+    /// Messages that the broker would not take (AMQP basic.nack, an SQS call or entry that failed).
     pub(super) refused: AtomicU64,
+    /// Calls of consumers that the broker would not carry out at that time, where the protocol has calls.
+    pub(super) refused_calls: AtomicU64,
     /// Receipts, each as often as it came.
     pub(super) received: AtomicU64,
-    /// Messages that a consumer got for the first time.
-    pub(super) fresh: AtomicU64,
+    /// Different messages that arrived or were refused: what nobody waits for any more.
+    pub(super) settled: AtomicU64,
 }
 
 /// What all connections of a run share.
@@ -51,12 +56,15 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) gate: Gate,
     pub(super) counters: Counters,
+    /// What the broker said of publishers.
+    pub(super) blocked: Blocked,
     /// Random; in every label.
     pub(super) run: u16,
     /// Names of the queues, all of one length.
     pub(super) queues: Vec<String>,
     /// By producer: how many of its messages may be on their way.
     handed: Vec<AtomicU64>,
+    settled: Settled,
     phases: OnceLock<Phases>,
     started: CancellationToken,
     /// All is over: what still runs ends.
@@ -90,11 +98,13 @@ impl Shared {
             clock: Clock::start(),
             gate: Gate::new(cap, producers),
             counters: Counters::default(),
+            blocked: Blocked::default(),
             run: u16::from_be_bytes([high, low]),
             queues: (0..load.queues)
                 .map(|queue| format!("{prefix}-{queue:04}"))
                 .collect(),
             handed: (0..producers).map(|_| AtomicU64::new(0)).collect(),
+            settled: Settled::new(producers),
             phases: OnceLock::new(),
             started: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -172,16 +182,22 @@ impl Shared {
         self.producers_done.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Whether all producers have sent everything and wait for no confirm.
+    pub(super) fn producers_are_done(&self) -> bool {
+        self.producers_done.load(Ordering::SeqCst) == self.handed.len()
+    }
+
+    /// Notes that messages arrived or were refused, and makes room for as many as nobody had yet.
+    pub(super) fn settle(&self, words: &mut Words) {
+        let new = self.settled.add(words);
+        self.counters.settled.fetch_add(new, Relaxed);
+        self.gate.give(new);
+    }
+
     /// Whether nothing is on its way any more.
     pub(super) fn is_drained(&self) -> bool {
-        let producers = self.producers_done.load(Ordering::SeqCst);
-        let awaited = self
-            .counters
-            .sent
-            .load(Relaxed)
-            .saturating_sub(self.counters.refused.load(Relaxed));
-        producers == self.handed.len()
-            && (self.load.consumers == 0 || self.counters.fresh.load(Relaxed) >= awaited)
+        let is_settled = || self.counters.settled.load(Relaxed) >= self.counters.sent.load(Relaxed);
+        self.producers_are_done() && (self.load.consumers == 0 || is_settled())
     }
 
     /// Ends the run: what failed first is what is told.

@@ -14,7 +14,11 @@ pub(super) fn table(report: &Report) -> String {
     };
     line("broker", peer(report));
     line("load", load(report));
-    line("sent", rate(report.sent_per_second, report.total.sent));
+    let mut sent = rate(report.sent_per_second, report.total.sent);
+    if report.settings.consumers == 0 {
+        let _ = write!(sent, ", {:.1} MB/s", report.sent_mb_per_second);
+    }
+    line("sent", sent);
     if report.settings.confirms() {
         let confirmed = rate(report.confirmed_per_second, report.total.confirmed);
         line("confirmed", confirmed);
@@ -31,6 +35,12 @@ pub(super) fn table(report: &Report) -> String {
         line("confirm", percentiles(latency));
     }
     line("messages", verdict(report));
+    if let Some(reason) = &report.blocked {
+        line(
+            "blocked",
+            format!("the broker blocked publishers: {reason}"),
+        );
+    }
     line(
         "own CPU",
         cpu(report.own_cpu_seconds, report.own_cpu_us_per_message),
@@ -43,7 +53,10 @@ pub(super) fn table(report: &Report) -> String {
         let memory = memory >> 20;
         line(
             "broker CPU",
-            format!("{}, {memory} MiB at most", cpu(seconds, each)),
+            format!(
+                "{}; {memory} MiB at most since it began",
+                cpu(seconds, each)
+            ),
         );
     }
     text
@@ -105,11 +118,17 @@ fn verdict(report: &Report) -> String {
         "{} lost, {} duplicated, {} reordered",
         report.lost, report.duplicated, report.reordered
     );
+    if report.missing > 0 {
+        let _ = write!(text, ", {} missing", report.missing);
+    }
     if report.redelivered > 0 {
         let _ = write!(text, ", {} redelivered", report.redelivered);
     }
     if report.refused > 0 {
         let _ = write!(text, ", {} refused", report.refused);
+    }
+    if report.refused_calls > 0 {
+        let _ = write!(text, ", {} calls refused", report.refused_calls);
     }
     if report.unsent > 0 {
         let _ = write!(text, ", {} unsent", report.unsent);

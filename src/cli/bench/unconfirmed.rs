@@ -27,13 +27,13 @@ impl Unconfirmed {
     }
 
     /// Takes the message with this number, and with `multiple` all before it, and calls `each` with
-    /// the sending times. What is confirmed already is not taken twice. How many were taken; `None`
+    /// numbers and sending times. What is confirmed already is not taken twice. How many were taken; `None`
     /// for a number that was never sent.
     pub(super) fn take(
         &mut self,
         sequence: u64,
         multiple: bool,
-        mut each: impl FnMut(u64),
+        mut each: impl FnMut(u64, u64),
     ) -> Option<u64> {
         let Some(offset) = sequence.checked_sub(self.first) else {
             return Some(0);
@@ -44,17 +44,17 @@ impl Unconfirmed {
         }
         let before = self.open;
         if multiple {
-            for sent_at in self.sent_at.drain(..=offset) {
+            for (number, sent_at) in (self.first..).zip(self.sent_at.drain(..=offset)) {
                 if sent_at != DONE {
                     self.open -= 1;
-                    each(sent_at);
+                    each(number, sent_at);
                 }
             }
             self.first = sequence + 1;
         } else if let Some(slot) = self.sent_at.get_mut(offset)
             && *slot != DONE
         {
-            each(std::mem::replace(slot, DONE));
+            each(sequence, std::mem::replace(slot, DONE));
             self.open -= 1;
         }
         while self.sent_at.front() == Some(&DONE) {
@@ -71,7 +71,10 @@ mod tests {
 
     fn take(unconfirmed: &mut Unconfirmed, sequence: u64, multiple: bool) -> Option<Vec<u64>> {
         let mut times = Vec::new();
-        let count = unconfirmed.take(sequence, multiple, |time| times.push(time))?;
+        let count = unconfirmed.take(sequence, multiple, |number, time| {
+            assert_eq!(number + 10, time);
+            times.push(time);
+        })?;
         assert_eq!(count, times.len() as u64);
         Some(times)
     }

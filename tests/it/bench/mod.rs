@@ -1,6 +1,9 @@
 //! `viaduct bench` against a real broker: its counts add up, and what goes wrong is said.
 
+mod fake;
+mod faults;
 mod nats;
+mod sqs;
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -73,6 +76,7 @@ fn check(report: &Value) {
     assert!((rate - number(report, "/received_per_second")).abs() <= rate / 100.0);
     in_order(report, "end_to_end_us");
     assert_eq!(report["peer"]["product"], "Viaduct");
+    assert_eq!(report["peer"]["version"], env!("CARGO_PKG_VERSION"));
 }
 
 fn in_order(report: &Value, latency: &str) {
@@ -132,6 +136,7 @@ fn a_queue_that_holds_messages_is_refused() {
     let (code, out, error) = outcome(&mut bench(&amqp, publish_only));
     assert_eq!(code, 0, "{error}");
     assert!(!out.contains("received"), "{out}");
+    assert!(out.contains("(30 in all), 0.1 MB/s\n"), "{out}");
     let (code, _, error) = outcome(&mut bench(&amqp, "--queue kept"));
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("queue kept-0000 has 30 messages"), "{error}");
@@ -154,6 +159,7 @@ fn what_goes_wrong_at_the_begin_is_said() {
         ),
         (aws, 1, "no AMQP 0-9-1"),
         ("http://127.0.0.1".to_owned(), 2, "begins with amqp://"),
+        ("amqps://127.0.0.1".to_owned(), 2, "does not support yet"),
     ] {
         let (got, out, error) = outcome(&mut bench(&url, ""));
         assert_eq!(got, code, "{error}");

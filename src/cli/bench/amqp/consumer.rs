@@ -37,7 +37,7 @@ pub(super) async fn consume(
     shared: Arc<Shared>,
 ) -> anyhow::Result<Received> {
     let load = &shared.load;
-    let mut link = Link::open(url).await?;
+    let mut link = Link::open(url, &shared.blocked).await?;
     if load.prefetch > 0 {
         let qos = Qos {
             prefetch_count: u16::try_from(load.prefetch)?,
@@ -130,6 +130,7 @@ struct Scan {
     size: u64,
     tag: u64,
     redelivered: bool,
+    label: [u8; LABEL_BYTES],
     /// Delivery tag of the last message that is whole.
     whole_tag: u64,
 }
@@ -141,6 +142,7 @@ impl Scan {
             size,
             tag: 0,
             redelivered: false,
+            label: [0; LABEL_BYTES],
             whole_tag: 0,
         }
     }
@@ -166,13 +168,15 @@ impl Scan {
             (FrameKind::Body, At::Body(left)) => {
                 if left == self.size {
                     let label = frame.payload.first_chunk::<LABEL_BYTES>();
-                    receiving.enter(*label.with_context(foreign)?, self.redelivered)?;
+                    self.label = *label.with_context(foreign)?;
                 }
                 let left = left.checked_sub(u64::try_from(frame.payload.len())?);
                 self.at = At::Body(left.context("a body is longer than its header says")?);
                 if self.at == At::Body(0) {
                     self.at = At::Method;
                     self.whole_tag = self.tag;
+                    // Not before: a message whose end never comes has not arrived.
+                    receiving.enter(self.label, self.redelivered)?;
                 }
             }
             _ => return not_a_delivery(frame),
@@ -208,8 +212,40 @@ fn not_a_delivery(frame: &RawFrame<'_>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::label::Label;
+    use crate::cli::bench::shared::tests::load;
     use crate::protocols::amqp091::codec::frame::Frames;
     use crate::protocols::amqp091::codec::method::basic::Deliver;
+    use crate::protocols::amqp091::codec::write_body_frames;
+    use crate::protocols::amqp091::codec::write_content_header;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn a_message_arrives_with_its_last_frame() {
+        let shared = Arc::new(Shared::new(load("--size 20")).unwrap());
+        shared.hand_out(0, 1);
+        let mut receiving = Receiving::new(Arc::clone(&shared)).unwrap();
+        let label = Label {
+            run: shared.run,
+            producer: 0,
+            sequence: 0,
+            sent_at: 0,
+        };
+        let mut body = label.to_bytes().to_vec();
+        body.resize(20, b'.');
+        let mut out = Vec::new();
+        write_method(&mut out, CHANNEL, &Deliver::default());
+        write_content_header(&mut out, CHANNEL, 20, &[0, 0]);
+        write_body_frames(&mut out, CHANNEL, [&body[..16], &body[16..]], 4096);
+        let mut scan = Scan::new(20);
+        let mut arrived = Vec::new();
+        for frame in Frames::new(&out, 4096) {
+            scan.on_frame(&frame.unwrap(), &mut receiving).unwrap();
+            receiving.end_batch();
+            arrived.push(shared.counters.settled.load(Relaxed));
+        }
+        assert_eq!(arrived, [0, 0, 0, 1]);
+    }
 
     #[test]
     fn the_light_scan_reads_what_the_codec_writes() {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use anyhow::anyhow;
 use anyhow::bail;
 
+use crate::cli::bench::blocked::Blocked;
 use crate::cli::bench::peer::Identity;
 use crate::cli::bench::url::Url;
 use crate::cli::bench::wire::Wire;
@@ -50,6 +51,7 @@ pub(in crate::cli::bench) struct Link {
     pub(super) wire: Wire,
     pub(super) frame_max: u32,
     identity: Identity,
+    blocked: Blocked,
 }
 
 impl Link {
@@ -57,12 +59,13 @@ impl Link {
     ///
     /// # Errors
     /// Nobody listens, the login is refused, or what answers is no AMQP 0-9-1.
-    pub(super) async fn open(url: &Url) -> anyhow::Result<Self> {
+    pub(super) async fn open(url: &Url, blocked: &Blocked) -> anyhow::Result<Self> {
         let unit = usize::try_from(FRAME_MAX)? * 2;
         let mut link = Self {
             wire: Wire::connect(&url.host, url.port, unit).await?,
             frame_max: FRAME_MAX,
             identity: Identity::default(),
+            blocked: blocked.clone(),
         };
         link.wire.write(&PROTOCOL_HEADER).await?;
         link.identity = link
@@ -159,6 +162,7 @@ impl Link {
         loop {
             if let Some(frame) = next_frame(self.wire.input(), self.frame_max)? {
                 let length = frame.wire_len();
+                note(&frame, &self.blocked)?;
                 let answer = judge(&frame, expected, read);
                 self.wire.consume(length);
                 if let Some(answer) = answer? {
@@ -186,6 +190,7 @@ impl Link {
             let Some(frame) = next_frame(rest, self.frame_max)? else {
                 break;
             };
+            note(&frame, &self.blocked)?;
             each(&frame)?;
             consumed += frame.wire_len();
         }
@@ -244,6 +249,22 @@ fn client_properties() -> anyhow::Result<Vec<u8>> {
         ),
     ]);
     Ok(table.to_bytes()?)
+}
+
+/// Keeps what the broker says of publishers: it says so on channel 0, where nothing else is said in a run.
+#[inline]
+fn note(frame: &RawFrame<'_>, blocked: &Blocked) -> anyhow::Result<()> {
+    if frame.channel != 0 {
+        return Ok(());
+    }
+    match decode(frame)? {
+        Some(Method::Connection(ConnectionMethod::Blocked(why))) => {
+            blocked.block(why.reason.lossy().into_owned());
+        }
+        Some(Method::Connection(ConnectionMethod::Unblocked(_))) => blocked.unblock(),
+        Some(_) | None => {}
+    }
+    Ok(())
 }
 
 fn decode<'a>(frame: &RawFrame<'a>) -> anyhow::Result<Option<Method<'a>>> {

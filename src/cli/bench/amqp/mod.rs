@@ -69,7 +69,7 @@ impl Peer for Amqp {
     type Control = Link;
 
     async fn prepare(&self, shared: &Shared) -> anyhow::Result<(Identity, Link)> {
-        let mut link = Link::open(&self.url).await?;
+        let mut link = Link::open(&self.url, &shared.blocked).await?;
         for queue in &shared.queues {
             Self::declare(&mut link, shared, queue).await?;
         }

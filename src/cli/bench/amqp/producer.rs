@@ -35,7 +35,7 @@ pub(super) async fn produce(
     shared: Arc<Shared>,
 ) -> anyhow::Result<Sent> {
     let load = &shared.load;
-    let mut link = Link::open(url).await?;
+    let mut link = Link::open(url, &shared.blocked).await?;
     if load.confirms() {
         link.ask(&Select::default(), "confirm.select-ok", |method| {
             matches!(method, Method::Confirm(ConfirmMethod::SelectOk(_))).then_some(())

@@ -24,7 +24,10 @@ impl Reply {
         };
         Some(Identity {
             product: text("product").unwrap_or_else(|| "unknown".to_owned()),
-            version: text("version").unwrap_or_default(),
+            // Viaduct's `version` is that of the RabbitMQ that clients may take it for.
+            version: text("viaduct_version")
+                .or_else(|| text("version"))
+                .unwrap_or_default(),
         })
     }
 

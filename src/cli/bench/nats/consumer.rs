@@ -39,6 +39,7 @@ pub(super) async fn consume(
     let mut scan = Scan {
         size: load.size,
         left: 0,
+        label: None,
     };
     let stop = shared.stop.cancelled();
     tokio::pin!(stop);
@@ -60,6 +61,8 @@ struct Scan {
     size: u64,
     /// Bytes of the payload, and the line end behind it, that are still to come.
     left: usize,
+    /// The message's label, until all of it has come.
+    label: Option<[u8; LABEL_BYTES]>,
 }
 
 /// What stands at the begin of the input.
@@ -79,10 +82,15 @@ impl Scan {
             let skipped = self.left.min(input.len() - at);
             self.left -= skipped;
             at += skipped;
+            if self.left == 0
+                && let Some(label) = self.label.take()
+            {
+                receiving.enter(label, false)?;
+            }
             match next(input.get(at..).unwrap_or_default(), self.size)? {
                 None => break,
                 Some(Item::Message(line, rest, label)) => {
-                    receiving.enter(*label, false)?;
+                    self.label = Some(*label);
                     at += line;
                     self.left = rest;
                 }

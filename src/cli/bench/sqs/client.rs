@@ -11,7 +11,6 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use anyhow::anyhow;
-use anyhow::bail;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::Full;
@@ -31,9 +30,12 @@ use crate::aws::sigv4::Signer;
 use crate::cli::bench::peer::Identity;
 
 use super::endpoint::Endpoint;
+use super::refusal;
+use super::refusal::Refusal;
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const AWS_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 /// Largest answer: ten messages of SQS' largest size, and the escapes of their JSON.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -101,7 +103,7 @@ impl Client {
     /// Calls an operation and returns the body of its answer.
     ///
     /// # Errors
-    /// The connection failed, or the answer is a refusal.
+    /// The connection failed, or the answer is a [`Refusal`].
     ///
     /// # Cancel safety
     /// A call that is dropped may have been carried out; the client is good for another one.
@@ -121,7 +123,14 @@ impl Client {
         if status != StatusCode::OK {
             let text = String::from_utf8_lossy(&body);
             let text: String = text.chars().take(SHOWN_CHARS).collect();
-            bail!("{operation} was refused with {status}: {text}");
+            let is_for_now = refusal::is_for_now(status, &body);
+            let refusal = Refusal {
+                operation,
+                status,
+                text,
+                is_for_now,
+            };
+            return Err(refusal.into());
         }
         Ok(body)
     }
@@ -143,11 +152,14 @@ impl Client {
         body: Vec<u8>,
     ) -> anyhow::Result<Request<Full<Bytes>>> {
         let date = Signer::date(seconds_since_1970());
-        let mut headers = HeaderMap::with_capacity(6);
+        let mut headers = HeaderMap::with_capacity(7);
         headers.insert(header::HOST, self.endpoint.authority.parse()?);
         headers.insert(header::CONTENT_TYPE, AWS_JSON);
         headers.insert(TARGET, format!("AmazonSQS.{operation}").parse()?);
         headers.insert(DATE, date.parse()?);
+        if let Some(token) = self.endpoint.token() {
+            headers.insert(TOKEN, token.clone());
+        }
         let signed = SignedRequest {
             method: "POST",
             path: "/",

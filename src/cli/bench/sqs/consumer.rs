@@ -1,9 +1,11 @@
 //! A consumer: receives what is there or waits for it, and deletes it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context;
 use anyhow::ensure;
+use bytes::Bytes;
 
 use crate::cli::bench::receiving::Received;
 use crate::cli::bench::receiving::Receiving;
@@ -12,6 +14,7 @@ use crate::cli::bench::shared::Shared;
 use super::Sqs;
 use super::calls;
 use super::client::Client;
+use super::refusal::Patience;
 
 /// Runs a consumer to its end.
 pub(super) async fn run(sqs: &Sqs, index: usize, shared: Arc<Shared>) -> anyhow::Result<Received> {
@@ -25,7 +28,7 @@ pub(super) async fn run(sqs: &Sqs, index: usize, shared: Arc<Shared>) -> anyhow:
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => {}
-            failed = receive(sqs, &mut client, url, &mut receiving) => failed?,
+            failed = receive(sqs, &mut client, url, &shared, &mut receiving) => failed?,
         }
     }
     Ok(receiving.end())
@@ -36,6 +39,7 @@ async fn receive(
     sqs: &Sqs,
     client: &mut Client,
     url: &str,
+    shared: &Shared,
     receiving: &mut Receiving,
 ) -> anyhow::Result<()> {
     let input = calls::receive_input(url);
@@ -46,7 +50,7 @@ async fn receive(
             waiting.notify_one();
             is_told = true;
         }
-        let answer = client.call("ReceiveMessage", input.clone()).await?;
+        let answer = bearing(client, shared, "ReceiveMessage", &input).await?;
         receiving.begin_batch();
         let messages = calls::messages(&answer)?;
         for message in &messages {
@@ -56,9 +60,8 @@ async fn receive(
         if messages.is_empty() {
             continue;
         }
-        let answer = client
-            .call("DeleteMessageBatch", calls::delete_input(url, &messages)?)
-            .await?;
+        let input = calls::delete_input(url, &messages)?;
+        let answer = bearing(client, shared, "DeleteMessageBatch", &input).await?;
         let deleted = calls::entries(&answer)?.successful.len();
         ensure!(
             deleted == messages.len(),
@@ -66,5 +69,24 @@ async fn receive(
             messages.len()
         );
         is_told = false;
+    }
+}
+
+/// Calls until the call is not refused for now; refusals are counted.
+async fn bearing(
+    client: &mut Client,
+    shared: &Shared,
+    operation: &'static str,
+    input: &[u8],
+) -> anyhow::Result<Bytes> {
+    let mut patience = Patience::default();
+    loop {
+        match client.call(operation, input.to_vec()).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => {
+                patience.bear(failure).await?;
+                shared.counters.refused_calls.fetch_add(1, Relaxed);
+            }
+        }
     }
 }

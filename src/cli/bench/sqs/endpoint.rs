@@ -4,6 +4,7 @@ use std::env;
 
 use anyhow::Context;
 use anyhow::ensure;
+use hyper::header::HeaderValue;
 use zeroize::Zeroizing;
 
 use crate::aws::sigv4::Signer;
@@ -22,6 +23,8 @@ pub(super) struct Endpoint {
     key_id: String,
     secret: Zeroizing<Vec<u8>>,
     region: String,
+    /// `X-Amz-Security-Token`, of a key that is only lent.
+    token: Option<HeaderValue>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -48,6 +51,7 @@ impl Endpoint {
             let found = names.iter().find_map(|name| environment(name));
             found.unwrap_or_else(|| default.to_owned())
         };
+        let mut token = None;
         let (key_id, secret) = match parsed.user {
             Some(key_id) => {
                 let secret = parsed.password.filter(|secret| !secret.is_empty());
@@ -56,10 +60,13 @@ impl Endpoint {
                     secret.context("a key in the URL without its secret")?,
                 )
             }
-            None => (
-                set(&["AWS_ACCESS_KEY_ID"], DEFAULT_KEY),
-                set(&["AWS_SECRET_ACCESS_KEY"], DEFAULT_KEY),
-            ),
+            None => {
+                token = environment("AWS_SESSION_TOKEN").filter(|token| !token.is_empty());
+                (
+                    set(&["AWS_ACCESS_KEY_ID"], DEFAULT_KEY),
+                    set(&["AWS_SECRET_ACCESS_KEY"], DEFAULT_KEY),
+                )
+            }
         };
         let (host, port) = (parsed.host, parsed.port);
         Ok(Self {
@@ -73,8 +80,14 @@ impl Endpoint {
             port,
             key_id,
             secret: Zeroizing::new(secret.into_bytes()),
+            token: token.as_deref().map(secret_header).transpose()?,
             region: set(&["AWS_REGION", "AWS_DEFAULT_REGION"], DEFAULT_REGION),
         })
+    }
+
+    /// The token that goes with the key, if one does.
+    pub(super) fn token(&self) -> Option<&HeaderValue> {
+        self.token.as_ref()
     }
 
     /// A signer of calls to it.
@@ -86,6 +99,13 @@ impl Endpoint {
             "sqs",
         )
     }
+}
+
+/// A header that is not printed.
+fn secret_header(value: &str) -> anyhow::Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).context("AWS_SESSION_TOKEN is no header")?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -130,6 +150,8 @@ mod tests {
         assert_eq!(found.key_id, "of AWS_ACCESS_KEY_ID");
         assert_eq!(found.secret.as_slice(), b"of AWS_SECRET_ACCESS_KEY");
         assert_eq!(found.region, "of AWS_DEFAULT_REGION");
+        assert_eq!(given.token(), None, "a key of its own");
+        assert_eq!(found.token().unwrap(), "of AWS_SESSION_TOKEN");
         let default = Endpoint::with("http://a:1", |_| None).unwrap();
         assert_eq!(
             (default.key_id.as_str(), default.region.as_str()),

@@ -12,6 +12,7 @@ mod client;
 mod consumer;
 mod endpoint;
 mod producer;
+mod refusal;
 
 use std::sync::Arc;
 use std::sync::OnceLock;

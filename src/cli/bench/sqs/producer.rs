@@ -17,6 +17,7 @@ use super::Sqs;
 use super::calls;
 use super::calls::SendInput;
 use super::client::Client;
+use super::refusal::Patience;
 
 /// From the moment at which a consumer begins to wait until the message that wakes it. Nothing tells that its call
 /// has arrived; on any network this is long enough for it.
@@ -51,6 +52,7 @@ async fn send(
     inputs: &[SendInput],
     sending: &mut Sending,
 ) -> anyhow::Result<()> {
+    let mut patience = Patience::default();
     for input in inputs.iter().cycle() {
         if let Some(waiting) = &sqs.waiting {
             wait_for_waiting(waiting).await;
@@ -61,8 +63,20 @@ async fn send(
         sending.enter(&batch);
         let sequences = batch.first..batch.first + batch.count;
         let body = input.write(sequences.map(|sequence| sending.label(&batch, sequence)));
-        let answer = client.call("SendMessageBatch", body).await?;
-        enter(&calls::entries(&answer)?, &batch, sending)?;
+        match client.call("SendMessageBatch", body).await {
+            Ok(answer) => {
+                patience.renew();
+                enter(&calls::entries(&answer)?, &batch, sending)?;
+            }
+            Err(failure) => {
+                sending.refuse(batch.first + batch.count - 1, true)?;
+                if let Some(waiting) = &sqs.waiting {
+                    // The consumer waits on: nothing has woken it.
+                    waiting.notify_one();
+                }
+                patience.bear(failure).await?;
+            }
+        }
     }
     Ok(())
 }
