@@ -29,6 +29,10 @@ pub(crate) trait SegmentFile: Send + Sync {
 pub(crate) trait Disk: Send + Sync {
     /// Opens a file, which is made if it is missing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Opens a file that is there, to read it: one that is missing must not come into being by being read.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Makes a directory if it is missing.
+    fn make_dir(&self, path: &Path) -> io::Result<()>;
     /// Gives a file another name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -75,6 +79,14 @@ impl Disk for RealDisk {
             .truncate(false)
             .open(path)?;
         Ok(Arc::new(file))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(File::open(path)?))
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -156,6 +156,17 @@ impl Disk for TestDisk {
         }))
     }
 
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(TestFile {
+            file: RealDisk.open_read(path)?,
+            control: Arc::clone(&self.control),
+        }))
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_dir(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)
     }
