@@ -7,6 +7,7 @@
 //! (in `sealed` or `open`), or placed in a segment of the ledger, or gone with its segment.
 
 mod batch;
+mod fold;
 mod ledger;
 mod references;
 mod waiters;
@@ -26,6 +27,7 @@ use crate::core::model::time::CoreTime;
 use crate::store::format;
 
 pub(crate) use batch::Batch;
+pub(crate) use fold::Fold;
 pub(crate) use ledger::Ledger;
 pub(crate) use waiters::Waiters;
 
