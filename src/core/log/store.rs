@@ -1,15 +1,20 @@
 //! What core asks of a store (SEMANTICS §14). One contract suite holds every implementation to it:
 //! `store::contract`.
 //!
-//! Reading bodies back, spilling an index, large bodies in files, stream segments and fencing join this
-//! trait with the features that need them; nothing here assumes that a store is local.
+//! Large bodies in files, stream segments and fencing join this trait with the features that need them;
+//! nothing here assumes that a store is local.
 
 use std::sync::Arc;
 
+use crate::core::log::read::Reader;
+use crate::core::log::read::SpillId;
+use crate::core::log::read::SpillReader;
+use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Record;
 use crate::core::model::ids::Identity;
 use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
@@ -99,8 +104,8 @@ pub enum StoreError {
     },
 }
 
-/// What a scan found at the end of a shard's log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a replay found at the end of a shard's log, and what it could not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// The last record, none in an empty log.
     pub last: Option<Lsn>,
@@ -108,15 +113,69 @@ pub struct Scanned {
     pub latest: CoreTime,
     /// Whether the last thing written was a clean stop.
     pub clean_stop: bool,
+    /// Parts of the log that are damaged or gone, and that something which lives may have been in.
+    pub holes: Vec<Hole>,
+}
+
+/// Records that were written and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The file that they are in, or would be.
+    pub path: String,
+    /// What is wrong there, and where in the file.
+    pub what: String,
+    /// The first record that is missing.
+    pub first: Lsn,
+    /// The last one.
+    pub last: Lsn,
+    /// Queues that one of them may name; none: any queue that existed.
+    pub queues: Option<Vec<QueueId>>,
+}
+
+/// Who is told what a shard's log says, in this order: catalog changes, once [`Visitor::entries`], then entries.
+pub trait Visitor {
+    /// A catalog change that the checkpoint ([`Store::load`]) has not absorbed, in log order.
+    fn catalog(&mut self, lsn: Lsn, key: &str, value: Option<&[u8]>);
+
+    /// Every catalog change was told; this is the end of the log. Entries follow.
+    fn entries(&mut self, scanned: &Scanned);
+
+    /// A live entry, in LSN order. False: nobody has a place for it, so its reference ends.
+    fn entry(&mut self, entry: LiveEntry<'_>) -> bool;
+}
+
+/// What the log knows of an entry when everything was replayed. Its message is read when it is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveEntry<'a> {
+    /// The record that put it into its queue.
+    pub entry: Lsn,
+    /// The publish of its message.
+    pub message: Lsn,
+    /// Chunk records right before the publish that the body is in.
+    pub chunks: u32,
+    /// Length of the body.
+    pub body_bytes: u64,
+    /// When the message was enqueued.
+    pub enqueued_at: CoreTime,
+    /// What the publish or the move says; the counters below are newer.
+    pub fields: &'a EntryFields,
+    /// Times leased, saturating.
+    pub acquired: u16,
+    /// Counted releases, saturating.
+    pub failed: u16,
+    /// Deadline of a lease that nobody has given up.
+    pub until: Option<CoreTime>,
+    /// Whether the counters were logged after the entry was, so that somebody may still name a lease of it.
+    pub is_counted: bool,
 }
 
 /// References that ended without a record that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dead {
+    /// The queue that the entry was in.
+    pub queue: QueueId,
     /// The entry.
     pub entry: EntryRef,
-    /// Chunk records right before `entry.message` that its body is in.
-    pub chunks: u32,
 }
 
 /// How much room the log takes.
@@ -130,13 +189,17 @@ pub struct Space {
     pub references: u64,
     /// Bytes that wait to be written.
     pub pending_bytes: u64,
+    /// Bytes of the files that hold what was put aside, unused parts included.
+    pub spill_bytes: u64,
+    /// Bytes that were put aside and are still in memory: the disk does not have them yet, or is full.
+    pub spill_pending_bytes: u64,
 }
 
 /// A durable, ordered log with a catalog's checkpoint beside it.
 ///
 /// Every method may be called from any thread, does no waiting of its own on the caller's thread beyond
-/// a short lock (except [`Store::load`], [`Store::scan`], [`Store::checkpoint`] and [`Store::close`],
-/// which do IO), and may be called with queue locks held: lock order is queue → log.
+/// a short lock (except [`Store::load`], [`Store::scan`], [`Store::recover`], [`Store::checkpoint`] and
+/// [`Store::close`], which do IO), and may be called with queue locks held: lock order is queue → log.
 pub trait Store: Send + Sync {
     /// What this store can do; constant.
     fn capabilities(&self) -> Capabilities;
@@ -154,6 +217,13 @@ pub trait Store: Send + Sync {
         shard: Shard,
         visit: &mut dyn FnMut(&str, &[u8]),
     ) -> Result<Option<Lsn>, StoreError>;
+
+    /// Tells what the log says, once, before the first append. Damage that leaves the rest readable is no error but
+    /// a hole ([`Scanned::holes`]).
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing can be read.
+    fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError>;
 
     /// Replays what the log still holds, in LSN order, before the first append. LSNs may have gaps
     /// (recycled segments). References are counted as [`Store::append`] does.
@@ -193,6 +263,27 @@ pub trait Store: Send + Sync {
     /// Calls `waiter` once when the watermark has reached `lsn`, or has failed; at once if so already.
     /// Registered under the log's lock, so no move of the watermark is missed.
     fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>);
+
+    /// Reads messages back. `lsns` are of publish records of this shard, ascending and each once; their
+    /// answers come once all of them are on disk, from a thread of the store and never from the caller's.
+    /// Requests that need not wait for the disk are answered one after the other, in the order asked.
+    ///
+    /// A message that lives when its answer comes is found, or is [`ReadError::Damaged`] for good; one that
+    /// was settled meanwhile may be [`ReadError::NotThere`]. What is handed over is never another message.
+    ///
+    /// [`ReadError::Damaged`]: crate::core::log::read::ReadError::Damaged
+    /// [`ReadError::NotThere`]: crate::core::log::read::ReadError::NotThere
+    fn read(&self, shard: Shard, lsns: Vec<Lsn>, reader: Box<dyn Reader>);
+
+    /// Puts aside what memory has no room for: on the node's own disk, not durable, gone with the process.
+    /// Never refuses: the bytes stay in memory until the disk has them, and while it is full.
+    fn spill_put(&self, shard: Shard, bytes: Vec<u8>) -> SpillId;
+
+    /// Gives back what was put aside, which stays there; from a thread of the store, never the caller's.
+    fn spill_get(&self, shard: Shard, id: SpillId, reader: Box<dyn SpillReader>);
+
+    /// Forgets what was put aside. A [`Self::spill_get`] before it may still find it.
+    fn spill_drop(&self, shard: Shard, id: SpillId);
 
     /// References that ended without a record: the queue was deleted, or recovery found no home for them.
     fn dead(&self, dead: &[Dead]);

@@ -3,11 +3,14 @@
 //! Each test is a function over a [`Bench`]; `contract!` runs all of them for the memory store with one
 //! and with 16 shards, and for the embedded log.
 
-mod bench;
+pub(crate) mod bench;
 mod elision;
 mod order;
+pub(crate) mod reading;
+mod recover;
 mod references;
 mod restart;
+mod spill;
 mod watermark;
 
 use bench::Bench;
@@ -63,6 +66,13 @@ contract! {
         dead_entries_release_what_they_held,
         catalog_records_hold_their_segment_until_a_checkpoint,
         any_history_leaves_exactly_what_is_live;
+    recover:
+        entries_are_told_in_order_with_what_is_known_of_them,
+        what_left_its_queue_is_not_told,
+        a_moved_entry_is_told_with_its_message,
+        leases_and_counters_are_told_as_they_were_logged_last,
+        catalog_changes_come_first_and_only_new_ones,
+        an_entry_that_nobody_wants_ends;
     elision:
         settled_before_it_is_written_leaves_no_trace,
         every_queue_must_settle_first,
@@ -70,6 +80,18 @@ contract! {
         chunks_are_elided_with_their_publish,
         what_something_else_refers_to_is_written,
         a_moved_message_is_written;
+    reading:
+        messages_are_read_back_as_they_were_published,
+        messages_are_read_back_after_a_restart,
+        a_body_in_chunks_is_read_back,
+        what_is_no_message_is_not_there,
+        a_read_waits_for_the_disk,
+        a_failed_log_does_not_say_that_a_message_is_gone,
+        what_lives_is_read_while_segments_are_recycled;
+    spill:
+        what_is_put_aside_comes_back,
+        what_is_dropped_is_not_there,
+        nothing_is_left_aside_after_a_restart;
     restart:
         a_checkpoint_is_loaded_again,
         a_clean_stop_is_told_from_a_crash,

@@ -30,6 +30,8 @@ pub(crate) trait SegmentFile: Send + Sync {
 pub(crate) trait Disk: Send + Sync {
     /// Opens a file, which is made if it is missing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Opens a file that is there, to read it: one that is missing must not come into being by being read.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
     /// Gives a file another name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -84,6 +86,14 @@ impl Disk for RealDisk {
         Ok(Arc::new(file))
     }
 
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(File::open(path)?))
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
     }
@@ -100,10 +110,6 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
-    }
-
-    fn make_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
     }
 
     fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {

@@ -1,11 +1,12 @@
 //! The embedded log: a data dir on the local disk (format 1, `docs/format.md`).
 //!
 //! ```text
-//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare
+//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
-//! of batches, and what they share is in [`shared`]. Everything that touches the disk happens on the writer's thread or the one that makes
-//! spares, or in open, scan, load, checkpoint and close.
+//! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
+//! Everything that touches the disk happens on a thread of the log (writer, spares, reader, spill), or in open, scan,
+//! load, checkpoint and close.
 
 use std::io;
 use std::path::Path;
@@ -26,10 +27,13 @@ mod catalog;
 mod disk;
 mod frame;
 mod meta;
+mod places;
+mod read;
 mod recover;
 mod segment;
 mod shared;
 mod spares;
+mod spill;
 mod store;
 mod window;
 mod writer;
@@ -40,8 +44,10 @@ use disk::Disk;
 use disk::RealDisk;
 use meta::Meta;
 use meta::io_error;
+use read::Answerer;
 use segment::LogDir;
 use shared::Shared;
+use spill::Spill;
 use writer::Writer;
 
 /// What can be chosen about an embedded log.
@@ -68,6 +74,8 @@ impl Default for Settings {
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
+    /// The thread that answers reads: while the log can be asked, even after it was closed.
+    answers: Mutex<Option<JoinHandle<()>>>,
     /// Holds the data dir's lock.
     lock: Mutex<Option<Box<dyn Send>>>,
 }
@@ -76,6 +84,7 @@ pub struct EmbeddedLog {
 struct Threads {
     writer: JoinHandle<()>,
     spares: JoinHandle<()>,
+    spill: JoinHandle<()>,
 }
 
 impl EmbeddedLog {
@@ -110,7 +119,11 @@ impl EmbeddedLog {
         if meta.identity.incarnation == 1 {
             sync_parent(&*log_dir.disk, dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
-        let shared = Arc::new(Shared::new(dir, settings, metrics, log_dir, catalog, meta));
+        let spill_path = dir.join("spill");
+        let spill = Spill::open(&spill_path, Arc::clone(&log_dir.disk))
+            .map_err(|e| io_error("clear", &spill_path, e))?;
+        let shared = Shared::new(dir, settings, metrics, log_dir, spill, catalog, meta);
+        let shared = Arc::new(shared);
         shared
             .spares
             .adopt(&listing.spares)
@@ -118,8 +131,11 @@ impl EmbeddedLog {
         let log = Self {
             shared,
             threads: Mutex::default(),
+            answers: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
+        let answerer = Answerer::new(Arc::clone(&log.shared));
+        *log.answers.lock() = Some(log.spawn("viaduct-reader", move || answerer.run())?);
         if listing.segments.is_empty() {
             log.shared.applied(None)?;
             let first = Active::first(&log.shared);
@@ -141,9 +157,11 @@ impl EmbeddedLog {
         }
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
+        let spills = Arc::clone(shared);
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
+            spill: self.spawn("viaduct-spill", move || spills.spill.run())?,
         });
         Ok(())
     }
@@ -159,7 +177,7 @@ impl EmbeddedLog {
             .map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
     }
 
-    /// Lets the writer write what is pending, and waits for both threads to end.
+    /// Lets the writer write what is pending, and waits for the threads to end.
     fn stop(&self) {
         {
             let mut log = self.shared.log.lock();
@@ -174,12 +192,22 @@ impl EmbeddedLog {
         let _ = threads.writer.join();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.spill.stop();
+        let _ = threads.spill.join();
     }
 }
 
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
         self.stop();
+        self.shared.asked.stop();
+        let answers = self.answers.lock().take();
+        // Whoever was answered last may have been the last to hold the log.
+        let is_other =
+            |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = answers.filter(is_other) {
+            let _ = thread.join();
+        }
     }
 }
 

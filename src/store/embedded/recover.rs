@@ -24,6 +24,8 @@ use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::frame::padded;
 use super::meta::io_error;
+use super::places::FramePlace;
+use super::places::Places;
 use super::segment::LogDir;
 use super::window::Window;
 
@@ -59,6 +61,7 @@ pub(super) struct Recovered {
 pub(super) struct Replay<'a> {
     dir: &'a LogDir,
     shard: Shard,
+    places: &'a Places,
     journal: &'a mut Journal,
     visit: &'a mut dyn FnMut(Lsn, Record<'_>),
     /// Number of the next record.
@@ -71,16 +74,18 @@ pub(super) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// A replay that counts references in `journal`.
+    /// A replay that counts references in `journal`, and notes where records are in `places`.
     pub(super) fn new(
         dir: &'a LogDir,
         shard: Shard,
+        places: &'a Places,
         journal: &'a mut Journal,
         visit: &'a mut dyn FnMut(Lsn, Record<'_>),
     ) -> Self {
         Self {
             dir,
             shard,
+            places,
             journal,
             visit,
             next: 1,
@@ -120,7 +125,7 @@ impl<'a> Replay<'a> {
         let header = self
             .read(id, &mut window, 0, BLOCK_BYTES)?
             .and_then(SegmentHeader::decode)
-            .filter(|header| header.id == id && header.shard == self.shard.0);
+            .filter(|header| header.id == id && header.shard == self.shard.0 && header.chain == 0);
         let Some(header) = header else {
             return self.is_unused(id, &mut window).map(|()| None);
         };
@@ -147,6 +152,13 @@ impl<'a> Replay<'a> {
             last = offset;
             let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
             offset += u64::try_from(length).unwrap_or(u64::MAX);
+            let place = FramePlace {
+                first: frame.first,
+                last: self.next - 1,
+                start: last,
+                end: offset,
+            };
+            self.places.add(&header, place);
             if frame.is_seal {
                 return Ok(Some(self.tail(header, file, last..offset, true, None)));
             }
@@ -231,7 +243,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), String> {
         let mut count = 0;
         while let Some(record) = format::split(&mut body).map_err(|e| e.to_string())? {
-            let record = format::decode(record).map_err(|e| e.to_string())?;
+            let record = format::decode_as(header.version, record).map_err(|e| e.to_string())?;
             count += 1;
             let is_whole = self.journal.replay(segment, self.next, &record);
             self.scanned.clean_stop = is_clean_stop(&record);

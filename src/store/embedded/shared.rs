@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Condvar;
@@ -20,13 +22,17 @@ use crate::store::journal::Journal;
 use crate::store::journal::Limits;
 use crate::store::journal::Waiters;
 use crate::store::watermark::AtomicWatermark;
+use crate::store::work::WorkQueue;
 
 use super::Settings;
 use super::catalog::Catalog;
 use super::frame;
 use super::meta::Meta;
+use super::places::Places;
+use super::read::Asked;
 use super::segment::LogDir;
 use super::spares::Spares;
+use super::spill::Spill;
 
 /// Largest frame: larger ones gain nothing, and delay those who wait for the next.
 const FRAME_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -47,6 +53,10 @@ pub(super) struct Shared {
     pub(super) patience: Duration,
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
+    pub(super) places: Places,
+    pub(super) spill: Spill,
+    /// What the answering thread is asked for.
+    pub(super) asked: Arc<WorkQueue<Asked>>,
     pub(super) catalog: Catalog,
     pub(super) meta: Mutex<Meta>,
     pub(super) identity: Identity,
@@ -55,6 +65,8 @@ pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
     /// Tells the writer that there is something to do, when it rests.
     pub(super) kick: Condvar,
+    /// The data dir is another's to open.
+    pub(super) is_closed: AtomicBool,
 }
 
 /// What the log's lock guards.
@@ -108,6 +120,7 @@ impl Shared {
         settings: Settings,
         metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
+        spill: Spill,
         catalog: Catalog,
         meta: Meta,
     ) -> Self {
@@ -119,6 +132,9 @@ impl Shared {
             patience: settings.patience,
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
+            places: Places::default(),
+            spill,
+            asked: Arc::new(WorkQueue::new()),
             catalog,
             meta: Mutex::new(meta),
             identity: meta.identity,
@@ -133,6 +149,21 @@ impl Shared {
                 active_left: 0,
             }),
             kick: Condvar::new(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether nothing can be known of the log any more: it was closed or has failed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire) || self.watermark.has_failed()
+    }
+
+    /// Number of a record of this shard, 0, which no record has, for one of another.
+    pub(super) fn number(&self, lsn: Lsn) -> u64 {
+        if lsn.shard() == self.shard {
+            lsn.number()
+        } else {
+            0
         }
     }
 

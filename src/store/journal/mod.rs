@@ -7,6 +7,7 @@
 //! (in `sealed` or `open`), or placed in a segment of the ledger, or gone with its segment.
 
 mod batch;
+mod fold;
 mod ledger;
 mod references;
 mod waiters;
@@ -26,6 +27,7 @@ use crate::core::model::time::CoreTime;
 use crate::store::format;
 
 pub(crate) use batch::Batch;
+pub(crate) use fold::Fold;
 pub(crate) use ledger::Ledger;
 pub(crate) use waiters::Waiters;
 
@@ -252,13 +254,13 @@ impl Journal {
         self.ledger.may_recycle(self.durable)
     }
 
-    /// What the journal knows about room; `log_bytes` is the writer's.
+    /// What the journal knows about room; the rest is for others to say.
     pub(crate) fn space(&self) -> Space {
         Space {
-            log_bytes: 0,
             segments: self.ledger.segments(),
             references: self.ledger.references(),
             pending_bytes: u64::try_from(self.pending_bytes()).unwrap_or(u64::MAX),
+            ..Space::default()
         }
     }
 

@@ -271,6 +271,11 @@ impl Disk for SimDisk {
         Ok(Arc::new(Self::open(self, path)))
     }
 
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        found(self.exists(path))?;
+        Ok(Arc::new(Self::open(self, path)))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         found(self.0.lock().names.rename(from, to))
     }
