@@ -53,7 +53,6 @@ pub struct Folder {
 pub struct Broker {
     pub core: Core,
     pub vhost: Arc<Vhost>,
-    pub metrics: Arc<Metrics>,
 }
 
 impl Folder {

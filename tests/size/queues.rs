@@ -20,8 +20,8 @@ fn an_idle_queue_takes_at_most_2_kib() {
         lsn = broker.declare(&format!("queue-{n}"), || {
             let mut settings = QueueSettings::new(true);
             settings.vocabulary.insert(
-                "amqp091".to_owned(),
-                serde_json::json!({"durable": true, "arguments": []}),
+                "amqp091",
+                &serde_json::json!({"durable": true, "arguments": []}),
             );
             settings
         });
