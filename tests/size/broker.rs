@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use tempfile::TempDir;
 use viaduct::core::Core;
 use viaduct::core::Settings;
-use viaduct::core::declare::Written;
+use viaduct::core::declare::DeleteIf;
 use viaduct::core::formats::Formats;
 use viaduct::core::model::ids::Lsn;
 use viaduct::core::model::names::ExchangeName;
@@ -32,10 +32,10 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Bytes that are allocated now, by anybody in this process.
 pub fn allocated() -> u64 {
     let stats = ALLOCATOR.stats();
-    u64::try_from(stats.bytes_allocated.wrapping_sub(stats.bytes_deallocated)).unwrap()
+    u64::try_from(stats.bytes_allocated - stats.bytes_deallocated).unwrap()
 }
 
-/// How many there are of something in a usual run, and ten times as many in a long one.
+/// How many there are of something: ten times as many in a long run.
 pub fn scaled(usual: u32) -> u32 {
     match std::env::var_os("VIADUCT_LONG") {
         Some(_) => usual * 10,
@@ -43,7 +43,7 @@ pub fn scaled(usual: u32) -> u32 {
     }
 }
 
-/// A data dir whose turn it is.
+/// A data dir, and the turn of a test.
 pub struct Folder {
     folder: TempDir,
     _turn: MutexGuard<'static, ()>,
@@ -53,9 +53,11 @@ pub struct Folder {
 pub struct Broker {
     pub core: Core,
     pub vhost: Arc<Vhost>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Folder {
+    /// Waits for its turn.
     pub fn new() -> Self {
         let turn = TURN.lock();
         Self {
@@ -65,62 +67,67 @@ impl Folder {
     }
 
     pub fn open(&self) -> Broker {
-        let metrics = Arc::new(Metrics::new());
-        let settings = viaduct::store::embedded::Settings::default();
-        let log = EmbeddedLog::open(
-            &self.folder.path().join("data"),
-            settings,
-            Arc::clone(&metrics),
-        )
-        .unwrap();
-        let settings = Settings {
-            memory_budget_bytes: 1 << 30,
-        };
-        let (core, _) =
-            Core::open(log, Formats::new(), Arc::clone(&metrics), &settings, NOW).unwrap();
-        let vhost = core.vhost("/").unwrap();
-        Broker {
-            core,
-            vhost,
-            metrics,
-        }
+        open(&self.folder.path().join("data"))
+    }
+
+    /// Another broker beside the one that [`Self::open`] opens.
+    pub fn open_other(&self) -> Broker {
+        open(&self.folder.path().join("other"))
+    }
+
+    /// Opens the broker, does something, and says how many bytes it takes then.
+    pub fn measured(&self, work: impl FnOnce(&Broker)) -> u64 {
+        let before = allocated();
+        let broker = self.open();
+        work(&broker);
+        let bytes = allocated() - before;
+        broker.close();
+        bytes
+    }
+}
+
+fn open(data: &std::path::Path) -> Broker {
+    let metrics = Arc::new(Metrics::new());
+    let settings = viaduct::store::embedded::Settings::default();
+    let log = EmbeddedLog::open(data, settings, Arc::clone(&metrics)).unwrap();
+    let settings = Settings {
+        memory_budget_bytes: 1 << 30,
+    };
+    let (core, _) = Core::open(log, Formats::new(), Arc::clone(&metrics), &settings, NOW).unwrap();
+    let vhost = core.vhost("/").unwrap();
+    Broker {
+        core,
+        vhost,
+        metrics,
     }
 }
 
 impl Broker {
-    /// Declares a durable queue.
-    pub fn declare(&self, name: &str, settings: impl FnOnce() -> QueueSettings) -> Option<Lsn> {
-        let name = QueueName::parse(name).unwrap();
-        self.core
-            .declare_queue(&self.vhost, &name, settings, NOW)
-            .unwrap()
-            .lsn
+    /// Declares a queue. This and the others say which record to wait for.
+    pub fn declare(&self, queue: &str, settings: QueueSettings) -> Option<Lsn> {
+        let name = QueueName::parse(queue).unwrap();
+        let declared = self
+            .core
+            .declare_queue(&self.vhost, &name, || settings, NOW);
+        declared.unwrap().lsn
     }
 
-    /// Binds a queue.
-    pub fn bind(
-        &self,
-        exchange: &str,
-        queue: &str,
-        key: &str,
-        arguments: &BindingArguments,
-    ) -> Option<Lsn> {
-        let (exchange, queue) = (
-            ExchangeName::parse(exchange).unwrap(),
-            QueueName::parse(queue).unwrap(),
-        );
-        let bound: Written<()> = self
+    pub fn delete(&self, queue: &str) -> Option<Lsn> {
+        let queue = self.vhost.queue(queue).unwrap();
+        let only = DeleteIf::default();
+        let deleted = self.core.delete_queue(&self.vhost, &queue, only, NOW);
+        deleted.unwrap().lsn
+    }
+
+    /// Binds without arguments.
+    pub fn bind(&self, exchange: &str, queue: &str, key: &str) -> Option<Lsn> {
+        let exchange = ExchangeName::parse(exchange).unwrap();
+        let queue = QueueName::parse(queue).unwrap();
+        let (key, arguments) = (key.as_bytes(), BindingArguments::default());
+        let bound = self
             .core
-            .bind(
-                &self.vhost,
-                &exchange,
-                &queue,
-                key.as_bytes(),
-                arguments,
-                NOW,
-            )
-            .unwrap();
-        bound.lsn
+            .bind(&self.vhost, &exchange, &queue, key, &arguments, NOW);
+        bound.unwrap().lsn
     }
 
     /// Waits until a record is on disk.
@@ -128,10 +135,7 @@ impl Broker {
         let lsn = lsn.expect("it is durable");
         let start = Instant::now();
         while !self.core.is_durable(lsn) {
-            assert!(
-                start.elapsed() < DEADLINE,
-                "record {lsn} is not on disk in time"
-            );
+            assert!(start.elapsed() < DEADLINE, "{lsn} is not on disk in time");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -9,6 +9,7 @@
 
 mod bindings;
 mod broker;
+mod fanout;
 mod queues;
 
 use std::alloc::System;

@@ -30,7 +30,7 @@ use super::meta::io_error;
 const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
 
 /// What the library may keep of the file in memory. It is read once, at a start, and the library's own bound is 1 GiB.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
+const CACHE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The checkpoint's file, opened when it is first needed.
 pub(super) struct Catalog {
