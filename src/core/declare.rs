@@ -82,7 +82,7 @@ impl Core {
             name: name.clone(),
             shard,
         });
-        let lsn = self.put_catalog(Shard(0), now, vec![(catalog::vhost_key(name), Some(value))])?;
+        let lsn = self.put_catalog(Shard(0), now, &[(catalog::vhost_key(name), Some(value))])?;
         let vhost = Vhost::new(name.clone(), shard);
         vhosts.insert(name.clone(), Arc::clone(&vhost));
         self.count_standard_exchanges();
@@ -113,7 +113,7 @@ impl Core {
             Some(self.put_catalog(
                 vhost.shard(),
                 now,
-                vec![queue_change(id, name, vhost, &settings)],
+                &[queue_change(id, name, vhost, &settings)],
             )?)
         } else {
             None
@@ -154,13 +154,16 @@ impl Core {
             }
             let mut settings = QueueSettings::clone(state.settings());
             change(&mut settings);
+            // What is durable stays so: nothing takes a queue out of the catalog but its deletion.
+            settings.durable |= state.settings().durable;
             let mut lsn = None;
             if settings.durable {
                 let mut changes = vec![queue_change(queue.id(), queue.name(), &vhost, &settings)];
                 if !state.settings().durable {
-                    changes.extend(exchanges::kept_bindings(&vhost, &topology, queue.id()));
+                    let bindings = exchanges::kept_bindings(&vhost, &topology, queue.id());
+                    changes.extend(bindings.map(|key| (key, Some(Vec::new()))));
                 }
-                lsn = Some(self.put_catalog(vhost.shard(), now, changes)?);
+                lsn = Some(self.put_catalog(vhost.shard(), now, &changes)?);
             }
             state.declared = lsn.or(state.declared);
             state.apply_settings(settings, now, effects);
@@ -197,13 +200,15 @@ impl Core {
             return Err(CoreError::NotEmpty(queue.name().to_string()));
         }
         let ready = state.ready_count();
-        let mut changes = exchanges::forgotten_bindings(self, vhost, &topology, queue.id());
+        let mut changes = Vec::new();
         if state.settings().durable {
+            let bindings = exchanges::kept_bindings(vhost, &topology, queue.id());
+            changes.extend(bindings.map(|key| (key, None)));
             changes.push((catalog::queue_key(queue.id()), None));
         }
         let lsn = match changes.is_empty() {
             true => None,
-            false => Some(self.put_catalog(vhost.shard(), now, changes)?),
+            false => Some(self.put_catalog(vhost.shard(), now, &changes)?),
         };
         // From here on nothing can fail: the log has it.
         let (dead, cancelled) = state.delete(queue.id());

@@ -294,11 +294,11 @@ impl Core {
     /// # Panics
     /// For a key of core's own kinds.
     pub fn put(&self, key: &str, value: Option<Vec<u8>>, now: CoreTime) -> Result<Lsn, CoreError> {
-        assert!(!recover::is_core_key(key), "{key} is core's own");
-        self.put_catalog(Shard(0), now, vec![(key.to_owned(), value)])
+        assert!(!catalog::is_core_key(key), "{key} is core's own");
+        self.put_catalog(Shard(0), now, &[(key.to_owned(), value)])
     }
 
-    /// Every catalog key and value that starts with `prefix`.
+    /// Every key and value of other layers ([`Core::put`]) that starts with `prefix`.
     pub fn scan(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         self.inner.catalog.scan(prefix)
     }
@@ -312,6 +312,11 @@ impl Core {
             self.inner.catalog.checkpoint(&self.inner.store, shard)?;
         }
         Ok(())
+    }
+
+    /// Whether so much of the catalog has changed that [`Core::checkpoint`] should not wait for its time.
+    pub fn has_catalog_backlog(&self) -> bool {
+        self.inner.catalog.has_backlog()
     }
 
     /// Stops cleanly: logs the counters of entries that somebody had, and closes the store. Does IO.
@@ -335,7 +340,7 @@ impl Core {
         &self,
         shard: Shard,
         now: CoreTime,
-        changes: Vec<catalog::Change>,
+        changes: &[catalog::Change],
     ) -> Result<Lsn, CoreError> {
         self.inner
             .catalog

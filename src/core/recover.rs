@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use crate::core::Core;
 use crate::core::catalog;
-use crate::core::catalog::BindingValue;
 use crate::core::catalog::ExchangeValue;
 use crate::core::catalog::QueueValue;
 use crate::core::catalog::VhostValue;
@@ -158,21 +157,7 @@ impl Core {
             topology.by_id.insert(value.id, queue);
             self.inner.metrics.queues.inc();
         }
-        for value in self.values::<BindingValue>("binding/") {
-            let Some(vhost) = self.known_vhost(&value.vhost) else {
-                continue;
-            };
-            let mut topology = vhost.topology.write();
-            if !topology.by_id.contains_key(&value.queue) {
-                continue;
-            }
-            if let Some(exchange) = topology.exchanges.get_mut(&value.exchange) {
-                exchange
-                    .router
-                    .bind(&value.key, &value.arguments, value.queue);
-                self.inner.metrics.bindings.inc();
-            }
-        }
+        self.build_bindings();
         // Entries of queues that are no more. A queue that only cannot be read keeps its own.
         let unreadable =
             |id: &QueueId| !self.inner.catalog.scan(&catalog::queue_key(*id)).is_empty();
@@ -181,7 +166,37 @@ impl Core {
             .flat_map(|(id, (restored, _))| restored.into_values().map(move |r| r.dead(id)))
             .collect();
         self.inner.store.dead(&dead);
+        self.inner.catalog.restored();
         Ok(())
+    }
+
+    /// Once exchanges and queues are there. A binding of one that is not is left alone.
+    fn build_bindings(&self) {
+        self.inner.catalog.take_bindings(|key, made| {
+            let value = match catalog::parse_binding(key) {
+                Ok(value) => value,
+                Err(error) => {
+                    tracing::error!(key, %error, "catalog key cannot be read");
+                    return;
+                }
+            };
+            let Some(vhost) = self.known_vhost(&value.vhost) else {
+                return;
+            };
+            let mut topology = vhost.topology.write();
+            if !topology.by_id.contains_key(&value.queue) {
+                return;
+            }
+            let Some(exchange) = topology.exchanges.get_mut(&value.exchange) else {
+                return;
+            };
+            let (router, bindings) = (&mut exchange.router, &self.inner.metrics.bindings);
+            if made && router.bind(&value.key, &value.arguments, value.queue) {
+                bindings.inc();
+            } else if !made && router.unbind(&value.key, &value.arguments, value.queue) {
+                bindings.dec();
+            }
+        });
     }
 
     fn known_vhost(&self, name: &VhostName) -> Option<Arc<Vhost>> {
@@ -357,11 +372,4 @@ impl Restored {
             },
         }
     }
-}
-
-/// Whether a key is one of core's own: other layers keep theirs beside them.
-pub(in crate::core) fn is_core_key(key: &str) -> bool {
-    ["vhost/", "queue/", "exchange/", "binding/"]
-        .iter()
-        .any(|prefix| key.starts_with(prefix))
 }

@@ -443,7 +443,7 @@ fn a_deeply_nested_declaration_survives_a_restart() {
         serde_json::json!(1),
         |inner, _| serde_json::json!({"map": [["k", inner]]}),
     );
-    settings.vocabulary.insert("amqp091".into(), nested);
+    settings.vocabulary.insert("amqp091", &nested);
     broker.queue("q", settings);
     broker.publish("q", &[b"a"], T0);
     let broker = broker.restart();

@@ -12,6 +12,7 @@ use viaduct::core::model::overlay::Cause;
 use viaduct::core::queue::settings::DeadLetterTarget;
 use viaduct::core::queue::settings::Overflow;
 use viaduct::core::queue::settings::QueueSettings;
+use viaduct::core::queue::vocabulary::Vocabulary;
 
 /// Names of queues: few, so that dead letters and bindings meet.
 pub(crate) const QUEUES: [&str; 4] = ["q0", "q1", "q2", "q3"];
@@ -297,7 +298,7 @@ fn settings() -> impl Strategy<Value = QueueSettings> {
             delivery_limit: limits.0,
             receive_limit: limits.1,
             dead_letter,
-            vocabulary: BTreeMap::new(),
+            vocabulary: Vocabulary::default(),
         },
     )
 }

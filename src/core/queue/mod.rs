@@ -5,6 +5,8 @@
 
 pub mod settings;
 
+pub mod vocabulary;
+
 pub mod entry;
 
 pub mod take;
