@@ -114,9 +114,7 @@ struct Held {
 
 fn open(store: &Arc<MemoryStore>, now: u64) -> (Core, Arc<Metrics>, Arc<Vhost>) {
     let metrics = Arc::new(Metrics::new());
-    let settings = Settings {
-        memory_budget_bytes: 1 << 30,
-    };
+    let settings = Settings::new(1 << 30);
     let store = Arc::clone(store) as Arc<dyn Store>;
     let now = CoreTime::from_ms(now);
     let (core, _) =
