@@ -124,6 +124,7 @@ impl Core {
             vhost.name().clone(),
             vhost.shard(),
             settings,
+            &self.inner.sizes,
         );
         queue.lock().declared = lsn;
         topology.queues.insert(name.clone(), Arc::clone(&queue));
@@ -211,7 +212,7 @@ impl Core {
             false => Some(self.put_catalog(vhost.shard(), now, &changes)?),
         };
         // From here on nothing can fail: the log has it.
-        let (dead, cancelled) = state.delete(queue.id());
+        let gone = state.delete(queue.id());
         drop(state);
         for exchange in topology.exchanges.values_mut() {
             let bindings = exchange.router.remove_destination(&queue.id()).len();
@@ -229,10 +230,14 @@ impl Core {
             queue.name().clone(),
         ));
         drop(topology);
-        self.inner.store.dead(&dead);
+        self.inner.store.dead(&gone.dead);
+        for id in gone.unused {
+            self.inner.store.spill_drop(queue.shard(), id);
+        }
         self.inner.metrics.queues.dec();
         let effects = Effects {
-            wakes: cancelled.into(),
+            wakes: gone.cancelled.into(),
+            reaped: gone.spilled,
             ..Effects::default()
         };
         self.finish(queue, effects, &mut Work::new());

@@ -49,6 +49,8 @@ mod inter;
 
 mod catalog;
 
+mod paging;
+
 mod record_of;
 
 mod recover;
@@ -60,6 +62,7 @@ mod timers;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -84,6 +87,8 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
+use crate::core::paging::reap::Reaper;
+use crate::core::queue::paging::sizes::PageSizes;
 use crate::core::timers::Timers;
 use crate::core::topology::Vhost;
 use crate::telemetry::AlarmKind;
@@ -94,6 +99,21 @@ use crate::telemetry::Metrics;
 pub struct Settings {
     /// Bytes that messages may take in memory before publishers are blocked.
     pub memory_budget_bytes: u64,
+    /// Bytes that messages may take in memory before queues put aside what is not taken next.
+    pub cache_bytes: u64,
+    /// The portions in which they do.
+    pub pages: PageSizes,
+}
+
+impl Settings {
+    /// Usual settings for a memory budget: a quarter of it is the cache.
+    pub fn new(memory_budget_bytes: u64) -> Self {
+        Self {
+            memory_budget_bytes,
+            cache_bytes: memory_budget_bytes / 4,
+            pages: PageSizes::default(),
+        }
+    }
 }
 
 /// The broker. Cheap to clone: every session has one.
@@ -109,7 +129,12 @@ struct Inner {
     budget: Arc<Budget>,
     catalog: Catalog,
     vhosts: RwLock<BTreeMap<VhostName, Arc<Vhost>>>,
-    timers: Timers,
+    timers: Arc<Timers>,
+    cache_bytes: u64,
+    sizes: Arc<PageSizes>,
+    /// A push found the cache full of what belongs to other queues.
+    is_tight: AtomicBool,
+    reaper: Arc<Reaper>,
     alarms: AlarmState,
     events: Events,
     queue_serial: AtomicU64,
@@ -137,7 +162,11 @@ impl Core {
             metrics,
             budget: Budget::new(settings.memory_budget_bytes),
             vhosts: RwLock::default(),
-            timers: Timers::default(),
+            timers: Arc::default(),
+            cache_bytes: settings.cache_bytes,
+            sizes: Arc::new(settings.pages),
+            is_tight: AtomicBool::new(false),
+            reaper: Arc::default(),
             alarms: AlarmState::default(),
             events: Events::default(),
             queue_serial: AtomicU64::new(1),

@@ -185,6 +185,10 @@ metrics! {
     log_segments: Gauge = "viaduct_log_segments", "Segment files of the log, recycled ones included";
     log_disk_bytes: Gauge = "viaduct_log_disk_bytes", "Disk space that the log's files take";
 
+    // Depth.
+    page_reads: Counter = "viaduct_page_reads_total", "Reads of what queues had put aside: page read messages by page reads is the batch of a read";
+    page_read_messages: Counter = "viaduct_page_read_messages_total", "Messages read back from the log for their queues";
+
     // Room.
     memory_used_bytes: Gauge = "viaduct_memory_used_bytes", "Memory that messages, indexes and buffers take of the budget";
     memory_limit_bytes: Gauge = "viaduct_memory_limit_bytes", "Memory budget: beyond it publishers wait";

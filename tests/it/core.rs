@@ -43,9 +43,7 @@ struct Broker {
 
 impl Broker {
     fn on(store: Arc<MemoryStore>) -> Self {
-        let settings = Settings {
-            memory_budget_bytes: 1 << 30,
-        };
+        let settings = Settings::new(1 << 30);
         let metrics = Arc::new(Metrics::new());
         let (core, _) = Core::open(store.clone(), Formats::new(), metrics, &settings, T0).unwrap();
         let vhost = core.vhost("/").unwrap();
@@ -384,9 +382,7 @@ fn a_time_to_live_leaves_a_dead_letter_and_a_retention_does_not() {
 #[test]
 fn the_memory_alarm_follows_the_budget() {
     let store = MemoryStore::new(1);
-    let settings = Settings {
-        memory_budget_bytes: 10_000,
-    };
+    let settings = Settings::new(10_000);
     let (core, _) = Core::open(
         store.clone(),
         Formats::new(),

@@ -104,9 +104,31 @@ pub(crate) enum Operation {
     Hold,
     ReleaseHold,
     Checkpoint,
+    /// Queues let go of what is not taken next.
+    Squeeze,
+    /// What was asked of the store is answered, once.
+    Answer,
     Restart {
         clean: bool,
     },
+}
+
+impl Operation {
+    /// Whether reads that it started, or that were under way, may go on into the next operation: nothing that both
+    /// say about themselves hangs on them.
+    pub(crate) fn leaves_reads_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Take { .. }
+                | Self::TakeOnce { .. }
+                | Self::Subscribe { .. }
+                | Self::Unsubscribe { .. }
+                | Self::Purge { .. }
+                | Self::Delete { .. }
+                | Self::Squeeze
+                | Self::Answer
+        )
+    }
 }
 
 /// A message.
@@ -205,6 +227,8 @@ fn log() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Hold),
         1 => Just(Operation::ReleaseHold),
         1 => Just(Operation::Checkpoint),
+        2 => Just(Operation::Squeeze),
+        1 => Just(Operation::Answer),
         4 => any::<bool>().prop_map(|clean| Operation::Restart { clean }),
     ]
 }

@@ -90,9 +90,7 @@ fn open(data: &std::path::Path) -> Broker {
     let metrics = Arc::new(Metrics::new());
     let settings = viaduct::store::embedded::Settings::default();
     let log = EmbeddedLog::open(data, settings, Arc::clone(&metrics)).unwrap();
-    let settings = Settings {
-        memory_budget_bytes: 1 << 30,
-    };
+    let settings = Settings::new(1 << 30);
     let (core, _) = Core::open(log, Formats::new(), Arc::clone(&metrics), &settings, NOW).unwrap();
     let vhost = core.vhost("/").unwrap();
     Broker {

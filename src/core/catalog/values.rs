@@ -73,7 +73,7 @@ pub(in crate::core) fn parse_binding(key: &str) -> serde_json::Result<BindingVal
 
 /// Whether a key is one of core's own: other layers keep theirs beside them.
 pub(in crate::core) fn is_core_key(key: &str) -> bool {
-    ["vhost/", "queue/", "exchange/", BINDING]
+    ["vhost/", "queue/", "exchange/", "suspect/", BINDING]
         .iter()
         .any(|prefix| key.starts_with(prefix))
 }

@@ -64,6 +64,8 @@ pub(crate) struct Reference {
     /// Number of the last record of a message in the log.
     log: u64,
     last_id: Id,
+    /// How many dead letters were on their way so far.
+    pub(crate) buried: u64,
 }
 
 /// Dead letters that wait for their turn, with the queue that each is in.

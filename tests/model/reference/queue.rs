@@ -81,6 +81,10 @@ pub(super) struct Entry {
     pub(super) first_received: Option<u64>,
     /// None until somebody had it and the log was told.
     pub(super) logged: Option<Logged>,
+    /// Whether somebody had it, or had it no more, since the start.
+    pub(super) was_touched: bool,
+    /// Whether it was there when the broker stopped uncleanly.
+    pub(super) is_suspect: bool,
 }
 
 impl Entry {
@@ -235,6 +239,8 @@ impl Queue {
             state: State::Ready,
             first_received: None,
             logged: None,
+            was_touched: false,
+            is_suspect: false,
         }
     }
 
@@ -353,6 +359,7 @@ impl Queue {
                 continue;
             }
             entry.acquired += 1;
+            entry.was_touched = true;
             entry.state = State::Leased(None);
             let mut first_received = None;
             if let Lease::Deadline(until) = terms.lease {
@@ -427,6 +434,7 @@ impl Queue {
         let limit = self.settings.delivery_limit;
         let Some(entry) = self.find(seq) else { return };
         entry.state = State::Ready;
+        entry.was_touched = true;
         if counted {
             entry.failed += 1;
             entry.log_counters();

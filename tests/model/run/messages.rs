@@ -24,6 +24,7 @@ use crate::operation::Spec;
 use crate::operation::Want;
 use crate::reference::Id;
 use crate::reference::Message;
+use crate::reference::Taken;
 
 use super::Held;
 use super::Tap;
@@ -139,14 +140,58 @@ impl World {
         if self.consumers.is_empty() {
             return;
         }
-        let (terms, now) = (self.terms(want), self.time());
+        let terms = self.terms(want);
         let at = consumer % self.consumers.len();
         let tap = &mut self.consumers[at];
-        let mut out = Vec::new();
-        let took = self.core.take(&tap.consumer, terms, now, &mut out).unwrap();
         tap.woken = false;
         let (id, queue, name) = (tap.id, tap.queue, tap.name);
-        self.took(queue, name, Some(id), terms, took, &out);
+        let taken = self.reference.take(queue, Some(id), terms, self.now);
+        let (took, out) = self.take_all(terms, taken.len(), |world, terms, out| {
+            let tap = &world.consumers[at];
+            // What it was told while it waited for a load, it comes for now.
+            while tap.inbox.try_next().is_some() {}
+            let now = world.time();
+            world.core.take(&tap.consumer, terms, now, out).unwrap()
+        });
+        self.took(queue, name, terms, took, &out, &taken);
+    }
+
+    /// Takes until as much has come as the reference says, whatever had to be read for it.
+    fn take_all(
+        &mut self,
+        terms: Terms,
+        expected: usize,
+        mut take: impl FnMut(&mut Self, Terms, &mut Vec<Delivery>) -> Took,
+    ) -> (Took, Vec<Delivery>) {
+        let mut out: Vec<Delivery> = Vec::new();
+        let mut rounds = 0;
+        loop {
+            let bytes: usize = out.iter().map(|delivery| delivery.message.body_len()).sum();
+            let rest = Terms {
+                entries: match expected {
+                    0 => terms.entries,
+                    expected => expected - out.len(),
+                },
+                bytes: terms.bytes - bytes.min(terms.bytes),
+                ..terms
+            };
+            let took = take(self, rest, &mut out);
+            let is_done = match took {
+                Took::Loading => false,
+                Took::Entries { .. } => out.len() == expected,
+                Took::Nothing | Took::Gone => true,
+            };
+            if is_done {
+                let took = match (out.is_empty(), took) {
+                    (false, Took::Nothing) => Took::Entries { more: false },
+                    (_, took) => took,
+                };
+                return (took, out);
+            }
+            self.store.answer_reads();
+            rounds += 1;
+            assert!(rounds < 100, "what is loading never comes");
+        }
     }
 
     /// Takes without a consumer, and says whether something came.
@@ -154,10 +199,13 @@ impl World {
         let Some((queue, id)) = self.queue(name) else {
             return false;
         };
-        let (terms, now) = (self.terms(want), self.time());
-        let mut out = Vec::new();
-        let took = self.core.take_once(&queue, terms, now, &mut out).unwrap();
-        self.took(id, name, None, terms, took, &out);
+        let terms = self.terms(want);
+        let taken = self.reference.take(id, None, terms, self.now);
+        let (took, out) = self.take_all(terms, taken.len(), |world, terms, out| {
+            let now = world.time();
+            world.core.take_once(&queue, terms, now, out).unwrap()
+        });
+        self.took(id, name, terms, took, &out, &taken);
         !out.is_empty()
     }
 
@@ -165,12 +213,11 @@ impl World {
         &mut self,
         queue: Id,
         name: &'static str,
-        consumer: Option<usize>,
         terms: Terms,
         took: Took,
         out: &[Delivery],
+        taken: &[Taken],
     ) {
-        let taken = self.reference.take(queue, consumer, terms, self.now);
         let by_core: Vec<_> = out.iter().map(Seen::by_core).collect();
         let by_reference: Vec<_> = taken.iter().map(Seen::by_reference).collect();
         assert_eq!(by_core, by_reference, "taken from {name}");
@@ -179,7 +226,7 @@ impl World {
         if terms.lease == Lease::Settled {
             return;
         }
-        let leases = out.iter().zip(&taken).map(|(delivery, taken)| Held {
+        let leases = out.iter().zip(taken).map(|(delivery, taken)| Held {
             queue,
             name,
             core: LeaseRef {

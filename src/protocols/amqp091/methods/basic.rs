@@ -1,10 +1,14 @@
 //! basic.qos and basic.get.
 
+use std::sync::Arc;
+
 use crate::auth::Action;
+use crate::core::queue::Queue;
 use crate::core::queue::entry::Delivery;
 use crate::core::queue::settle::LeaseRef;
 use crate::core::queue::take::Lease as TakeLease;
 use crate::core::queue::take::Terms;
+use crate::core::queue::take::Took;
 use crate::protocols::amqp091::channel::Lease;
 use crate::protocols::amqp091::codec::ReplyCode;
 use crate::protocols::amqp091::codec::ShortStr;
@@ -14,6 +18,7 @@ use crate::protocols::amqp091::delivery;
 use crate::protocols::amqp091::errors;
 use crate::protocols::amqp091::errors::Refusal;
 use crate::protocols::amqp091::link::Turn;
+use crate::protocols::amqp091::live::Getting;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::methods::deliver::Count;
 
@@ -60,12 +65,13 @@ impl Live {
             },
             entries: 1,
             bytes: usize::MAX,
-            wait: false,
+            wait: true,
         };
         let mut taken = Vec::new();
-        turn.core()
-            .take_once(&queue, terms, turn.now, &mut taken)
-            .map_err(|error| errors::refusal(&error, ""))?;
+        let took = self.take_for_get(turn, &queue, terms, &mut taken)?;
+        if took == Took::Loading {
+            return Ok(());
+        }
         let Some(delivery) = taken.pop() else {
             self.reply(turn, number, &wire::GetEmpty::default(), None);
             return Ok(());
@@ -91,6 +97,62 @@ impl Live {
         let left = u32::try_from(queue.counts().ready).unwrap_or(u32::MAX);
         self.write_get_ok(turn, number, tag, left, &delivery, shows_count);
         Ok(())
+    }
+
+    /// Takes for a basic.get. While what it would get is loading, it stands in the queue's list like a
+    /// consumer: a deep queue must not look empty.
+    fn take_for_get(
+        &mut self,
+        turn: &Turn<'_>,
+        queue: &Arc<Queue>,
+        terms: Terms,
+        taken: &mut Vec<Delivery>,
+    ) -> Result<Took, Refusal> {
+        let core = turn.core();
+        // Another queue of this name may be here by now.
+        let known = self.getting.take();
+        let known = known.filter(|getting| getting.place.queue().id() == queue.id());
+        let once = Terms {
+            wait: false,
+            ..terms
+        };
+        let took = match &known {
+            Some(getting) => core.take(&getting.place, terms, turn.now, taken),
+            None => core.take_once(queue, once, turn.now, taken),
+        };
+        let took = took.map_err(|error| errors::refusal(&error, ""))?;
+        if took != Took::Loading {
+            return Ok(took);
+        }
+        if let Some(getting) = known {
+            self.getting = Some(Getting {
+                is_told: false,
+                ..getting
+            });
+            return Ok(took);
+        }
+        let key = self.consumers.next_key();
+        let place = core
+            .subscribe(queue, &turn.link.inbox, key, false)
+            .map_err(|error| errors::refusal(&error, ""))?;
+        // It may have come meanwhile, and nobody was there to be told.
+        let took = core
+            .take(&place, terms, turn.now, taken)
+            .map_err(|error| errors::refusal(&error, ""))?;
+        if took == Took::Loading {
+            self.getting = Some(Getting {
+                key,
+                place,
+                is_told: false,
+            });
+        }
+        Ok(took)
+    }
+
+    /// Whether an event was for the basic.get that waits: it is tried again.
+    pub(in crate::protocols::amqp091) fn get_told(&mut self, key: u64) -> bool {
+        let getting = self.getting.as_mut().filter(|getting| getting.key == key);
+        getting.map(|getting| getting.is_told = true).is_some()
     }
 
     fn write_get_ok(
