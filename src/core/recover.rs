@@ -21,6 +21,8 @@ use crate::core::model::ids::Shard;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
+use crate::core::queue::effects::Effects;
+use crate::core::queue::state::QueueState;
 use crate::core::topology::Exchange;
 use crate::core::topology::Vhost;
 
@@ -85,7 +87,8 @@ impl Core {
         }
         self.build_bindings();
         self.inner.catalog.restored();
-        self.keep_limits(latest)?;
+        self.each_queue(latest, QueueState::restored)?;
+        self.each_queue(latest, |state, effects| state.after_push(latest, effects))?;
         Ok(latest)
     }
 
@@ -108,17 +111,18 @@ impl Core {
         }
     }
 
-    /// What was leased is ready again, and may be more than a queue's limits allow. Once all queues,
-    /// exchanges and bindings are there, so that dead letters find their way.
-    fn keep_limits(&self, now: CoreTime) -> Result<(), CoreError> {
+    /// Once all queues, exchanges and bindings are there: what was leased is ready again, and may be more than a
+    /// queue's limits allow, and dead letters have to find their way.
+    fn each_queue(
+        &self,
+        now: CoreTime,
+        operation: impl Fn(&mut QueueState, &mut Effects),
+    ) -> Result<(), CoreError> {
         for vhost in self.vhosts() {
             let mut queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
             queues.sort_by_key(|queue| queue.id());
             for queue in queues {
-                self.on_queue(&queue, now, |state, effects| {
-                    state.restored(effects);
-                    state.after_push(now, effects);
-                })?;
+                self.on_queue(&queue, now, &operation)?;
             }
         }
         Ok(())

@@ -65,6 +65,8 @@ impl Watch {
         let (watch, stop) = (self.clone(), runtime.stop_token().clone());
         runtime.spawn(async move { until(stop, watch.look()).await });
         let (watch, stop, blocking) = (self.clone(), runtime.stop_token().clone(), runtime.clone());
+        runtime.spawn(async move { until(stop, watch.keep_house(&blocking)).await });
+        let (watch, stop, blocking) = (self.clone(), runtime.stop_token().clone(), runtime.clone());
         runtime.spawn(async move { until(stop, watch.checkpoints(&blocking)).await });
     }
 
@@ -95,6 +97,25 @@ impl Watch {
                 self.foundation.core.refresh_memory_alarm();
             }
             self.check_disk();
+        }
+    }
+
+    /// Gives memory and the log's room back. Off the async threads: there may be much of it.
+    async fn keep_house(&self, runtime: &Runtime) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let core = self.foundation.core.clone();
+            if core.has_house_work() {
+                let done = runtime.spawn_blocking(move || {
+                    core.squeeze();
+                    core.reap();
+                });
+                if let Err(error) = done.await {
+                    tracing::error!(%error, "memory and room could not be given back");
+                }
+            }
         }
     }
 

@@ -42,6 +42,12 @@ struct State {
 }
 
 impl Reaper {
+    /// Whether there is something to do.
+    pub(super) fn has_work(&self) -> bool {
+        let state = self.state.lock();
+        !state.waiting.is_empty() || !state.dead.is_empty() || !state.unused.is_empty()
+    }
+
     /// Takes chunks over.
     pub(in crate::core) fn add(&self, queue: QueueId, shard: Shard, chunks: Vec<Reaped>) {
         let chunks = chunks.into_iter().map(|chunk| (queue, shard, chunk));

@@ -14,6 +14,11 @@ const QUEUES_AT_ONCE: usize = 64;
 const CHUNKS_AT_ONCE: usize = 64;
 
 impl Core {
+    /// Whether [`Core::squeeze`] or [`Core::reap`] would find something to do.
+    pub fn has_house_work(&self) -> bool {
+        self.inner.is_tight.load(Ordering::Relaxed) || self.inner.reaper.has_work()
+    }
+
     /// Makes room if a push found none of its own to make. Whoever keeps house calls it about ten times a
     /// second.
     pub fn squeeze(&self) {

@@ -203,6 +203,16 @@ impl Reference {
         (logged, refused)
     }
 
+    /// How many entries a taker gets at most.
+    pub(crate) fn most(&self, id: Id, consumer: Option<usize>, terms: Terms) -> usize {
+        let queue = &self.queues[&id];
+        let others = queue
+            .parked
+            .iter()
+            .filter(|other| Some(**other) != consumer);
+        queue.most(others.count(), terms)
+    }
+
     /// Takes for a consumer, or for nobody.
     pub(crate) fn take(
         &mut self,

@@ -330,6 +330,12 @@ impl Queue {
         }
     }
 
+    /// What a taker gets at most: it leaves to others who wait their part.
+    pub(super) fn most(&self, others: usize, terms: Terms) -> usize {
+        let share = self.ready().count().div_ceil(others + 1).max(1);
+        terms.entries.min(share)
+    }
+
     /// Takes in ready order, leaving to others who wait their part.
     pub(super) fn take(
         &mut self,
@@ -339,9 +345,9 @@ impl Queue {
         doomed: &mut Vec<Doomed>,
         drops: &mut Drops,
     ) -> Vec<Taken> {
-        let share = self.ready().count().div_ceil(others + 1).max(1);
+        let most = self.most(others, terms);
         let (mut out, mut bytes) = (Vec::new(), 0);
-        while out.len() < terms.entries.min(share) && bytes < terms.bytes.max(1) {
+        while out.len() < most && bytes < terms.bytes.max(1) {
             let Some(entry) = self.entries.iter_mut().find(|e| e.state == State::Ready) else {
                 break;
             };

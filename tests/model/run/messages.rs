@@ -145,8 +145,10 @@ impl World {
         let tap = &mut self.consumers[at];
         tap.woken = false;
         let (id, queue, name) = (tap.id, tap.queue, tap.name);
+        let most = self.reference.most(queue, Some(id), terms);
         let taken = self.reference.take(queue, Some(id), terms, self.now);
-        let (took, out) = self.take_all(terms, taken.len(), |world, terms, out| {
+        let upto = (taken.len(), most);
+        let (took, out) = self.take_all(name, terms, upto, |world, terms, out| {
             let tap = &world.consumers[at];
             // What it was told while it waited for a load, it comes for now.
             while tap.inbox.try_next().is_some() {}
@@ -156,42 +158,38 @@ impl World {
         self.took(queue, name, terms, took, &out, &taken);
     }
 
-    /// Takes until as much has come as the reference says, whatever had to be read for it.
+    /// Takes until as many have come as the reference says, whatever had to be read for it, and until what
+    /// leaves instead of being taken has left.
     fn take_all(
         &mut self,
+        name: &str,
         terms: Terms,
-        expected: usize,
+        (expected, most): (usize, usize),
         mut take: impl FnMut(&mut Self, Terms, &mut Vec<Delivery>) -> Took,
     ) -> (Took, Vec<Delivery>) {
         let mut out: Vec<Delivery> = Vec::new();
-        let mut rounds = 0;
-        loop {
+        let (queue, id) = self.queue(name).unwrap();
+        for _ in 0..100 {
             let bytes: usize = out.iter().map(|delivery| delivery.message.body_len()).sum();
+            let is_full = out.len() >= most || bytes >= terms.bytes;
+            let is_behind = queue.counts().ready > self.reference.holds(id).ready;
+            if !out.is_empty() && out.len() >= expected && (is_full || !is_behind) {
+                return (Took::Entries { more: true }, out);
+            }
             let rest = Terms {
-                entries: match expected {
-                    0 => terms.entries,
-                    expected => expected - out.len(),
-                },
-                bytes: terms.bytes - bytes.min(terms.bytes),
+                entries: most - out.len(),
+                bytes: terms.bytes - bytes,
+                wait: terms.wait && out.is_empty(),
                 ..terms
             };
-            let took = take(self, rest, &mut out);
-            let is_done = match took {
-                Took::Loading => false,
-                Took::Entries { .. } => out.len() == expected,
-                Took::Nothing | Took::Gone => true,
-            };
-            if is_done {
-                let took = match (out.is_empty(), took) {
-                    (false, Took::Nothing) => Took::Entries { more: false },
-                    (_, took) => took,
-                };
-                return (took, out);
+            match take(self, rest, &mut out) {
+                Took::Nothing if !out.is_empty() => return (Took::Entries { more: false }, out),
+                took @ (Took::Nothing | Took::Gone) => return (took, out),
+                Took::Loading | Took::Entries { .. } => {}
             }
             self.store.answer_reads();
-            rounds += 1;
-            assert!(rounds < 100, "what is loading never comes");
         }
+        panic!("what is loading never comes");
     }
 
     /// Takes without a consumer, and says whether something came.
@@ -200,8 +198,10 @@ impl World {
             return false;
         };
         let terms = self.terms(want);
+        let most = self.reference.most(id, None, terms);
         let taken = self.reference.take(id, None, terms, self.now);
-        let (took, out) = self.take_all(terms, taken.len(), |world, terms, out| {
+        let upto = (taken.len(), most);
+        let (took, out) = self.take_all(name, terms, upto, |world, terms, out| {
             let now = world.time();
             world.core.take_once(&queue, terms, now, out).unwrap()
         });

@@ -225,7 +225,7 @@ fn decode_entry(
 ) -> Result<Before, Garbled> {
     let flags = input.byte()?;
     let mut now = Before {
-        offset: before.offset + 1,
+        offset: before.offset.checked_add(1).ok_or(Garbled)?,
         ..before
     };
     if flags & GAP != 0 {
@@ -238,7 +238,7 @@ fn decode_entry(
     if flags & TRANSIENT == 0 {
         let lsn = Lsn::from_raw(now.lsn).ok_or(Garbled)?;
         own = Some(lsn);
-        now.lsn = lsn.get() + 1;
+        now.lsn = lsn.get().wrapping_add(1);
     }
     if flags & EXPIRY != 0 {
         now.expiry_ms = input.step(before.expiry_ms)?;
