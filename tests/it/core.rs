@@ -94,13 +94,19 @@ impl Broker {
 
     fn take(&self, queue: &Arc<Queue>, n: usize, lease: Lease, now: CoreTime) -> Vec<Delivery> {
         let mut out = Vec::new();
-        let terms = Terms {
-            lease,
-            entries: n,
-            bytes: usize::MAX,
-            wait: false,
-        };
-        self.core.take_once(queue, terms, now, &mut out).unwrap();
+        crate::process::eventually("what is loading has come", || {
+            let terms = Terms {
+                lease,
+                entries: n - out.len(),
+                bytes: usize::MAX,
+                wait: false,
+            };
+            match self.core.take_once(queue, terms, now, &mut out).unwrap() {
+                Took::Loading => None,
+                Took::Entries { more } => (!more || out.len() == n).then_some(()),
+                Took::Nothing | Took::Gone => Some(()),
+            }
+        });
         out
     }
 
