@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::core::body::BodyFile;
 use crate::core::budget::Budget;
+use crate::core::log::bodies::Bodies;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::CHUNK_MAX_BYTES;
 use crate::core::log::record::MessageFields;
@@ -30,7 +32,7 @@ pub(in crate::core) fn body_chunks(message: &Message) -> impl Iterator<Item = &[
 
 /// How many records that is: 0 for a body that stands in its publish.
 pub(in crate::core) fn chunks_of(message: &Message) -> u32 {
-    if message.body_len() <= CHUNK_MAX_BYTES {
+    if message.body_len() <= CHUNK_MAX_BYTES || message.body_file().is_some() {
         return 0;
     }
     u32::try_from(body_chunks(message).count()).unwrap_or(u32::MAX)
@@ -41,9 +43,13 @@ pub(in crate::core) fn message_fields<'a>(
     message: &'a Message,
     parts: &'a [&'a [u8]],
 ) -> MessageFields<'a> {
-    let body = match chunks_of(message) {
-        0 => BodyFields::Inline(Cow::Borrowed(parts)),
-        chunks => BodyFields::Chunks {
+    let body = match (message.body_file(), chunks_of(message)) {
+        (Some(file), _) => BodyFields::File {
+            id: file.id(),
+            bytes: file.bytes(),
+        },
+        (None, 0) => BodyFields::Inline(Cow::Borrowed(parts)),
+        (None, chunks) => BodyFields::Chunks {
             chunks,
             bytes: message.body_len() as u64,
         },
@@ -72,6 +78,7 @@ pub(in crate::core) fn message_of(
     fields: &MessageFields<'_>,
     lsn: Lsn,
     chunks: Vec<Bytes>,
+    bodies: &Arc<dyn Bodies>,
     budget: &Arc<Budget>,
 ) -> Option<Message> {
     let joined;
@@ -96,7 +103,7 @@ pub(in crate::core) fn message_of(
             }
             DraftBody::Shared(chunks)
         }
-        BodyFields::File { .. } => return None,
+        BodyFields::File { id, bytes } => DraftBody::File(BodyFile::open(bodies, *id, *bytes)),
     };
     let mut builder = BatchBuilder::new();
     builder.push(Draft {

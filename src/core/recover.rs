@@ -273,7 +273,9 @@ impl Replay<'_> {
         // Only its own: those before them belong to a publish that is not there.
         let own = usize::try_from(count).unwrap_or(usize::MAX);
         chunks.drain(..chunks.len().saturating_sub(own));
-        match message_of(&publish.message, lsn, chunks, &self.core.inner.budget) {
+        let inner = &self.core.inner;
+        let (bodies, budget) = (inner.store.bodies(), &inner.budget);
+        match message_of(&publish.message, lsn, chunks, bodies, budget) {
             Some(message) => {
                 for fields in publish.entries.iter() {
                     self.insert(lsn, fields, message.clone());

@@ -29,6 +29,15 @@ pub(crate) trait SegmentFile: Send + Sync {
 pub(crate) trait Disk: Send + Sync {
     /// Opens a file, which is made if it is missing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Opens a file that is there.
+    fn open_existing(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let dir = path.parent().unwrap_or(Path::new("."));
+        match self.names(dir)?.iter().any(|known| *known == name) {
+            true => self.open(path),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
     /// Gives a file another name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -74,6 +83,11 @@ impl Disk for RealDisk {
             .create(true)
             .truncate(false)
             .open(path)?;
+        Ok(Arc::new(file))
+    }
+
+    fn open_existing(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(Arc::new(file))
     }
 

@@ -1,11 +1,11 @@
 //! The embedded log: a data dir on the local disk (format 1, `docs/format.md`).
 //!
 //! ```text
-//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare
+//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare · big/0000000300000001
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
-//! of batches, and what they share is in [`shared`]. Everything that touches the disk happens on the writer's thread or the one that makes
-//! spares, or in open, scan, load, checkpoint and close.
+//! of batches, and what they share is in [`shared`]. Everything that touches the disk happens on the writer's thread, the one that makes
+//! spares or those of [`bodies`], or in open, scan, load, checkpoint and close.
 
 use std::fs::File;
 use std::io;
@@ -23,6 +23,7 @@ use crate::core::model::ids::Shard;
 use crate::telemetry::Metrics;
 
 mod active;
+mod bodies;
 mod catalog;
 mod disk;
 mod frame;
@@ -36,6 +37,7 @@ mod window;
 mod writer;
 
 use active::Active;
+use bodies::BigFiles;
 use catalog::Catalog;
 use disk::Disk;
 use disk::RealDisk;
@@ -77,6 +79,7 @@ pub struct EmbeddedLog {
 struct Threads {
     writer: JoinHandle<()>,
     spares: JoinHandle<()>,
+    bodies: [JoinHandle<()>; 2],
 }
 
 impl EmbeddedLog {
@@ -100,17 +103,24 @@ impl EmbeddedLog {
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Self>, StoreError> {
         let log_path = dir.join("log");
-        std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
+        let big_path = dir.join("big");
+        for path in [&log_path, &big_path] {
+            std::fs::create_dir_all(path).map_err(|e| io_error("make", path, e))?;
+        }
         let lock = meta::lock(dir)?;
         let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
-        let log_dir = Arc::new(LogDir::new(log_path, disk));
+        let log_dir = Arc::new(LogDir::new(log_path, Arc::clone(&disk)));
         let mut listing = log_dir.list()?;
         let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
         write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
         if meta.identity.incarnation == 1 {
             sync_parent(dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
-        let shared = Arc::new(Shared::new(dir, settings, metrics, log_dir, catalog, meta));
+        let incarnation = meta.identity.incarnation;
+        let bodies = BigFiles::open(big_path.clone(), disk, Arc::clone(&metrics), incarnation)
+            .map_err(|e| io_error("list", &big_path, e))?;
+        let shared = Shared::new(dir, settings, metrics, log_dir, catalog, bodies, meta);
+        let shared = Arc::new(shared);
         shared
             .spares
             .adopt(&listing.spares)
@@ -141,9 +151,14 @@ impl EmbeddedLog {
         }
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
+        let (writes, reads) = (Arc::clone(&shared.files), Arc::clone(&shared.files));
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
+            bodies: [
+                self.spawn("viaduct-bodies", move || writes.run_writes())?,
+                self.spawn("viaduct-reads", move || reads.run_reads())?,
+            ],
         });
         Ok(())
     }
@@ -159,7 +174,7 @@ impl EmbeddedLog {
             .map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
     }
 
-    /// Lets the writer write what is pending, and waits for both threads to end.
+    /// Lets the writer write what is pending, and waits for the threads to end.
     fn stop(&self) {
         {
             let mut log = self.shared.log.lock();
@@ -174,6 +189,10 @@ impl EmbeddedLog {
         let _ = threads.writer.join();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.files.stop();
+        for thread in threads.bodies {
+            let _ = thread.join();
+        }
     }
 }
 

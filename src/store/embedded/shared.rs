@@ -8,6 +8,8 @@ use std::time::Duration;
 use parking_lot::Condvar;
 use parking_lot::Mutex;
 
+use crate::core::log::bodies::Bodies;
+use crate::core::log::bodies::BodyId;
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Identity;
@@ -22,6 +24,7 @@ use crate::store::journal::Waiters;
 use crate::store::watermark::AtomicWatermark;
 
 use super::Settings;
+use super::bodies::BigFiles;
 use super::catalog::Catalog;
 use super::frame;
 use super::meta::Meta;
@@ -48,6 +51,9 @@ pub(super) struct Shared {
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
     pub(super) catalog: Catalog,
+    pub(super) files: Arc<BigFiles>,
+    /// The same, as core knows them.
+    pub(super) bodies: Arc<dyn Bodies>,
     pub(super) meta: Mutex<Meta>,
     pub(super) identity: Identity,
     pub(super) watermark: AtomicWatermark,
@@ -69,6 +75,8 @@ pub(super) struct Log {
     pub(super) is_open: bool,
     /// Bytes that fit in the segment that is written, without new blocks.
     pub(super) active_left: u64,
+    /// Bodies that a pending record names and that were never synced: the writer does, before that record.
+    pub(super) unsynced: Vec<BodyId>,
 }
 
 /// Whether the writer must be told that there is something to do.
@@ -109,9 +117,11 @@ impl Shared {
         metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
         catalog: Catalog,
+        files: BigFiles,
         meta: Meta,
     ) -> Self {
         let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
+        let files = Arc::new(files);
         Self {
             shard: Shard(0),
             path: path.to_owned(),
@@ -120,6 +130,8 @@ impl Shared {
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
             catalog,
+            bodies: Arc::clone(&files) as Arc<dyn Bodies>,
+            files,
             meta: Mutex::new(meta),
             identity: meta.identity,
             watermark: AtomicWatermark::default(),
@@ -131,8 +143,29 @@ impl Shared {
                 is_stopping: false,
                 is_open: false,
                 active_left: 0,
+                unsynced: Vec::new(),
             }),
             kick: Condvar::new(),
+        }
+    }
+
+    /// Notes the bodies that the last append named.
+    pub(super) fn name_bodies(&self, log: &mut Log) {
+        let mut named = Vec::new();
+        if !log.journal.take_named(&mut named) {
+            return;
+        }
+        self.files.named(&named);
+        let unsynced = named
+            .into_iter()
+            .filter(|body| !self.files.is_durable(*body));
+        log.unsynced.extend(unsynced);
+    }
+
+    /// Lets the bodies go that no record names any more, for good.
+    pub(super) fn end_bodies(&self, log: &mut Log) {
+        while let Some(body) = log.journal.take_ended_file() {
+            self.files.ended(body);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::core::log::bodies::Bodies;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
@@ -82,6 +83,12 @@ impl Store for EmbeddedLog {
             None => Active::first(shared),
         };
         self.start(active, scanned.last.map_or(0, Lsn::number))?;
+        let mut log = shared.log.lock();
+        let named = log.journal.named_files();
+        shared.name_bodies(&mut log);
+        shared.end_bodies(&mut log);
+        drop(log);
+        shared.files.keep(&named);
         Ok(scanned)
     }
 
@@ -109,6 +116,7 @@ impl Store for EmbeddedLog {
             }
             Err(refused) => return Err(refused),
         };
+        shared.name_bodies(&mut log);
         let must_kick = log.must_kick();
         drop(log);
         if must_kick {
@@ -135,6 +143,7 @@ impl Store for EmbeddedLog {
             for dead in dead {
                 log.journal.dead(dead);
             }
+            self.shared.end_bodies(&mut log);
             log.journal.may_recycle() && log.must_kick()
         };
         if must_kick {
@@ -165,6 +174,10 @@ impl Store for EmbeddedLog {
         shared.log.lock().journal.absorbed(upto.number());
         shared.kick.notify_one();
         Ok(())
+    }
+
+    fn bodies(&self) -> &Arc<dyn Bodies> {
+        &self.shared.bodies
     }
 
     fn space(&self) -> Space {

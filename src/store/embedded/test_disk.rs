@@ -156,6 +156,13 @@ impl Disk for TestDisk {
         }))
     }
 
+    fn open_existing(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(TestFile {
+            file: RealDisk.open_existing(path)?,
+            control: Arc::clone(&self.control),
+        }))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)
     }

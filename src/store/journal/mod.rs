@@ -7,6 +7,7 @@
 //! (in `sealed` or `open`), or placed in a segment of the ledger, or gone with its segment.
 
 mod batch;
+mod files;
 mod ledger;
 mod references;
 mod waiters;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
@@ -28,6 +30,8 @@ use crate::store::format;
 pub(crate) use batch::Batch;
 pub(crate) use ledger::Ledger;
 pub(crate) use waiters::Waiters;
+
+use files::Files;
 
 /// Buffers that are kept for the next batch.
 const SPARE_BATCHES: usize = 2;
@@ -65,6 +69,8 @@ pub(crate) struct Journal {
     ledger: Ledger,
     /// Publishes whose body is in chunk records.
     chunked: HashMap<u64, Chunked>,
+    /// Bodies in files of their own.
+    files: Files,
     /// Publishes and moves that were replayed without what they need.
     void: HashSet<u64>,
     /// Chunk records that were replayed, and no publish yet: number and references.
@@ -95,6 +101,7 @@ impl Journal {
             spare: Vec::new(),
             ledger: Ledger::default(),
             chunked: HashMap::new(),
+            files: Files::default(),
             void: HashSet::new(),
             orphans: Vec::new(),
             kept: Vec::new(),
@@ -250,6 +257,21 @@ impl Journal {
     /// Whether a segment may have become free since [`Self::recyclable`] found none.
     pub(crate) fn may_recycle(&self) -> bool {
         self.ledger.may_recycle(self.durable)
+    }
+
+    /// Takes the files of bodies that records named since the last call; true if there were any.
+    pub(crate) fn take_named(&mut self, into: &mut Vec<BodyId>) -> bool {
+        self.files.take_named(into)
+    }
+
+    /// Takes a file that no record names any more, and that none names again after a crash.
+    pub(crate) fn take_ended_file(&mut self) -> Option<BodyId> {
+        self.files.take_ended(self.durable)
+    }
+
+    /// Every file that a live record names, and the length of its body.
+    pub(crate) fn named_files(&self) -> HashMap<BodyId, u64> {
+        self.files.all()
     }
 
     /// What the journal knows about room; `log_bytes` is the writer's.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::core::log::bodies::Bodies;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
@@ -24,8 +25,10 @@ use crate::core::model::time::CoreTime;
 
 use crate::store::watermark::AtomicWatermark;
 
+mod bodies;
 mod shard;
 
+use bodies::MemoryBodies;
 use shard::ShardLog;
 
 /// Records that are dropped together: small, since nothing is gained by keeping more.
@@ -35,6 +38,9 @@ const SEGMENT_BYTES: usize = 256 * 1024;
 pub struct MemoryStore {
     identity: Identity,
     shards: Vec<MemoryShard>,
+    files: Arc<MemoryBodies>,
+    /// The same, as core knows them.
+    bodies: Arc<dyn Bodies>,
 }
 
 struct MemoryShard {
@@ -61,7 +67,7 @@ impl MemoryStore {
         let shards = (0..shards.max(1))
             .map(|shard| MemoryShard::new(Shard(shard), ShardLog::new(Shard(shard), segment_bytes)))
             .collect();
-        Arc::new(Self { identity, shards })
+        Arc::new(Self::of(identity, shards, MemoryBodies::default()))
     }
 
     /// What a restart finds: the same store, one incarnation later, with what was durable and no more.
@@ -76,7 +82,22 @@ impl MemoryStore {
             .iter()
             .map(|shard| MemoryShard::new(shard.shard, shard.log.lock().reopened()))
             .collect();
-        Arc::new(Self { identity, shards })
+        Arc::new(Self::of(identity, shards, self.files.reopened()))
+    }
+
+    fn of(identity: Identity, shards: Vec<MemoryShard>, files: MemoryBodies) -> Self {
+        let files = Arc::new(files);
+        Self {
+            identity,
+            shards,
+            bodies: Arc::clone(&files) as Arc<dyn Bodies>,
+            files,
+        }
+    }
+
+    /// Number of large bodies.
+    pub fn large_bodies(&self) -> usize {
+        self.files.len()
     }
 
     /// From now on nothing becomes durable until it is released.
@@ -89,7 +110,7 @@ impl MemoryStore {
     /// Makes durable what a held shard has up to record `number`; whole appends only.
     pub fn release_upto(&self, shard: Shard, number: u64) {
         if let Some(shard) = self.shard(shard) {
-            shard.write_upto(number);
+            shard.write_upto(number, &self.files);
         }
     }
 
@@ -97,7 +118,7 @@ impl MemoryStore {
     pub fn release(&self) {
         for shard in &self.shards {
             shard.log.lock().held = false;
-            shard.write_upto(u64::MAX);
+            shard.write_upto(u64::MAX, &self.files);
         }
     }
 
@@ -106,6 +127,13 @@ impl MemoryStore {
         if let Some(shard) = self.shard(shard) {
             shard.fail();
         }
+    }
+
+    /// Forgets the bodies that no shard's records name.
+    fn keep_named(&self) {
+        let shards = self.shards.iter();
+        let named = shards.flat_map(|shard| shard.log.lock().named_bodies());
+        self.files.keep(&named.collect());
     }
 
     fn shard(&self, shard: Shard) -> Option<&MemoryShard> {
@@ -122,8 +150,13 @@ impl MemoryShard {
         }
     }
 
-    fn write_upto(&self, upto: u64) {
-        let woken = self.log.lock().write_upto(upto, &self.watermark);
+    fn write_upto(&self, upto: u64, files: &MemoryBodies) {
+        let woken = {
+            let mut log = self.log.lock();
+            let woken = log.write_upto(upto, &self.watermark);
+            log.end_bodies(files);
+            woken
+        };
         self.wake(woken);
     }
 
@@ -179,6 +212,11 @@ impl Store for MemoryStore {
         if let Some(last) = scanned.last {
             shard.watermark.reach(last.number());
         }
+        log.end_bodies(&self.files);
+        drop(log);
+        if usize::from(shard.shard.0) + 1 == self.shards.len() {
+            self.keep_named();
+        }
         Ok(scanned)
     }
 
@@ -196,8 +234,11 @@ impl Store for MemoryStore {
                 return Err(AppendError::Failed);
             }
             let first = log.append(now, urgent, records)?;
+            log.name_bodies(&self.files);
             let upto = if log.held { 0 } else { u64::MAX };
-            (first, log.write_upto(upto, &shard.watermark))
+            let woken = log.write_upto(upto, &shard.watermark);
+            log.end_bodies(&self.files);
+            (first, woken)
         };
         shard.wake(woken);
         Ok(first)
@@ -226,7 +267,9 @@ impl Store for MemoryStore {
     fn dead(&self, dead: &[Dead]) {
         for dead in dead {
             if let Some(shard) = self.shard(dead.entry.message.shard()) {
-                shard.log.lock().dead(dead);
+                let mut log = shard.log.lock();
+                log.dead(dead);
+                log.end_bodies(&self.files);
             }
         }
     }
@@ -241,6 +284,10 @@ impl Store for MemoryStore {
             shard.log.lock().checkpoint(upto, changes);
         }
         Ok(())
+    }
+
+    fn bodies(&self) -> &Arc<dyn Bodies> {
+        &self.bodies
     }
 
     fn space(&self) -> Space {
@@ -259,7 +306,7 @@ impl Store for MemoryStore {
         for shard in &self.shards {
             if !shard.watermark.has_failed() {
                 shard.log.lock().close(now, self.identity.incarnation);
-                shard.write_upto(u64::MAX);
+                shard.write_upto(u64::MAX, &self.files);
             }
         }
         Ok(())
