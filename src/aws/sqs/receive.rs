@@ -205,7 +205,10 @@ async fn take(
             () = context.gateway.runtime.stop_token().cancelled() => return Ok(out),
             event = inbox.next() => match event {
                 Event::Cancelled(_) => return Err(errors::no_such_queue()),
-                Event::Ready(_) | Event::WatermarkMoved | Event::AlarmsChanged => {}
+                Event::Ready(_)
+                | Event::WatermarkMoved
+                | Event::AlarmsChanged
+                | Event::BodyMoved => {}
             },
             () = &mut timeout => return Ok(out),
         }
