@@ -8,6 +8,10 @@ mod handles;
 
 mod watermark;
 
+mod work;
+
+mod reading;
+
 pub mod memory;
 
 pub mod embedded;

@@ -4,4 +4,6 @@ pub mod bodies;
 
 pub mod record;
 
+pub mod read;
+
 pub mod store;

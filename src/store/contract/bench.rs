@@ -236,7 +236,7 @@ pub(super) fn encoding(record: &Record<'_>) -> Vec<u8> {
 }
 
 /// A message in some queues, elidable.
-pub(super) fn publish<'a>(queues: &[u64], body: &'a [u8]) -> Record<'a> {
+pub(crate) fn publish<'a>(queues: &[u64], body: &'a [u8]) -> Record<'a> {
     let entries = queues.iter().map(|id| EntryFields::plain(QueueId(*id)));
     Record::Publish(Publish {
         message: MessageFields {

@@ -83,6 +83,11 @@ impl Active {
         })
     }
 
+    /// Where the next frame goes.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Bytes that can still be written without new blocks.
     pub(super) fn left(&self) -> u64 {
         let reserved = bytes_of(BLOCK_BYTES);

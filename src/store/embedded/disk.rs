@@ -29,15 +29,10 @@ pub(crate) trait SegmentFile: Send + Sync {
 pub(crate) trait Disk: Send + Sync {
     /// Opens a file, which is made if it is missing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
-    /// Opens a file that is there.
-    fn open_existing(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let dir = path.parent().unwrap_or(Path::new("."));
-        match self.names(dir)?.iter().any(|known| *known == name) {
-            true => self.open(path),
-            false => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
+    /// Opens a file that is there, to read it: one that is missing must not come into being by being read.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Makes a directory if it is missing.
+    fn make_dir(&self, path: &Path) -> io::Result<()>;
     /// Gives a file another name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -86,9 +81,12 @@ impl Disk for RealDisk {
         Ok(Arc::new(file))
     }
 
-    fn open_existing(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(file))
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(File::open(path)?))
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,11 +1,13 @@
 //! The embedded log: a data dir on the local disk (format 1, `docs/format.md`).
 //!
 //! ```text
-//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare · big/0000000300000001
+//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
+//!       big/0000000300000001
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
-//! of batches, and what they share is in [`shared`]. Everything that touches the disk happens on the writer's thread, the one that makes
-//! spares or those of [`bodies`], or in open, scan, load, checkpoint and close.
+//! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
+//! Everything that touches the disk happens on a thread of the log (writer, spares, reader, spill, [`bodies`]), or in open, scan,
+//! load, checkpoint and close.
 
 use std::fs::File;
 use std::io;
@@ -28,10 +30,13 @@ mod catalog;
 mod disk;
 mod frame;
 mod meta;
+mod places;
+mod read;
 mod recover;
 mod segment;
 mod shared;
 mod spares;
+mod spill;
 mod store;
 mod window;
 mod writer;
@@ -43,8 +48,11 @@ use disk::Disk;
 use disk::RealDisk;
 use meta::Meta;
 use meta::io_error;
+use read::Answerer;
 use segment::LogDir;
+use shared::Aside;
 use shared::Shared;
+use spill::Spill;
 use writer::Writer;
 
 /// What can be chosen about an embedded log.
@@ -71,6 +79,8 @@ impl Default for Settings {
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
+    /// The thread that answers reads: while the log can be asked, even after it was closed.
+    answers: Mutex<Option<JoinHandle<()>>>,
     /// Holds the data dir's lock.
     lock: Mutex<Option<File>>,
 }
@@ -80,6 +90,7 @@ struct Threads {
     writer: JoinHandle<()>,
     spares: JoinHandle<()>,
     bodies: [JoinHandle<()>; 2],
+    spill: JoinHandle<()>,
 }
 
 impl EmbeddedLog {
@@ -104,9 +115,7 @@ impl EmbeddedLog {
     ) -> Result<Arc<Self>, StoreError> {
         let log_path = dir.join("log");
         let big_path = dir.join("big");
-        for path in [&log_path, &big_path] {
-            std::fs::create_dir_all(path).map_err(|e| io_error("make", path, e))?;
-        }
+        std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(dir)?;
         let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, Arc::clone(&disk)));
@@ -117,9 +126,13 @@ impl EmbeddedLog {
             sync_parent(dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
         let incarnation = meta.identity.incarnation;
-        let bodies = BigFiles::open(big_path.clone(), disk, Arc::clone(&metrics), incarnation)
+        let bodies = BigFiles::open(&big_path, disk, Arc::clone(&metrics), incarnation)
             .map_err(|e| io_error("list", &big_path, e))?;
-        let shared = Shared::new(dir, settings, metrics, log_dir, catalog, bodies, meta);
+        let spill_path = dir.join("spill");
+        let spill = Spill::open(&spill_path, Arc::clone(&log_dir.disk))
+            .map_err(|e| io_error("clear", &spill_path, e))?;
+        let aside = Aside { bodies, spill };
+        let shared = Shared::new(dir, settings, metrics, log_dir, aside, catalog, meta);
         let shared = Arc::new(shared);
         shared
             .spares
@@ -128,8 +141,11 @@ impl EmbeddedLog {
         let log = Self {
             shared,
             threads: Mutex::default(),
+            answers: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
+        let answerer = Answerer::new(Arc::clone(&log.shared));
+        *log.answers.lock() = Some(log.spawn("viaduct-reader", move || answerer.run())?);
         if listing.segments.is_empty() {
             log.shared.applied(None)?;
             let first = Active::first(&log.shared);
@@ -151,13 +167,15 @@ impl EmbeddedLog {
         }
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
+        let spills = Arc::clone(shared);
         let (writes, reads) = (Arc::clone(&shared.files), Arc::clone(&shared.files));
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
+            spill: self.spawn("viaduct-spill", move || spills.spill.run())?,
             bodies: [
                 self.spawn("viaduct-bodies", move || writes.run_writes())?,
-                self.spawn("viaduct-reads", move || reads.run_reads())?,
+                self.spawn("viaduct-body-reads", move || reads.run_reads())?,
             ],
         });
         Ok(())
@@ -193,12 +211,22 @@ impl EmbeddedLog {
         for thread in threads.bodies {
             let _ = thread.join();
         }
+        self.shared.spill.stop();
+        let _ = threads.spill.join();
     }
 }
 
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
         self.stop();
+        self.shared.asked.stop();
+        let answers = self.answers.lock().take();
+        // Whoever was answered last may have been the last to hold the log.
+        let is_other =
+            |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = answers.filter(is_other) {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -24,6 +24,8 @@ use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::frame::padded;
 use super::meta::io_error;
+use super::places::FramePlace;
+use super::places::Places;
 use super::segment::LogDir;
 use super::window::Window;
 
@@ -59,6 +61,7 @@ pub(super) struct Recovered {
 pub(super) struct Replay<'a> {
     dir: &'a LogDir,
     shard: Shard,
+    places: &'a Places,
     journal: &'a mut Journal,
     visit: &'a mut dyn FnMut(Lsn, Record<'_>),
     /// Number of the next record.
@@ -71,16 +74,18 @@ pub(super) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// A replay that counts references in `journal`.
+    /// A replay that counts references in `journal`, and notes where records are in `places`.
     pub(super) fn new(
         dir: &'a LogDir,
         shard: Shard,
+        places: &'a Places,
         journal: &'a mut Journal,
         visit: &'a mut dyn FnMut(Lsn, Record<'_>),
     ) -> Self {
         Self {
             dir,
             shard,
+            places,
             journal,
             visit,
             next: 1,
@@ -147,6 +152,13 @@ impl<'a> Replay<'a> {
             last = offset;
             let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
             offset += u64::try_from(length).unwrap_or(u64::MAX);
+            let place = FramePlace {
+                first: frame.first,
+                last: self.next - 1,
+                start: last,
+                end: offset,
+            };
+            self.places.add(&header, place);
             if frame.is_seal {
                 return Ok(Some(self.tail(header, file, last..offset, true, None)));
             }

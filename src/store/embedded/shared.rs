@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Condvar;
@@ -22,14 +24,18 @@ use crate::store::journal::Journal;
 use crate::store::journal::Limits;
 use crate::store::journal::Waiters;
 use crate::store::watermark::AtomicWatermark;
+use crate::store::work::WorkQueue;
 
 use super::Settings;
 use super::bodies::BigFiles;
 use super::catalog::Catalog;
 use super::frame;
 use super::meta::Meta;
+use super::places::Places;
+use super::read::Asked;
 use super::segment::LogDir;
 use super::spares::Spares;
+use super::spill::Spill;
 
 /// Largest frame: larger ones gain nothing, and delay those who wait for the next.
 const FRAME_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -50,6 +56,10 @@ pub(super) struct Shared {
     pub(super) patience: Duration,
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
+    pub(super) places: Places,
+    pub(super) spill: Spill,
+    /// What the answering thread is asked for.
+    pub(super) asked: Arc<WorkQueue<Asked>>,
     pub(super) catalog: Catalog,
     pub(super) files: Arc<BigFiles>,
     /// The same, as core knows them.
@@ -61,6 +71,14 @@ pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
     /// Tells the writer that there is something to do, when it rests.
     pub(super) kick: Condvar,
+    /// The data dir is another's to open.
+    pub(super) is_closed: AtomicBool,
+}
+
+/// What is kept beside the log.
+pub(super) struct Aside {
+    pub(super) bodies: BigFiles,
+    pub(super) spill: Spill,
 }
 
 /// What the log's lock guards.
@@ -116,12 +134,12 @@ impl Shared {
         settings: Settings,
         metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
+        aside: Aside,
         catalog: Catalog,
-        files: BigFiles,
         meta: Meta,
     ) -> Self {
         let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
-        let files = Arc::new(files);
+        let files = Arc::new(aside.bodies);
         Self {
             shard: Shard(0),
             path: path.to_owned(),
@@ -129,6 +147,9 @@ impl Shared {
             patience: settings.patience,
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
+            places: Places::default(),
+            spill: aside.spill,
+            asked: Arc::new(WorkQueue::new()),
             catalog,
             bodies: Arc::clone(&files) as Arc<dyn Bodies>,
             files,
@@ -146,6 +167,21 @@ impl Shared {
                 unsynced: Vec::new(),
             }),
             kick: Condvar::new(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether nothing can be known of the log any more: it was closed or has failed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire) || self.watermark.has_failed()
+    }
+
+    /// Number of a record of this shard, 0, which no record has, for one of another.
+    pub(super) fn number(&self, lsn: Lsn) -> u64 {
+        if lsn.shard() == self.shard {
+            lsn.number()
+        } else {
+            0
         }
     }
 

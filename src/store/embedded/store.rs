@@ -2,8 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::core::log::bodies::Bodies;
+use crate::core::log::read::Reader;
+use crate::core::log::read::SpillId;
+use crate::core::log::read::SpillReader;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
@@ -19,10 +23,13 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
+use crate::store::work::Later;
+
 use super::EmbeddedLog;
 use super::active::Active;
 use super::meta;
 use super::meta::io_error;
+use super::read::Asked;
 use super::recover::Replay;
 use super::shared::limits;
 
@@ -63,7 +70,8 @@ impl Store for EmbeddedLog {
             let error = io::Error::new(io::ErrorKind::ResourceBusy, "records were appended");
             return Err(io_error("scan", shared.dir.path(), error));
         }
-        let recovered = Replay::new(&shared.dir, shard, &mut log.journal, visit).run()?;
+        let replay = Replay::new(&shared.dir, shard, &shared.places, &mut log.journal, visit);
+        let recovered = replay.run()?;
         if let Some(applied) = shared.applied(recovered.scanned.last)? {
             log.journal.absorbed(applied.number());
         }
@@ -137,6 +145,31 @@ impl Store for EmbeddedLog {
         self.shared.wait(lsn, waiter);
     }
 
+    fn read(&self, _shard: Shard, lsns: Vec<Lsn>, reader: Box<dyn Reader>) {
+        let shared = &self.shared;
+        let last = lsns.last().copied();
+        let last = last.filter(|last| last.shard() == shared.shard);
+        let asked = Asked::Messages { lsns, reader };
+        match last {
+            Some(last) if !shared.watermark.answers(last.number()) => {
+                shared.wait(last, Later::new(&shared.asked, asked) as Arc<dyn Waiter>);
+            }
+            _ => shared.asked.push(asked),
+        }
+    }
+
+    fn spill_put(&self, _shard: Shard, bytes: Vec<u8>) -> SpillId {
+        self.shared.spill.put(bytes)
+    }
+
+    fn spill_get(&self, _shard: Shard, id: SpillId, reader: Box<dyn SpillReader>) {
+        self.shared.asked.push(Asked::Spilled { id, reader });
+    }
+
+    fn spill_drop(&self, _shard: Shard, id: SpillId) {
+        self.shared.spill.forget(id);
+    }
+
     fn dead(&self, dead: &[Dead]) {
         let must_kick = {
             let mut log = self.shared.log.lock();
@@ -182,7 +215,10 @@ impl Store for EmbeddedLog {
 
     fn space(&self) -> Space {
         let space = self.shared.log.lock().journal.space();
+        let (spill_bytes, spill_pending_bytes) = self.shared.spill.bytes();
         Space {
+            spill_bytes,
+            spill_pending_bytes,
             log_bytes: space.segments * self.shared.segment_bytes
                 + self.shared.spares.ready_bytes(),
             ..space
@@ -199,6 +235,7 @@ impl Store for EmbeddedLog {
         let _ = self.append(self.shared.shard, now, true, &mut std::iter::once(stop));
         self.stop();
         // Whoever still holds the log can do nothing with it: the data dir is another's to open.
+        self.shared.is_closed.store(true, Ordering::Release);
         self.shared.catalog.close();
         self.lock.lock().take();
         let log = self.shared.log.lock();

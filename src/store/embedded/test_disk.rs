@@ -156,11 +156,15 @@ impl Disk for TestDisk {
         }))
     }
 
-    fn open_existing(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
         Ok(Arc::new(TestFile {
-            file: RealDisk.open_existing(path)?,
+            file: RealDisk.open_read(path)?,
             control: Arc::clone(&self.control),
         }))
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_dir(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

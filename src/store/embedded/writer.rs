@@ -18,6 +18,8 @@ use super::active::Active;
 use super::active::bytes_of;
 use super::frame::FRAME_HEADER_BYTES;
 use super::meta::io_error;
+use super::places::FramePlace;
+use super::read::Asked;
 use super::shared::Rest;
 use super::shared::Shared;
 
@@ -147,6 +149,8 @@ impl Writer {
             let Some(segment) = self.shared.log.lock().journal.recyclable() else {
                 return;
             };
+            self.shared.places.forget(segment);
+            self.shared.asked.push(Asked::Forget(segment));
             self.shared.spares.recycle(segment);
         }
     }
@@ -169,6 +173,7 @@ impl Writer {
         self.doze_ends = None;
         self.sync_bodies()?;
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
+        let offset = self.active.offset();
         let frame = batch.finish();
         let unpadded = frame.len();
         loop {
@@ -192,6 +197,14 @@ impl Writer {
         metrics
             .log_sync_seconds
             .observe(start.elapsed().as_secs_f64());
+        let place = FramePlace {
+            first,
+            last: batch.last(),
+            start: offset,
+            end: self.active.offset(),
+        };
+        // Before the watermark moves: what is durable can be read.
+        self.shared.places.add(&self.active.header, place);
         self.written(batch);
         Ok(())
     }

@@ -274,13 +274,13 @@ impl Journal {
         self.files.all()
     }
 
-    /// What the journal knows about room; `log_bytes` is the writer's.
+    /// What the journal knows about room; the rest is for others to say.
     pub(crate) fn space(&self) -> Space {
         Space {
-            log_bytes: 0,
             segments: self.ledger.segments(),
             references: self.ledger.references(),
             pending_bytes: u64::try_from(self.pending_bytes()).unwrap_or(u64::MAX),
+            ..Space::default()
         }
     }
 

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::core::log::bodies::Bodies;
+use crate::core::log::read::ReadError;
+use crate::core::log::read::Reader;
+use crate::core::log::read::SpillId;
+use crate::core::log::read::SpillReader;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
@@ -23,11 +27,14 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
+use crate::store::reading::Found;
 use crate::store::watermark::AtomicWatermark;
 
+mod answers;
 mod bodies;
 mod shard;
 
+use answers::Answers;
 use bodies::MemoryBodies;
 use shard::ShardLog;
 
@@ -37,7 +44,8 @@ const SEGMENT_BYTES: usize = 256 * 1024;
 /// A log of 1 to 255 shards in memory.
 pub struct MemoryStore {
     identity: Identity,
-    shards: Vec<MemoryShard>,
+    shards: Vec<Arc<MemoryShard>>,
+    answers: Answers,
     files: Arc<MemoryBodies>,
     /// The same, as core knows them.
     bodies: Arc<dyn Bodies>,
@@ -67,7 +75,8 @@ impl MemoryStore {
         let shards = (0..shards.max(1))
             .map(|shard| MemoryShard::new(Shard(shard), ShardLog::new(Shard(shard), segment_bytes)))
             .collect();
-        Arc::new(Self::of(identity, shards, MemoryBodies::default()))
+        let answers = Answers::new(false);
+        Arc::new(Self::of(identity, shards, answers, MemoryBodies::default()))
     }
 
     /// What a restart finds: the same store, one incarnation later, with what was durable and no more.
@@ -82,14 +91,21 @@ impl MemoryStore {
             .iter()
             .map(|shard| MemoryShard::new(shard.shard, shard.log.lock().reopened()))
             .collect();
-        Arc::new(Self::of(identity, shards, self.files.reopened()))
+        let answers = Answers::new(self.answers.is_by_hand());
+        Arc::new(Self::of(identity, shards, answers, self.files.reopened()))
     }
 
-    fn of(identity: Identity, shards: Vec<MemoryShard>, files: MemoryBodies) -> Self {
+    fn of(
+        identity: Identity,
+        shards: Vec<Arc<MemoryShard>>,
+        answers: Answers,
+        files: MemoryBodies,
+    ) -> Self {
         let files = Arc::new(files);
         Self {
             identity,
             shards,
+            answers,
             bodies: Arc::clone(&files) as Arc<dyn Bodies>,
             files,
         }
@@ -98,6 +114,18 @@ impl MemoryStore {
     /// Number of large bodies.
     pub fn large_bodies(&self) -> usize {
         self.files.len()
+    }
+
+    /// From now on, and after a restart, reads and what was put aside are answered by [`Self::answer_reads`]
+    /// only, and no longer by a thread: a test decides when a load arrives.
+    pub fn answer_by_hand(&self) {
+        self.answers.by_hand();
+    }
+
+    /// Answers what was asked for so far, on this thread, which must hold no lock of core. Returns how many
+    /// requests that were; what they ask for in turn waits for the next call.
+    pub fn answer_reads(&self) -> usize {
+        self.answers.answer()
     }
 
     /// From now on nothing becomes durable until it is released.
@@ -136,18 +164,43 @@ impl MemoryStore {
         self.files.keep(&named.collect());
     }
 
-    fn shard(&self, shard: Shard) -> Option<&MemoryShard> {
+    fn shard(&self, shard: Shard) -> Option<&Arc<MemoryShard>> {
         self.shards.get(usize::from(shard.0))
     }
 }
 
 impl MemoryShard {
-    fn new(shard: Shard, log: ShardLog) -> Self {
-        Self {
+    fn new(shard: Shard, log: ShardLog) -> Arc<Self> {
+        Arc::new(Self {
             shard,
             watermark: AtomicWatermark::default(),
             log: Mutex::new(log),
+        })
+    }
+
+    /// Calls `waiter` when record `number` is durable.
+    fn wait(&self, number: u64, waiter: Arc<dyn Waiter>) {
+        {
+            let mut log = self.log.lock();
+            if !self.watermark.answers(number) {
+                log.wait(number, waiter);
+                return;
+            }
         }
+        waiter.watermark_moved(self.shard);
+    }
+
+    /// Durable messages, each or why not.
+    fn find(&self, lsns: &[Lsn]) -> Vec<Result<Found, ReadError>> {
+        let log = self.log.lock();
+        let is_closed = self.watermark.has_failed();
+        let find = |lsn: &Lsn| {
+            if is_closed {
+                return Err(ReadError::Closed);
+            }
+            log.find(*lsn)
+        };
+        lsns.iter().map(find).collect()
     }
 
     fn write_upto(&self, upto: u64, files: &MemoryBodies) {
@@ -254,14 +307,26 @@ impl Store for MemoryStore {
             waiter.watermark_moved(lsn.shard());
             return;
         };
-        {
-            let mut log = shard.log.lock();
-            if !shard.watermark.answers(lsn.number()) {
-                log.wait(lsn.number(), waiter);
-                return;
-            }
+        shard.wait(lsn.number(), waiter);
+    }
+
+    fn read(&self, shard: Shard, lsns: Vec<Lsn>, reader: Box<dyn Reader>) {
+        // One of another shard is not there; who asks for none gets that from any.
+        if let Some(shard) = self.shard(shard).or_else(|| self.shards.first()) {
+            self.answers.read(shard, lsns, reader);
         }
-        waiter.watermark_moved(shard.shard);
+    }
+
+    fn spill_put(&self, _shard: Shard, bytes: Vec<u8>) -> SpillId {
+        self.answers.put(bytes)
+    }
+
+    fn spill_get(&self, _shard: Shard, id: SpillId, reader: Box<dyn SpillReader>) {
+        self.answers.get(id, reader);
+    }
+
+    fn spill_drop(&self, _shard: Shard, id: SpillId) {
+        self.answers.forget(id);
     }
 
     fn dead(&self, dead: &[Dead]) {
@@ -291,7 +356,10 @@ impl Store for MemoryStore {
     }
 
     fn space(&self) -> Space {
-        let mut all = Space::default();
+        let mut all = Space {
+            spill_bytes: self.answers.spill_bytes(),
+            ..Space::default()
+        };
         for shard in &self.shards {
             let space = shard.log.lock().space();
             all.log_bytes += space.log_bytes;

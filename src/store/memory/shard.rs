@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::core::log::bodies::BodyId;
+use crate::core::log::read::ReadError;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Dead;
@@ -20,6 +23,8 @@ use crate::store::format;
 use crate::store::journal::Journal;
 use crate::store::journal::Limits;
 use crate::store::journal::Waiters;
+use crate::store::reading;
+use crate::store::reading::Found;
 use crate::store::watermark::AtomicWatermark;
 
 use super::bodies::MemoryBodies;
@@ -60,7 +65,7 @@ struct Segment {
 #[derive(Clone)]
 struct Written {
     first: u64,
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
 }
 
 impl ShardLog {
@@ -159,7 +164,7 @@ impl ShardLog {
         if let Some(mut batch) = self.journal.take(segment.id) {
             let written = Written {
                 first: batch.first(),
-                bytes: batch.finish().as_slice().into(),
+                bytes: Bytes::copy_from_slice(batch.finish()),
             };
             segment.bytes += written.bytes.len();
             segment.batches.push(written);
@@ -235,6 +240,35 @@ impl ShardLog {
         self.journal.named_files()
     }
 
+    /// A durable message.
+    pub(super) fn find(&self, lsn: Lsn) -> Result<Found, ReadError> {
+        if lsn.shard() != self.shard {
+            return Err(ReadError::NotThere);
+        }
+        let publish = self.record(lsn.number())?;
+        let first = lsn.number() - u64::from(reading::chunks_of(&publish)?).min(lsn.number());
+        let chunk = |number| reading::chunk_of(&self.record(number)?);
+        let chunks = (first..lsn.number()).map(chunk).collect::<Result<_, _>>()?;
+        Ok(Found { publish, chunks })
+    }
+
+    /// The durable record `number`.
+    fn record(&self, number: u64) -> Result<Bytes, ReadError> {
+        let starts_by = |batch: &Written| batch.first <= number;
+        let begins_by = |segment: &Segment| segment.batches.first().is_some_and(starts_by);
+        let segment = self.segments.partition_point(begins_by).checked_sub(1);
+        let segment = segment.and_then(|at| self.segments.get(at));
+        let batches = segment.map_or(&[][..], |segment| &segment.batches);
+        let batch = batches.partition_point(starts_by).checked_sub(1);
+        let batch = batch.and_then(|at| batches.get(at));
+        let batch = batch.ok_or(ReadError::NotThere)?;
+        let mut bytes = &*batch.bytes;
+        for _ in batch.first..number {
+            split(&mut bytes)?;
+        }
+        Ok(batch.bytes.slice_ref(split(&mut bytes)?))
+    }
+
     pub(super) fn load(&self, visit: &mut dyn FnMut(&str, &[u8])) -> Option<Lsn> {
         self.absorbed?;
         for (key, value) in &self.catalog {
@@ -289,6 +323,15 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<Record<'a>>, StoreError> {
             path: "memory".to_owned(),
             what: error.to_string(),
         })
+}
+
+/// Takes an encoded record from the front of a batch that must go on.
+fn split<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], ReadError> {
+    match format::split(bytes) {
+        Ok(Some(record)) => Ok(record),
+        Ok(None) => Err(ReadError::NotThere),
+        Err(_) => Err(ReadError::Damaged),
+    }
 }
 
 fn is_clean_stop(record: &Record<'_>) -> bool {

@@ -82,7 +82,7 @@ impl Folder {
 
     /// Opens a file that is there.
     pub(super) fn open(&self, body: BodyId) -> io::Result<Arc<dyn SegmentFile>> {
-        self.disk.open_existing(&self.path(body))
+        self.disk.open_read(&self.path(body))
     }
 
     /// A file is whole.
@@ -103,7 +103,7 @@ impl Folder {
         if self.is_synced(body) {
             return Ok(());
         }
-        self.open(body)?.sync()?;
+        self.disk.open(&self.path(body))?.sync()?;
         self.sync()?;
         if let Some(file) = self.known.lock().get_mut(&body) {
             file.is_synced = true;

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -20,17 +19,16 @@ use crate::core::log::bodies::BodyWriter;
 use crate::telemetry::Metrics;
 
 use crate::store::handles::Handles;
+use crate::store::work::WorkQueue;
 
 use super::disk::Disk;
 
 mod block;
 mod folder;
-mod lane;
 mod reading;
 mod writing;
 
 use folder::Folder;
-use lane::Lane;
 use reading::Read;
 use reading::Reading;
 use writing::Write;
@@ -41,9 +39,9 @@ pub(crate) struct BigFiles {
     folder: Folder,
     handles: Handles,
     next: AtomicU64,
-    writes: Lane<Write>,
+    writes: WorkQueue<Write>,
     writing: Mutex<Writing>,
-    reads: Lane<Job>,
+    reads: WorkQueue<Job>,
     reading: Mutex<Reading>,
 }
 
@@ -54,22 +52,23 @@ enum Job {
 }
 
 impl BigFiles {
-    /// The bodies in `folder`, which is there. New ones are named after this start.
+    /// The bodies in `folder`, which is made if it is missing. New ones are named after this start.
     pub(super) fn open(
-        folder: PathBuf,
+        folder: &Path,
         disk: Arc<dyn Disk>,
         metrics: Arc<Metrics>,
         incarnation: u64,
     ) -> io::Result<Self> {
-        let folder = Folder::new(folder, disk, metrics);
+        disk.make_dir(folder)?;
+        let folder = Folder::new(folder.to_owned(), disk, metrics);
         folder.list()?;
         Ok(Self {
             folder,
             handles: Handles::default(),
             next: AtomicU64::new((incarnation << 32) | 1),
-            writes: Lane::default(),
+            writes: WorkQueue::new(),
             writing: Mutex::default(),
-            reads: Lane::default(),
+            reads: WorkQueue::new(),
             reading: Mutex::default(),
         })
     }

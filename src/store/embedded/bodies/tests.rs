@@ -51,7 +51,7 @@ impl Test {
     fn on(disk: Arc<dyn Disk>) -> Self {
         let dir = TempDir::new().unwrap();
         let metrics = Arc::new(Metrics::new());
-        let files = BigFiles::open(dir.path().to_owned(), disk, Arc::clone(&metrics), 3).unwrap();
+        let files = BigFiles::open(dir.path(), disk, Arc::clone(&metrics), 3).unwrap();
         Self {
             dir,
             files,
@@ -215,7 +215,7 @@ fn a_start_keeps_what_records_name_and_removes_the_rest() {
     test.files.step();
     std::fs::write(test.dir.path().join("note"), "not a body").unwrap();
 
-    let (dir, metrics) = (test.dir.path().to_owned(), Arc::new(Metrics::new()));
+    let (dir, metrics) = (test.dir.path(), Arc::new(Metrics::new()));
     let files = BigFiles::open(dir, Arc::new(RealDisk), metrics, 4).unwrap();
     let missing = BodyId(7);
     files.keep(&HashMap::from([(kept, 70_000), (missing, 1)]));

@@ -16,6 +16,7 @@ use crate::store::journal::Journal;
 use super::super::disk::RealDisk;
 use super::super::frame::BLOCK_BYTES;
 use super::super::frame::FrameHeader;
+use super::super::places::Places;
 use super::super::recover::Replay;
 use super::super::segment::LogDir;
 use super::super::shared::limits;
@@ -72,7 +73,8 @@ fn a_frame_torn_at_any_byte_is_lost_and_nothing_else() {
             let log = LogDir::new(dir.path().join("log"), Arc::new(RealDisk));
             let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
             let mut visit = |lsn: Lsn, _: Record<'_>| numbers.push(lsn.number());
-            let found = Replay::new(&log, SHARD, &mut journal, &mut visit).run();
+            let found =
+                Replay::new(&log, SHARD, &Places::default(), &mut journal, &mut visit).run();
             let found = found.expect("a torn tail is no damage");
             assert_eq!((numbers, found.next), (vec![1], 2), "cut at {cut}");
         }
@@ -109,7 +111,14 @@ fn how_much_a_torn_frame_lost_is_known() {
         fs::write(path, torn_at(&segment, cut, false)).expect("written");
         let log = LogDir::new(dir.path().join("log"), Arc::new(RealDisk));
         let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
-        let found = Replay::new(&log, SHARD, &mut journal, &mut |_, _| {}).run();
+        let found = Replay::new(
+            &log,
+            SHARD,
+            &Places::default(),
+            &mut journal,
+            &mut |_, _| {},
+        )
+        .run();
         let tail = found.expect("no damage").tail.expect("a log");
         assert_eq!((tail.offset, tail.torn), (2 * block, lost), "cut at {cut}");
     }

@@ -21,6 +21,7 @@ use super::super::disk::SegmentFile;
 use super::super::frame::BLOCK_BYTES;
 use super::super::frame::FRAME_HEADER_BYTES;
 use super::super::frame::FrameHeader;
+use super::super::places::Places;
 use super::super::recover::Replay;
 use super::super::segment::LogDir;
 use super::super::shared::limits;
@@ -121,7 +122,7 @@ impl Log {
             assert_eq!(lsn.number(), last + 1, "{what}");
             last += 1;
         };
-        let found = Replay::new(&dir, SHARD, &mut journal, &mut visit).run();
+        let found = Replay::new(&dir, SHARD, &Places::default(), &mut journal, &mut visit).run();
         let next = found.expect("a torn tail is no damage").next;
         assert_eq!((last, next), (expected, expected + 1), "{what}");
     }
@@ -183,6 +184,14 @@ impl Disk for Image {
                 .map(|name| name.to_string_lossy().into_owned())
         };
         Ok(self.files.lock().keys().filter_map(name).collect())
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        self.open(path)
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        panic!("{} is no part of the log", path.display())
     }
 
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
