@@ -206,7 +206,7 @@ impl Core {
             false => Some(self.put_catalog(vhost.shard(), now, changes)?),
         };
         // From here on nothing can fail: the log has it.
-        let (dead, cancelled) = state.delete();
+        let (dead, cancelled) = state.delete(queue.id());
         drop(state);
         for exchange in topology.exchanges.values_mut() {
             let bindings = exchange.router.remove_destination(&queue.id()).len();

@@ -116,11 +116,13 @@ impl Burial<'_> {
             overlay: catalog::json(&*self.overlay),
             ..MoreEntryFields::default()
         };
+        let expiry = (expiry_ms != 0).then(|| CoreTime::from_ms(expiry_ms));
         let fields = EntryFields {
             queue: queue.id(),
-            expiry: (expiry_ms != 0).then(|| CoreTime::from_ms(expiry_ms)),
+            expiry,
             not_before: (settings.delay_ms != 0).then(|| now + settings.delay_ms),
             priority: 0,
+            is_retention: state.is_retention(self.message, expiry),
             more: Some(Box::new(more)),
         };
         (fields, is_durable)
@@ -199,6 +201,8 @@ impl Core {
             entry,
             cause: burial.cause.settle_kind(),
             targets: Cow::Owned(durable),
+            body_bytes: burial.message.body_len() as u64,
+            enqueued_at: burial.message.enqueued_at(),
         });
         let mut records = std::iter::once(record);
         Ok(Some(self.inner.store.append(

@@ -54,6 +54,7 @@ struct Planned {
     queue: usize,
     durable: bool,
     expiry: Option<CoreTime>,
+    is_retention: bool,
     not_before: Option<CoreTime>,
 }
 
@@ -291,10 +292,12 @@ impl Planned {
         let settings = state.settings();
         let delay = message.delay_ms().unwrap_or(settings.delay_ms);
         let expiry_ms = state.expiry_of(message, false, now);
+        let expiry = (expiry_ms != 0).then(|| CoreTime::from_ms(expiry_ms));
         Self {
             queue,
             durable: settings.durable && (message.is_durable() || settings.force_durable),
-            expiry: (expiry_ms != 0).then(|| CoreTime::from_ms(expiry_ms)),
+            expiry,
+            is_retention: state.is_retention(message, expiry),
             not_before: (delay != 0).then(|| now + delay),
         }
     }
@@ -303,6 +306,7 @@ impl Planned {
         EntryFields {
             expiry: self.expiry,
             not_before: self.not_before,
+            is_retention: self.is_retention,
             ..EntryFields::plain(queue.id())
         }
     }

@@ -30,7 +30,6 @@ use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
 use crate::core::queue::restore::Restored;
-use crate::core::record_of::chunks_of;
 use crate::core::record_of::message_of;
 use crate::core::topology::Exchange;
 use crate::core::topology::Vhost;
@@ -178,8 +177,9 @@ impl Core {
         let unreadable =
             |id: &QueueId| !self.inner.catalog.scan(&catalog::queue_key(*id)).is_empty();
         let gone = entries.into_iter().filter(|(id, _)| !unreadable(id));
-        let homeless = gone.flat_map(|(_, (restored, _))| restored.into_values());
-        let dead: Vec<Dead> = homeless.map(|restored| restored.dead()).collect();
+        let dead: Vec<Dead> = gone
+            .flat_map(|(id, (restored, _))| restored.into_values().map(move |r| r.dead(id)))
+            .collect();
         self.inner.store.dead(&dead);
         Ok(())
     }
@@ -283,16 +283,16 @@ impl Replay<'_> {
             }
             None => {
                 tracing::error!(%lsn, "a message in the log cannot be read");
-                self.broken(lsn, lsn, count, &publish.entries);
+                self.broken(lsn, lsn, &publish.entries);
             }
         }
     }
 
-    fn broken(&mut self, entry: Lsn, message: Lsn, chunks: u32, entries: &[EntryFields]) {
+    fn broken(&mut self, entry: Lsn, message: Lsn, entries: &[EntryFields]) {
         let entry = EntryRef { entry, message };
-        let lost = entries.iter().map(|fields| (fields.queue, entry.entry));
+        let lost = entries.iter().map(|fields| fields.queue);
         self.broken
-            .extend(lost.map(|name| (name, Dead { entry, chunks })));
+            .extend(lost.map(|queue| ((queue, entry.entry), Dead { queue, entry })));
     }
 
     fn bury_broken(&self) {
@@ -321,7 +321,7 @@ impl Replay<'_> {
                     self.insert(lsn, fields, source.message.clone());
                 }
             }
-            None => self.broken(lsn, moved.entry.message, 0, &moved.targets),
+            None => self.broken(lsn, moved.entry.message, &moved.targets),
         }
     }
 
@@ -349,14 +349,14 @@ impl Replay<'_> {
 
 impl Restored {
     /// Its references, when nobody has a place for it.
-    fn dead(&self) -> Dead {
+    fn dead(&self, queue: QueueId) -> Dead {
         let message = self.message.lsn().unwrap_or(self.lsn);
         Dead {
+            queue,
             entry: EntryRef {
                 entry: self.lsn,
                 message,
             },
-            chunks: chunks_of(&self.message),
         }
     }
 }

@@ -178,12 +178,12 @@ fn a_data_dir_of_a_newer_format_is_left_alone() {
     let meta = broker.data_dir().join("meta");
     let text = std::fs::read_to_string(&meta)
         .unwrap()
-        .replacen("format 1", "format 99", 1);
+        .replacen("format 2", "format 99", 1);
     std::fs::write(&meta, &text).unwrap();
     let (code, error) = failed_start(&["--data-dir", broker.data_dir().to_str().unwrap()]);
     let path = broker.data_dir();
     let expected = format!(
-        "viaduct: data dir {} has format 99, this version reads up to 1",
+        "viaduct: data dir {} has format 99, this version reads up to 2",
         path.display()
     );
     assert_eq!((code, error.lines().last()), (3, Some(expected.as_str())));

@@ -45,10 +45,12 @@ pub enum Record<'a> {
         /// What left.
         entries: Cow<'a, [EntryRef]>,
     },
-    /// Every entry of a queue up to an LSN left it. Not written yet: a purge settles by name.
+    /// Every entry of a queue between two LSNs left it.
     PurgeRange {
         /// The queue.
         queue: QueueId,
+        /// The first LSN that the purge covers; none = from the queue's first entry (format 1).
+        from: Option<Lsn>,
         /// The last LSN that the purge covers.
         upto: Lsn,
     },
@@ -245,6 +247,8 @@ pub struct EntryFields {
     pub not_before: Option<CoreTime>,
     /// Priority in that queue.
     pub priority: u8,
+    /// Whether the expiry is the end of the queue's retention: then it leaves without a dead letter.
+    pub is_retention: bool,
     /// What few entries have.
     pub more: Option<Box<MoreEntryFields>>,
 }
@@ -257,6 +261,7 @@ impl EntryFields {
             expiry: None,
             not_before: None,
             priority: 0,
+            is_retention: false,
             more: None,
         }
     }
@@ -292,6 +297,10 @@ pub struct Move<'a> {
     pub cause: SettleKind,
     /// The entries that it makes; empty = dropped.
     pub targets: Cow<'a, [EntryFields]>,
+    /// Length of the message's body, 0 in format 1: so that nobody has to read the message for it.
+    pub body_bytes: u64,
+    /// When the message was enqueued, 0 in format 1.
+    pub enqueued_at: CoreTime,
 }
 
 /// Names an entry: the record that put it into its queue, and the publish that holds its message.

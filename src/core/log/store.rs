@@ -10,10 +10,12 @@ use crate::core::log::bodies::Bodies;
 use crate::core::log::read::Reader;
 use crate::core::log::read::SpillId;
 use crate::core::log::read::SpillReader;
+use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Record;
 use crate::core::model::ids::Identity;
 use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
@@ -103,8 +105,8 @@ pub enum StoreError {
     },
 }
 
-/// What a scan found at the end of a shard's log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a replay found at the end of a shard's log, and what it could not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// The last record, none in an empty log.
     pub last: Option<Lsn>,
@@ -112,15 +114,69 @@ pub struct Scanned {
     pub latest: CoreTime,
     /// Whether the last thing written was a clean stop.
     pub clean_stop: bool,
+    /// Parts of the log that are damaged or gone, and that something which lives may have been in.
+    pub holes: Vec<Hole>,
+}
+
+/// Records that were written and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The file that they are in, or would be.
+    pub path: String,
+    /// What is wrong there, and where in the file.
+    pub what: String,
+    /// The first record that is missing.
+    pub first: Lsn,
+    /// The last one.
+    pub last: Lsn,
+    /// Queues that one of them may name; none: any queue that existed.
+    pub queues: Option<Vec<QueueId>>,
+}
+
+/// Who is told what a shard's log says, in this order: catalog changes, once [`Visitor::entries`], then entries.
+pub trait Visitor {
+    /// A catalog change that the checkpoint ([`Store::load`]) has not absorbed, in log order.
+    fn catalog(&mut self, lsn: Lsn, key: &str, value: Option<&[u8]>);
+
+    /// Every catalog change was told; this is the end of the log. Entries follow.
+    fn entries(&mut self, scanned: &Scanned);
+
+    /// A live entry, in LSN order. False: nobody has a place for it, so its reference ends.
+    fn entry(&mut self, entry: LiveEntry<'_>) -> bool;
+}
+
+/// What the log knows of an entry when everything was replayed. Its message is read when it is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveEntry<'a> {
+    /// The record that put it into its queue.
+    pub entry: Lsn,
+    /// The publish of its message.
+    pub message: Lsn,
+    /// Chunk records right before the publish that the body is in.
+    pub chunks: u32,
+    /// Length of the body.
+    pub body_bytes: u64,
+    /// When the message was enqueued.
+    pub enqueued_at: CoreTime,
+    /// What the publish or the move says; the counters below are newer.
+    pub fields: &'a EntryFields,
+    /// Times leased, saturating.
+    pub acquired: u16,
+    /// Counted releases, saturating.
+    pub failed: u16,
+    /// Deadline of a lease that nobody has given up.
+    pub until: Option<CoreTime>,
+    /// Whether the counters were logged after the entry was, so that somebody may still name a lease of it.
+    pub is_counted: bool,
 }
 
 /// References that ended without a record that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dead {
+    /// The queue that the entry was in.
+    pub queue: QueueId,
     /// The entry.
     pub entry: EntryRef,
-    /// Chunk records right before `entry.message` that its body is in.
-    pub chunks: u32,
 }
 
 /// How much room the log takes.
@@ -143,8 +199,8 @@ pub struct Space {
 /// A durable, ordered log with a catalog's checkpoint beside it.
 ///
 /// Every method may be called from any thread, does no waiting of its own on the caller's thread beyond
-/// a short lock (except [`Store::load`], [`Store::scan`], [`Store::checkpoint`] and [`Store::close`],
-/// which do IO), and may be called with queue locks held: lock order is queue → log.
+/// a short lock (except [`Store::load`], [`Store::scan`], [`Store::recover`], [`Store::checkpoint`] and
+/// [`Store::close`], which do IO), and may be called with queue locks held: lock order is queue → log.
 pub trait Store: Send + Sync {
     /// What this store can do; constant.
     fn capabilities(&self) -> Capabilities;
@@ -162,6 +218,13 @@ pub trait Store: Send + Sync {
         shard: Shard,
         visit: &mut dyn FnMut(&str, &[u8]),
     ) -> Result<Option<Lsn>, StoreError>;
+
+    /// Tells what the log says, once, before the first append. Damage that leaves the rest readable is no error but
+    /// a hole ([`Scanned::holes`]).
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing can be read.
+    fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError>;
 
     /// Replays what the log still holds, in LSN order, before the first append. LSNs may have gaps
     /// (recycled segments). References are counted as [`Store::append`] does.

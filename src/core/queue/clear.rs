@@ -7,7 +7,7 @@ use crate::core::inbox::Inbox;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
 use crate::core::log::store::Dead;
-use crate::core::model::message::Message;
+use crate::core::model::ids::QueueId;
 use crate::core::queue::effects::Doomed;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::entry::EntryState;
@@ -53,28 +53,26 @@ impl QueueState {
     }
 
     /// The queue is gone: nothing can be pushed, taken or settled any more.
-    pub(in crate::core) fn delete(&mut self) -> (Vec<Dead>, Vec<(Arc<Inbox>, Event)>) {
+    pub(in crate::core) fn delete(
+        &mut self,
+        queue: QueueId,
+    ) -> (Vec<Dead>, Vec<(Arc<Inbox>, Event)>) {
         self.deleted = true;
         let mut dead = Vec::new();
-        let mut bury = |entry: Option<EntryRef>, message: Option<&Message>| {
-            if let Some(entry) = entry {
-                dead.push(Dead {
-                    entry,
-                    chunks: message.map_or(0, crate::core::record_of::chunks_of),
-                });
-            }
+        let mut bury = |entry: Option<EntryRef>| {
+            dead.extend(entry.map(|entry| Dead { queue, entry }));
         };
         for state in [EntryState::Ready, EntryState::Leased, EntryState::Moving] {
             for seq in self.ring.in_state(state) {
-                let entry = self.ring.get(seq).and_then(|entry| entry.reference());
-                bury(entry, self.ring.remove(seq).as_ref());
+                bury(self.ring.get(seq).and_then(|entry| entry.reference()));
+                self.ring.remove(seq);
             }
         }
         for (_, delayed) in std::mem::take(&mut self.delayed) {
-            bury(delayed.entry.reference(), delayed.entry.message().as_ref());
+            bury(delayed.entry.reference());
         }
         for entry in std::mem::take(&mut self.unlogged).into_items() {
-            bury(Some(entry), None);
+            bury(Some(entry));
         }
         self.returned.clear();
         self.extras.clear();

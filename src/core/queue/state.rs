@@ -182,10 +182,19 @@ impl QueueState {
         expiry: Option<CoreTime>,
     ) -> Entry {
         let expiry_ms = expiry.map_or(0, CoreTime::as_ms);
-        let is_retention = expiry.is_some() && self.retention_end(&message) == Some(expiry_ms);
+        let is_retention = self.is_retention(&message, expiry);
         let mut entry = Entry::new(message, lsn, expiry_ms);
         entry.set_retention(is_retention);
         entry
+    }
+
+    /// Whether an expiry is the end of the queue's retention of a message.
+    pub(in crate::core) fn is_retention(
+        &self,
+        message: &Message,
+        expiry: Option<CoreTime>,
+    ) -> bool {
+        expiry.is_some_and(|expiry| self.retention_end(message) == Some(expiry.as_ms()))
     }
 
     fn retention_end(&self, message: &Message) -> Option<u64> {

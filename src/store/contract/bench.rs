@@ -16,8 +16,10 @@ use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
 use crate::core::log::record::SettleKind;
 use crate::core::log::store::AppendError;
+use crate::core::log::store::LiveEntry;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Store;
+use crate::core::log::store::Visitor;
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
@@ -94,6 +96,35 @@ impl Bench {
 
     /// Ends the store without a clean stop, starts it again, and replays the shard under test.
     pub(super) fn restart(&mut self) -> (Scanned, Replayed) {
+        self.reopen();
+        self.scan()
+    }
+
+    /// Ends the store without a clean stop, starts it again, and hears what the shard under test says.
+    pub(super) fn recover(&mut self) -> Told {
+        self.recover_with(|_| true)
+    }
+
+    /// The same, where some entries have no place.
+    pub(super) fn recover_with(&mut self, has_place: impl Fn(QueueId) -> bool + 'static) -> Told {
+        self.reopen();
+        let store = self.store();
+        let mut told = Told::default();
+        for shard in (0..store.capabilities().shards).map(Shard) {
+            let mut visitor = Listener {
+                told: Told::default(),
+                has_place: &has_place,
+            };
+            let scanned = store.recover(shard, &mut visitor).expect("a good log");
+            assert_eq!(visitor.told.scanned.as_ref(), Some(&scanned));
+            if shard == self.shard {
+                told = visitor.told;
+            }
+        }
+        told
+    }
+
+    fn reopen(&mut self) {
         match &mut self.kind {
             Kind::Memory(store) => *store = store.reopened(),
             Kind::Embedded { log, disk, dir } => {
@@ -101,7 +132,6 @@ impl Bench {
                 *log = Some(open(dir, disk));
             }
         }
-        self.scan()
     }
 
     fn scan(&self) -> (Scanned, Replayed) {
@@ -191,6 +221,63 @@ impl Bench {
             std::thread::park_timeout(Duration::from_millis(1));
         }
         panic!("{:?} instead of {most} segments", self.store().space());
+    }
+}
+
+/// What a visitor was told, in order.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) catalog: Vec<(u64, String, Option<Vec<u8>>)>,
+    pub(super) scanned: Option<Scanned>,
+    pub(super) entries: Vec<ToldEntry>,
+}
+
+/// An entry as it was told.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ToldEntry {
+    pub(super) entry: u64,
+    pub(super) message: u64,
+    pub(super) chunks: u32,
+    pub(super) body_bytes: u64,
+    pub(super) enqueued_at: CoreTime,
+    pub(super) fields: EntryFields,
+    pub(super) counts: (u16, u16),
+    pub(super) until: Option<CoreTime>,
+    pub(super) is_counted: bool,
+}
+
+struct Listener<'a> {
+    told: Told,
+    has_place: &'a dyn Fn(QueueId) -> bool,
+}
+
+impl Visitor for Listener<'_> {
+    fn catalog(&mut self, lsn: Lsn, key: &str, value: Option<&[u8]>) {
+        assert_eq!(self.told.scanned, None, "the catalog comes first");
+        let value = value.map(<[u8]>::to_vec);
+        let change = (lsn.number(), key.to_owned(), value);
+        self.told.catalog.push(change);
+    }
+
+    fn entries(&mut self, scanned: &Scanned) {
+        assert_eq!(self.told.scanned, None, "said once");
+        self.told.scanned = Some(scanned.clone());
+    }
+
+    fn entry(&mut self, entry: LiveEntry<'_>) -> bool {
+        assert!(self.told.scanned.is_some(), "the catalog comes first");
+        self.told.entries.push(ToldEntry {
+            entry: entry.entry.number(),
+            message: entry.message.number(),
+            chunks: entry.chunks,
+            body_bytes: entry.body_bytes,
+            enqueued_at: entry.enqueued_at,
+            fields: entry.fields.clone(),
+            counts: (entry.acquired, entry.failed),
+            until: entry.until,
+            is_counted: entry.is_counted,
+        });
+        (self.has_place)(entry.fields.queue)
     }
 }
 

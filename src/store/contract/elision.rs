@@ -11,6 +11,7 @@ use crate::core::log::record::Record;
 use crate::core::log::record::SettleKind;
 use crate::core::log::store::Dead;
 use crate::core::model::ids::QueueId;
+use crate::core::model::time::CoreTime;
 
 use super::bench::Bench;
 use super::bench::at;
@@ -96,8 +97,8 @@ pub(super) fn chunks_are_elided_with_their_publish(bench: &mut Bench) {
     bench.append(vec![settle(1, &[message])]);
     // Its queue was deleted: the last reference ends without a record.
     bench.store().dead(&[Dead {
+        queue: QueueId(2),
         entry: message,
-        chunks: 2,
     }]);
     assert_eq!(written(bench), vec![tombstone(); 4]);
     assert_eq!(bench.store().space().references, 0);
@@ -128,6 +129,8 @@ pub(super) fn a_moved_message_is_written(bench: &mut Bench) {
             entry: at(message),
             cause: SettleKind::Rejected,
             targets: Cow::Owned(vec![EntryFields::plain(QueueId(2))]),
+            body_bytes: 5,
+            enqueued_at: CoreTime::default(),
         })
     };
     let entry = bench.append(vec![moved()]);

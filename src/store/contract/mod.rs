@@ -7,6 +7,7 @@ pub(crate) mod bench;
 mod elision;
 mod order;
 pub(crate) mod reading;
+mod recover;
 mod references;
 mod restart;
 mod spill;
@@ -65,6 +66,13 @@ contract! {
         dead_entries_release_what_they_held,
         catalog_records_hold_their_segment_until_a_checkpoint,
         any_history_leaves_exactly_what_is_live;
+    recover:
+        entries_are_told_in_order_with_what_is_known_of_them,
+        what_left_its_queue_is_not_told,
+        a_moved_entry_is_told_with_its_message,
+        leases_and_counters_are_told_as_they_were_logged_last,
+        catalog_changes_come_first_and_only_new_ones,
+        an_entry_that_nobody_wants_ends;
     elision:
         settled_before_it_is_written_leaves_no_trace,
         every_queue_must_settle_first,

@@ -20,6 +20,7 @@ use crate::core::log::store::Dead;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
+use crate::core::model::time::CoreTime;
 
 use crate::store::format;
 
@@ -92,6 +93,8 @@ pub(super) fn a_moved_entry_holds_its_message(bench: &mut Bench) {
             EntryFields::plain(QueueId(4)),
             EntryFields::plain(QueueId(5)),
         ]),
+        body_bytes: 5,
+        enqueued_at: CoreTime::default(),
     })]);
     let target = EntryRef { entry, message };
     bench.append(vec![settle(4, &[target])]);
@@ -166,8 +169,8 @@ pub(super) fn dead_entries_release_what_they_held(bench: &mut Bench) {
     let dead: Vec<Dead> = entries
         .iter()
         .map(|entry| Dead {
+            queue: QueueId(1),
             entry: *entry,
-            chunks: 0,
         })
         .collect();
     bench.store().dead(&dead);
@@ -293,6 +296,8 @@ impl History<'_> {
                     entry,
                     cause: SettleKind::Expired,
                     targets: fields.collect(),
+                    body_bytes: BODY.len() as u64,
+                    enqueued_at: CoreTime::default(),
                 })]);
                 let made = EntryRef {
                     entry: moved,
@@ -302,7 +307,7 @@ impl History<'_> {
             }
             Act::Dead(pick) => {
                 if let Some((queue, entry)) = self.pick(pick) {
-                    self.bench.store().dead(&[Dead { entry, chunks: 0 }]);
+                    self.dead(queue, entry);
                     self.homeless.insert((queue, entry));
                 }
             }
@@ -328,9 +333,14 @@ impl History<'_> {
         assert_eq!(self.bench.store().space().references, references);
         let found: Live = found.difference(&homeless).copied().collect();
         assert_eq!(found, self.live);
-        for (_, entry) in homeless {
-            self.bench.store().dead(&[Dead { entry, chunks: 0 }]);
+        for (queue, entry) in homeless {
+            self.dead(queue, entry);
         }
+    }
+
+    fn dead(&self, queue: u64, entry: EntryRef) {
+        let queue = QueueId(queue);
+        self.bench.store().dead(&[Dead { queue, entry }]);
     }
 
     fn end(&mut self) {

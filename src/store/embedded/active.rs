@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::core::model::time::CoreTime;
 
+use crate::store::format::Version;
+
 use super::frame::BLOCK_BYTES;
 use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
@@ -60,6 +62,7 @@ impl Active {
         getrandom::fill(&mut salt).map_err(io::Error::other)?;
         let header = SegmentHeader {
             shard: shared.shard.0,
+            chain: 0,
             id,
             first,
             salt: u64::from_le_bytes(salt),
@@ -127,6 +130,7 @@ impl Active {
     ) -> FrameHeader {
         let body = frame.get(FRAME_HEADER_BYTES..).unwrap_or_default();
         FrameHeader {
+            version: Version::NEWEST,
             is_seal: count == 0,
             shard: self.header.shard,
             segment: self.header.id,

@@ -6,9 +6,9 @@
 //! ```text
 //! segment header (4 KiB)                 frame header (64 bytes), then the records, then zeros
 //!  0 magic "VSEG"                         0 magic "VFRM"
-//!  4 format u8 = 1                        4 format u8 = 1
+//!  4 format u8 = 2 (1 is read)            4 format u8 = 2 (1 is read)
 //!  5 shard u8                             5 flags u8: 1 = seal, nothing follows in this segment
-//!  6 zero u16                             6 shard u8 · 7 zero u8
+//!  6 chain u8: 0 main, 1 cold · 7 zero    6 shard u8 · 7 zero u8
 //!  8 segment id u64                       8 segment id u64
 //! 16 number of the first record u64      16 number of the first record u64
 //! 24 salt u64                            24 salt of the segment u64
@@ -25,12 +25,12 @@
 
 use crate::core::model::time::CoreTime;
 
+use crate::store::format::Version;
+
 /// What everything is aligned to.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 /// Bytes of a frame's header.
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
-/// The format that this version writes.
-pub(crate) const FORMAT: u8 = 1;
 
 const SEGMENT_MAGIC: [u8; 4] = *b"VSEG";
 const FRAME_MAGIC: [u8; 4] = *b"VFRM";
@@ -41,7 +41,9 @@ const SEAL: u8 = 1;
 pub(crate) struct SegmentHeader {
     /// The shard whose log this is.
     pub(crate) shard: u8,
-    /// The segment's place in the log; also its file name.
+    /// Which of the log's chains it is in: 0 main, 1 cold.
+    pub(crate) chain: u8,
+    /// The segment's place in its chain; also its file name.
     pub(crate) id: u64,
     /// Number of its first record.
     pub(crate) first: u64,
@@ -54,6 +56,8 @@ pub(crate) struct SegmentHeader {
 /// What a frame says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
+    /// By which rules its records are read.
+    pub(crate) version: Version,
     /// Nothing follows in this segment.
     pub(crate) is_seal: bool,
     /// The shard whose log this is.
@@ -87,7 +91,7 @@ impl SegmentHeader {
         let mut block = [0; BLOCK_BYTES];
         let mut out = Fields(&mut block);
         out.put(SEGMENT_MAGIC);
-        out.put([FORMAT, self.shard, 0, 0]);
+        out.put([Version::NEWEST.number(), self.shard, self.chain, 0]);
         out.put(self.id.to_le_bytes());
         out.put(self.first.to_le_bytes());
         out.put(self.salt.to_le_bytes());
@@ -106,15 +110,17 @@ impl SegmentHeader {
         if take(&mut fields)? != SEGMENT_MAGIC {
             return None;
         }
-        let [format, shard, _, _] = take(&mut fields)?;
+        let [format, shard, chain, _] = take(&mut fields)?;
+        Version::from_number(format)?;
         let header = Self {
             shard,
+            chain,
             id: u64::from_le_bytes(take(&mut fields)?),
             first: u64::from_le_bytes(take(&mut fields)?),
             salt: u64::from_le_bytes(take(&mut fields)?),
             previous: u32::from_le_bytes(take(&mut fields)?),
         };
-        (u32::from_le_bytes(take(&mut fields)?) == crc && format == FORMAT).then_some(header)
+        (u32::from_le_bytes(take(&mut fields)?) == crc).then_some(header)
     }
 }
 
@@ -124,7 +130,8 @@ impl FrameHeader {
         let mut header = [0; FRAME_HEADER_BYTES];
         let mut out = Fields(&mut header);
         out.put(FRAME_MAGIC);
-        out.put([FORMAT, if self.is_seal { SEAL } else { 0 }, self.shard, 0]);
+        let flags = if self.is_seal { SEAL } else { 0 };
+        out.put([self.version.number(), flags, self.shard, 0]);
         out.put(self.segment.to_le_bytes());
         out.put(self.first.to_le_bytes());
         out.put(self.salt.to_le_bytes());
@@ -157,6 +164,7 @@ impl FrameHeader {
         }
         let [format, flags, shard, _] = take(&mut fields)?;
         let header = Self {
+            version: Version::from_number(format)?,
             is_seal: flags & SEAL != 0,
             shard,
             segment: u64::from_le_bytes(take(&mut fields)?),
@@ -168,7 +176,7 @@ impl FrameHeader {
             body: u32::from_le_bytes(take(&mut fields)?),
             previous: u32::from_le_bytes(take(&mut fields)?),
         };
-        (format == FORMAT).then_some((header, crc))
+        Some((header, crc))
     }
 }
 

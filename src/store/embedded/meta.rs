@@ -1,7 +1,7 @@
 //! The data dir: its lock, and the file that says what it is.
 //!
 //! ```text
-//! meta = "viaduct data, format 1\nuuid <32 hex digits>\nincarnation <n>\ncatalog <0|1>\ncrc <8 hex digits>\n"
+//! meta = "viaduct data, format 2\nuuid <32 hex digits>\nincarnation <n>\ncatalog <0|1>\ncrc <8 hex digits>\n"
 //! ```
 //! `catalog` says whether there must be a `catalog.redb`: without that a lost file would look like an
 //! empty broker. The CRC-32C covers the lines before it. The file is replaced as a whole.
@@ -16,7 +16,7 @@ use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
 
 use super::disk::Disk;
-use super::frame::FORMAT;
+use crate::store::format::Version;
 
 /// First words of the file.
 const TITLE: &str = "viaduct data, format ";
@@ -72,14 +72,17 @@ pub(super) fn read(dir: &Path) -> Result<Option<Meta>, StoreError> {
         .and_then(|line| line.strip_prefix(TITLE))
         .and_then(|format| format.parse::<u32>().ok())
         .ok_or_else(damaged)?;
-    if format > u32::from(FORMAT) {
-        return Err(StoreError::NewerFormat {
+    let known = Version::NEWEST.number();
+    let version = u8::try_from(format).ok().and_then(Version::from_number);
+    match version {
+        Some(version) => parse(&text, version).map(Some).ok_or_else(damaged),
+        None if format > u32::from(known) => Err(StoreError::NewerFormat {
             path: dir.display().to_string(),
             found: format,
-            known: u32::from(FORMAT),
-        });
+            known: u32::from(known),
+        }),
+        None => Err(damaged()),
     }
-    parse(&text).map(Some).ok_or_else(damaged)
 }
 
 /// Replaces the file, so that after a power cut there is the old one or the new one.
@@ -89,7 +92,7 @@ pub(super) fn read(dir: &Path) -> Result<Option<Meta>, StoreError> {
 pub(super) fn write(disk: &dyn Disk, dir: &Path, meta: &Meta) -> Result<(), StoreError> {
     let path = file(dir);
     let new = dir.join("meta.new");
-    disk.write_file(&new, print(meta).as_bytes())
+    disk.write_file(&new, print(meta, Version::NEWEST).as_bytes())
         .map_err(|source| io_error("write", &new, source))?;
     std::fs::rename(&new, &path)
         .and_then(|()| File::open(dir)?.sync_all())
@@ -100,9 +103,10 @@ fn file(dir: &Path) -> PathBuf {
     dir.join("meta")
 }
 
-fn print(meta: &Meta) -> String {
+fn print(meta: &Meta, version: Version) -> String {
     let lines = format!(
-        "{TITLE}{FORMAT}\nuuid {:032x}\nincarnation {}\ncatalog {}\n",
+        "{TITLE}{}\nuuid {:032x}\nincarnation {}\ncatalog {}\n",
+        version.number(),
         meta.identity.uuid,
         meta.identity.incarnation,
         u8::from(meta.has_catalog),
@@ -111,7 +115,7 @@ fn print(meta: &Meta) -> String {
     format!("{lines}crc {crc:08x}\n")
 }
 
-fn parse(text: &str) -> Option<Meta> {
+fn parse(text: &str, version: Version) -> Option<Meta> {
     let mut lines = text.lines().skip(1);
     let uuid = lines.next()?.strip_prefix("uuid ")?;
     let incarnation = lines.next()?.strip_prefix("incarnation ")?;
@@ -123,7 +127,7 @@ fn parse(text: &str) -> Option<Meta> {
         },
         has_catalog: catalog == "1",
     };
-    (print(&meta) == text).then_some(meta)
+    (print(&meta, version) == text).then_some(meta)
 }
 
 /// An error with the file that it is about.

@@ -130,6 +130,7 @@ mod tests {
 
     const HEADER: SegmentHeader = SegmentHeader {
         shard: 0,
+        chain: 0,
         id: 7,
         first: 10,
         salt: 99,

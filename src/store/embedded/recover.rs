@@ -125,7 +125,7 @@ impl<'a> Replay<'a> {
         let header = self
             .read(id, &mut window, 0, BLOCK_BYTES)?
             .and_then(SegmentHeader::decode)
-            .filter(|header| header.id == id && header.shard == self.shard.0);
+            .filter(|header| header.id == id && header.shard == self.shard.0 && header.chain == 0);
         let Some(header) = header else {
             return self.is_unused(id, &mut window).map(|()| None);
         };
@@ -243,7 +243,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), String> {
         let mut count = 0;
         while let Some(record) = format::split(&mut body).map_err(|e| e.to_string())? {
-            let record = format::decode(record).map_err(|e| e.to_string())?;
+            let record = format::decode_as(header.version, record).map_err(|e| e.to_string())?;
             count += 1;
             let is_whole = self.journal.replay(segment, self.next, &record);
             self.scanned.clean_stop = is_clean_stop(&record);

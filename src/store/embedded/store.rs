@@ -16,6 +16,7 @@ use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
 use crate::core::log::store::Store;
 use crate::core::log::store::StoreError;
+use crate::core::log::store::Visitor;
 use crate::core::log::store::Waiter;
 use crate::core::log::store::Watermark;
 use crate::core::model::ids::Identity;
@@ -23,6 +24,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
+use crate::store::journal::Fold;
 use crate::store::work::Later;
 
 use super::EmbeddedLog;
@@ -97,6 +99,13 @@ impl Store for EmbeddedLog {
         shared.end_bodies(&mut log);
         drop(log);
         shared.files.keep(&named);
+        Ok(scanned)
+    }
+
+    fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
+        let mut fold = Fold::new(self.shared.catalog.applied(shard)?);
+        let scanned = self.scan(shard, &mut |lsn, record| fold.record(lsn, &record, visitor))?;
+        self.dead(&fold.finish(&scanned, visitor));
         Ok(scanned)
     }
 

@@ -90,15 +90,19 @@ fn entry() -> impl Strategy<Value = EntryFields> {
         option::of(time()),
         option::of(time()),
         any::<u8>(),
+        any::<bool>(),
         more(),
     );
-    fields.prop_map(|(queue, expiry, not_before, priority, more)| EntryFields {
-        queue,
-        expiry,
-        not_before,
-        priority,
-        more,
-    })
+    fields.prop_map(
+        |(queue, expiry, not_before, priority, is_retention, more)| EntryFields {
+            queue,
+            expiry,
+            not_before,
+            priority,
+            is_retention,
+            more,
+        },
+    )
 }
 
 /// An inline body has one part, as a decoded one has.
@@ -162,6 +166,28 @@ fn granted() -> impl Strategy<Value = GrantedEntry> {
     })
 }
 
+fn moved() -> impl Strategy<Value = Record<'static>> {
+    let targets = vec(entry(), 0..4);
+    let fields = (
+        queue(),
+        entry_ref(),
+        settle_kind(),
+        targets,
+        any::<u64>(),
+        time(),
+    );
+    fields.prop_map(|(source, entry, cause, targets, body_bytes, enqueued_at)| {
+        Record::Move(Move {
+            source,
+            entry,
+            cause,
+            targets: Cow::Owned(targets),
+            body_bytes,
+            enqueued_at,
+        })
+    })
+}
+
 /// Any record of a kind that is written.
 fn written() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
@@ -196,14 +222,7 @@ fn written() -> impl Strategy<Value = Record<'static>> {
                 failed,
             }
         ),
-        (queue(), entry_ref(), settle_kind(), vec(entry(), 0..4)).prop_map(
-            |(source, entry, cause, targets)| Record::Move(Move {
-                source,
-                entry,
-                cause,
-                targets: Cow::Owned(targets),
-            })
-        ),
+        moved(),
         (text(), option::of(bytes())).prop_map(|(key, value)| Record::Catalog { key, value }),
         any::<u64>().prop_map(|epoch| Record::Epoch {
             epoch,
@@ -216,7 +235,11 @@ fn written() -> impl Strategy<Value = Record<'static>> {
 /// Any record of a kind that nothing writes yet.
 fn later() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
-        (queue(), lsn()).prop_map(|(queue, upto)| Record::PurgeRange { queue, upto }),
+        (queue(), option::of(lsn()), lsn()).prop_map(|(queue, from, upto)| Record::PurgeRange {
+            queue,
+            from,
+            upto
+        }),
         (time(), bytes(), bytes(), message()).prop_map(|(due, address, cancel_key, message)| {
             Record::Schedule {
                 due,

@@ -19,6 +19,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::time::CoreTime;
 
+use super::Version;
 use super::encode::HEADER_BYTES;
 use super::kind;
 use super::varint::lsn_code;
@@ -35,7 +36,7 @@ pub(crate) enum DecodeError {
     /// The record goes on after its last field.
     #[error("{0} bytes after the last field of a record")]
     Long(usize),
-    /// Format 1 has no such kind.
+    /// No format has such a kind.
     #[error("unknown record kind {0}")]
     Kind(u8),
     /// A field holds what its type does not have.
@@ -57,9 +58,14 @@ pub(crate) fn split<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Decode
     Ok(Some(record))
 }
 
-/// Decodes what [`split`] returned.
+/// Decodes what [`split`] returned, by the newest format's rules.
 pub(crate) fn decode(record: &[u8]) -> Result<Record<'_>, DecodeError> {
-    let mut fields = Fields(record);
+    decode_as(Version::Two, record)
+}
+
+/// Decodes what [`split`] returned of a frame of some format.
+pub(crate) fn decode_as(version: Version, record: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let mut fields = Fields(record, version);
     let record = match fields.byte()? {
         kind::PUBLISH => fields.publish()?,
         kind::CHUNK => Record::Chunk {
@@ -79,6 +85,7 @@ pub(crate) fn decode(record: &[u8]) -> Result<Record<'_>, DecodeError> {
         },
         kind::PURGE_RANGE => Record::PurgeRange {
             queue: fields.queue()?,
+            from: fields.since(Version::Two, Fields::maybe_lsn)?.flatten(),
             upto: fields.lsn()?,
         },
         kind::COUNTERS => Record::Counters {
@@ -102,8 +109,8 @@ pub(crate) fn decode(record: &[u8]) -> Result<Record<'_>, DecodeError> {
     }
 }
 
-/// What is left of a record.
-struct Fields<'a>(&'a [u8]);
+/// What is left of a record, and by which rules it is read.
+struct Fields<'a>(&'a [u8], Version);
 
 impl<'a> Fields<'a> {
     fn byte(&mut self) -> Result<u8, DecodeError> {
@@ -212,6 +219,15 @@ impl<'a> Fields<'a> {
         read(self).map(Some)
     }
 
+    /// Reads a field that the format has since some version.
+    fn since<T>(
+        &mut self,
+        version: Version,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        (self.1 >= version).then(|| read(self)).transpose()
+    }
+
     /// Reads a counted list.
     fn list<T>(
         &mut self,
@@ -241,6 +257,8 @@ impl<'a> Fields<'a> {
             entry,
             cause,
             targets,
+            body_bytes: self.since(Version::Two, Self::int)?.unwrap_or(0),
+            enqueued_at: self.since(Version::Two, Self::time)?.unwrap_or_default(),
         }))
     }
 
@@ -357,7 +375,11 @@ impl<'a> Fields<'a> {
     }
 
     fn entry(&mut self) -> Result<EntryFields, DecodeError> {
-        let flags = self.flags(kind::entry::ALL, "entry flags")?;
+        let known = match self.1 {
+            Version::One => kind::entry::ALL_1,
+            Version::Two => kind::entry::ALL,
+        };
+        let flags = self.flags(known, "entry flags")?;
         let first_delivery = flags & kind::entry::FIRST_DELIVERY;
         if first_delivery != 0 && flags & kind::entry::MORE == 0 {
             return Err(DecodeError::Range("entry flags"));
@@ -374,6 +396,7 @@ impl<'a> Fields<'a> {
             expiry,
             not_before,
             priority: priority.unwrap_or(0),
+            is_retention: flags & kind::entry::RETENTION != 0,
             more,
         })
     }

@@ -1,4 +1,4 @@
-//! Record → bytes.
+//! Record → bytes, in format 2.
 //!
 //! ```text
 //! record  = length u32 LE (of what follows) · kind u8 · fields
@@ -83,9 +83,10 @@ fn fields(record: &Record<'_>, out: &mut Vec<u8>) {
             out.push(kind::settle_number(*outcome));
             put_refs(entries, out);
         }
-        Record::PurgeRange { queue, upto } => {
+        Record::PurgeRange { queue, from, upto } => {
             out.push(kind::PURGE_RANGE);
             put(out, queue.0);
+            put(out, from.map_or(0, lsn_code));
             put_lsn(*upto, out);
         }
         Record::Counters {
@@ -223,6 +224,8 @@ fn put_move(moved: &Move<'_>, out: &mut Vec<u8>) {
     out.push(kind::settle_number(moved.cause));
     put_refs(std::slice::from_ref(&moved.entry), out);
     put_entries(&moved.targets, out);
+    put(out, moved.body_bytes);
+    put(out, moved.enqueued_at.as_ms());
 }
 
 fn put_message(message: &MessageFields<'_>, out: &mut Vec<u8>) {
@@ -291,7 +294,8 @@ fn put_entry(entry: &EntryFields, out: &mut Vec<u8>) {
             | flag(entry.not_before.is_some(), kind::entry::NOT_BEFORE)
             | flag(entry.priority != 0, kind::entry::PRIORITY)
             | flag(entry.more.is_some(), kind::entry::MORE)
-            | flag(first_delivery.is_some(), kind::entry::FIRST_DELIVERY),
+            | flag(first_delivery.is_some(), kind::entry::FIRST_DELIVERY)
+            | flag(entry.is_retention, kind::entry::RETENTION),
     );
     put(out, entry.queue.0);
     put_time(entry.expiry, out);

@@ -1,5 +1,5 @@
 //! One record of every kind, with every field set, and of those that have variants one of each: what the
-//! fixture of format 1 holds.
+//! fixture of format 2 holds, and that of format 1 as far as it knew the fields.
 
 use std::borrow::Cow;
 
@@ -28,6 +28,30 @@ pub(crate) fn every_kind() -> Vec<Record<'static>> {
     records.extend(of_later_features());
     records.extend(of_the_shard());
     records
+}
+
+/// The records as format 1 has them: without the fields that it does not know.
+pub(crate) fn every_kind_of_format_1() -> Vec<Record<'static>> {
+    let mut records = every_kind();
+    for record in &mut records {
+        if let Record::PurgeRange { from, .. } = record {
+            *from = None;
+        }
+        if let Record::Publish(publish) = record {
+            forget_retention(&mut publish.entries);
+        }
+        if let Record::Move(moved) = record {
+            forget_retention(&mut moved.targets);
+            (moved.body_bytes, moved.enqueued_at) = (0, CoreTime::default());
+        }
+    }
+    records
+}
+
+fn forget_retention(entries: &mut Cow<'static, [EntryFields]>) {
+    for entry in entries.to_mut() {
+        entry.is_retention = false;
+    }
 }
 
 fn lsn(shard: u8, number: u64) -> Lsn {
@@ -66,6 +90,7 @@ fn entry(queue: u64) -> EntryFields {
         expiry: Some(time(60_001)),
         not_before: Some(time(5_001)),
         priority: 4,
+        is_retention: true,
         more: Some(Box::new(MoreEntryFields {
             group: b"entry-group".to_vec(),
             bindings: vec![1, u64::MAX],
@@ -201,6 +226,7 @@ fn settles() -> Vec<Record<'static>> {
     let mut records: Vec<Record<'static>> = kinds.into_iter().map(settle).collect();
     records.push(Record::PurgeRange {
         queue: QueueId(6),
+        from: Some(lsn(0, 6_500)),
         upto: lsn(0, 7_000),
     });
     for targets in [vec![entry(7), EntryFields::plain(QueueId(8))], vec![]] {
@@ -213,6 +239,8 @@ fn settles() -> Vec<Record<'static>> {
             },
             cause: SettleKind::DeliveryLimit,
             targets: Cow::Owned(targets),
+            body_bytes: 8,
+            enqueued_at: time(1),
         }));
     }
     records

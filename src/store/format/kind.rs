@@ -1,4 +1,4 @@
-//! Numbers of format 1. A number is never given to something else.
+//! Numbers of all formats. A number is never given to something else.
 
 use crate::core::log::record::SettleKind;
 
@@ -44,7 +44,10 @@ pub(super) mod entry {
     pub(crate) const PRIORITY: u8 = 4;
     pub(crate) const MORE: u8 = 8;
     pub(crate) const FIRST_DELIVERY: u8 = 16;
-    pub(crate) const ALL: u8 = 31;
+    pub(crate) const RETENTION: u8 = 32;
+    pub(crate) const ALL: u8 = 63;
+    /// Those of format 1.
+    pub(crate) const ALL_1: u8 = 31;
 }
 
 /// Who holds a lease.
@@ -69,7 +72,7 @@ pub(super) fn settle_number(kind: SettleKind) -> u8 {
     }
 }
 
-/// The settle kind of a number, none if format 1 has no such number.
+/// The settle kind of a number, none if there is no such number.
 pub(super) fn settle_kind(number: u8) -> Option<SettleKind> {
     Some(match number {
         0 => SettleKind::Accepted,

@@ -8,6 +8,7 @@
 
 mod batch;
 mod files;
+mod fold;
 mod ledger;
 mod references;
 mod waiters;
@@ -28,6 +29,7 @@ use crate::core::model::time::CoreTime;
 use crate::store::format;
 
 pub(crate) use batch::Batch;
+pub(crate) use fold::Fold;
 pub(crate) use ledger::Ledger;
 pub(crate) use waiters::Waiters;
 

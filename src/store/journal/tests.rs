@@ -91,6 +91,13 @@ fn reference(entry: Entry) -> EntryRef {
     }
 }
 
+fn dead(entry: Entry) -> Dead {
+    Dead {
+        queue: QueueId(entry.0),
+        entry: reference(entry),
+    }
+}
+
 impl History {
     fn new() -> Self {
         Self {
@@ -109,10 +116,7 @@ impl History {
             Act::Dead(pick) => {
                 if let Some(entry) = self.pick(pick) {
                     self.homeless.insert(entry);
-                    self.journal.dead(&Dead {
-                        entry: reference(entry),
-                        chunks: 0,
-                    });
+                    self.journal.dead(&dead(entry));
                 }
             }
             Act::Take => self.take(),
@@ -173,6 +177,8 @@ impl History {
                         entry: reference(source),
                         cause: SettleKind::Rejected,
                         targets: entries_of(targets),
+                        body_bytes: 1,
+                        enqueued_at: CoreTime::default(),
                     }));
                 }
             }
@@ -218,10 +224,7 @@ impl History {
         assert!(homeless.is_subset(&self.homeless), "{homeless:?} came back");
         again.continue_after(number);
         for entry in homeless {
-            again.dead(&Dead {
-                entry: reference(entry),
-                chunks: 0,
-            });
+            again.dead(&dead(entry));
         }
         assert_eq!(again.space().references, self.journal.space().references);
     }

@@ -20,6 +20,7 @@ use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
 use crate::core::log::store::Store;
 use crate::core::log::store::StoreError;
+use crate::core::log::store::Visitor;
 use crate::core::log::store::Waiter;
 use crate::core::log::store::Watermark;
 use crate::core::model::ids::Identity;
@@ -27,6 +28,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
+use crate::store::journal::Fold;
 use crate::store::reading::Found;
 use crate::store::watermark::AtomicWatermark;
 
@@ -270,6 +272,14 @@ impl Store for MemoryStore {
         if usize::from(shard.shard.0) + 1 == self.shards.len() {
             self.keep_named();
         }
+        Ok(scanned)
+    }
+
+    fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
+        let absorbed = self.load(shard, &mut |_, _| {})?;
+        let mut fold = Fold::new(absorbed);
+        let scanned = self.scan(shard, &mut |lsn, record| fold.record(lsn, &record, visitor))?;
+        self.dead(&fold.finish(&scanned, visitor));
         Ok(scanned)
     }
 

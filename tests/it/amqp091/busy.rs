@@ -18,6 +18,7 @@ use viaduct::core::log::store::Scanned;
 use viaduct::core::log::store::Space;
 use viaduct::core::log::store::Store;
 use viaduct::core::log::store::StoreError;
+use viaduct::core::log::store::Visitor;
 use viaduct::core::log::store::Waiter;
 use viaduct::core::log::store::Watermark;
 use viaduct::core::model::ids::Identity;
@@ -61,6 +62,10 @@ impl Store for Moody {
         visit: &mut dyn FnMut(Lsn, Record<'_>),
     ) -> Result<Scanned, StoreError> {
         self.store.scan(shard, visit)
+    }
+
+    fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
+        self.store.recover(shard, visitor)
     }
 
     fn append<'a>(

@@ -42,13 +42,13 @@ fn two_processes_never_have_the_same_data_dir() {
 #[test]
 fn a_newer_format_is_refused_and_left_alone() {
     let dir = used();
-    let newer = "viaduct data, format 2\nand nobody knows what else\n";
+    let newer = "viaduct data, format 3\nand nobody knows what else\n";
     fs::write(dir.path().join("meta"), newer).expect("written");
     let refused = refusal(&dir);
     let StoreError::NewerFormat { found, known, .. } = refused else {
         panic!("{refused}");
     };
-    assert_eq!((found, known), (2, 1));
+    assert_eq!((found, known), (3, 2));
     let left = fs::read_to_string(dir.path().join("meta")).expect("there");
     assert_eq!(left, newer);
 }
@@ -126,7 +126,7 @@ fn a_damaged_meta_is_refused() {
     let dir = used();
     let path = dir.path().join("meta");
     let good = fs::read_to_string(&path).expect("there");
-    assert_eq!(good.lines().next(), Some("viaduct data, format 1"));
+    assert_eq!(good.lines().next(), Some("viaduct data, format 2"));
     let bad = good.replace("incarnation 1", "incarnation 7");
     for meta in ["", "viaduct", good[..good.len() - 3].as_ref(), &bad] {
         fs::write(&path, meta).expect("written");

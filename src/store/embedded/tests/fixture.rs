@@ -1,5 +1,5 @@
-//! The fixture of format 1: a data dir that some version wrote, and that every later one must read as
-//! exactly these records. It is never written anew; a change of the format gets another one.
+//! The fixtures: a data dir of each format, that some version wrote, and that every later one must read as exactly
+//! these records. They are never written anew; a change of the format gets another one.
 //!
 //! `log.hex` holds the used bytes of `log/0000000001.seg`: offset, colon, hex digits; `#` starts a comment.
 
@@ -8,20 +8,24 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::core::log::record::Record;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Store;
 use crate::core::model::ids::Lsn;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format::every_kind::every_kind;
+use crate::store::format::every_kind::every_kind_of_format_1;
 
 use super::EmbeddedLog;
 use super::SETTINGS;
 use super::SHARD;
+use super::append_durably;
+use super::open;
 
 use crate::telemetry::Metrics;
 
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
 /// The bytes of a file that `log.hex` describes.
 fn segment(text: &str) -> Vec<u8> {
@@ -44,18 +48,25 @@ fn segment(text: &str) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn format_1_is_read_for_ever() {
-    let fixture = Path::new(FIXTURE);
+/// A data dir of a format.
+fn dir_of(format: u8) -> TempDir {
+    let fixture = Path::new(FIXTURES).join(format!("format-{format}"));
     let dir = TempDir::new().expect("a temporary directory");
     fs::create_dir(dir.path().join("log")).expect("made");
-    for file in ["meta", "catalog.redb"] {
-        fs::copy(fixture.join(file), dir.path().join(file)).expect("copied");
+    for entry in fs::read_dir(&fixture).expect("there") {
+        let entry = entry.expect("an entry");
+        if entry.file_name() != "log.hex" {
+            fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
+        }
     }
     let text = fs::read_to_string(fixture.join("log.hex")).expect("there");
     fs::write(dir.path().join("log/0000000001.seg"), segment(&text)).expect("written");
+    dir
+}
 
-    let log = EmbeddedLog::open(dir.path(), SETTINGS, Metrics::new().into()).expect("opens");
+/// Reads a data dir and expects these records.
+fn expect(dir: &Path, records: &[Record<'_>]) {
+    let log = EmbeddedLog::open(dir, SETTINGS, Metrics::new().into()).expect("opens");
     let mut replayed = Vec::new();
     let scanned = log
         .scan(SHARD, &mut |lsn, record| {
@@ -63,7 +74,7 @@ fn format_1_is_read_for_ever() {
         })
         .expect("scanned");
     let expected: Vec<_> = (1..)
-        .zip(every_kind().iter().map(|record| format!("{record:?}")))
+        .zip(records.iter().map(|record| format!("{record:?}")))
         .collect();
     assert_eq!(replayed, expected);
     assert_eq!(
@@ -72,6 +83,7 @@ fn format_1_is_read_for_ever() {
             last: Lsn::new(SHARD, expected.len() as u64),
             latest: CoreTime::from_ms(1_700_000_000_123),
             clean_stop: true,
+            holes: Vec::new(),
         }
     );
     let mut values = Vec::new();
@@ -85,4 +97,33 @@ fn format_1_is_read_for_ever() {
         log.identity().uuid,
         0x0123_4567_89ab_cdef_0123_4567_89ab_cdef
     );
+}
+
+#[test]
+fn format_1_is_read_for_ever() {
+    expect(dir_of(1).path(), &every_kind_of_format_1());
+}
+
+#[test]
+fn format_2_is_read_for_ever() {
+    expect(dir_of(2).path(), &every_kind());
+}
+
+#[test]
+fn a_data_dir_of_format_1_goes_on_as_one_of_format_2() {
+    let dir = dir_of(1);
+    let meta = || fs::read_to_string(dir.path().join("meta")).expect("there");
+    assert!(meta().starts_with("viaduct data, format 1\n"));
+    let keys = |opened: &super::Opened| {
+        let keys = opened.records.iter().map(|(_, key)| key.clone());
+        keys.collect::<Vec<_>>()
+    };
+    let opened = open(dir.path()).expect("opens");
+    assert!(meta().starts_with("viaduct data, format 2\n"));
+    let old = keys(&opened);
+    append_durably(&opened.log, "new");
+    opened.log.close(super::NOW).expect("closed");
+    drop(opened);
+    let opened = open(dir.path()).expect("opens again");
+    assert_eq!(keys(&opened), [old, vec!["new".to_owned()]].concat());
 }

@@ -197,7 +197,10 @@ fn what_dies_while_a_settle_waits_is_looked_at_and_is_freed_once_that_is_written
         entry: lsn,
         message: lsn,
     };
-    log.dead(&[Dead { entry, chunks: 0 }]);
+    log.dead(&[Dead {
+        queue: QueueId(1),
+        entry,
+    }]);
     wait_for_doze(&log);
     assert!(!log.watermark(SHARD).covers(settled), "nothing pressed");
     // Why it died may be in what waits.
