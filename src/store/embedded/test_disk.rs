@@ -163,10 +163,6 @@ impl Disk for TestDisk {
         }))
     }
 
-    fn make_dir(&self, path: &Path) -> io::Result<()> {
-        RealDisk.make_dir(path)
-    }
-
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)
     }
@@ -190,6 +186,22 @@ impl Disk for TestDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         RealDisk.sync_dir(dir)
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_dir(path)
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        RealDisk.read_file(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        RealDisk.exists(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>> {
+        RealDisk.lock(path)
     }
 
     fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
