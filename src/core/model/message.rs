@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use crate::core::body::BodyFile;
 use crate::core::budget::Budget;
 use crate::core::model::batch::BatchBuilder;
@@ -216,6 +218,18 @@ impl Message {
             StoredBody::Shared(parts) => DraftBody::Shared(parts.to_vec()),
             StoredBody::File(file) => DraftBody::File(Arc::clone(file)),
         };
+        self.copy_with(body, budget)
+    }
+
+    /// The same message, of the same id, with its body in memory: for a door that can show it only as a whole.
+    pub fn with_body(&self, parts: Vec<Bytes>, budget: &Arc<Budget>) -> Option<Self> {
+        let copy = self.copy_with(DraftBody::Shared(parts), budget)?;
+        let id = self.slot().id.load(Ordering::Relaxed);
+        copy.slot().id.store(id, Ordering::Relaxed);
+        Some(copy)
+    }
+
+    fn copy_with(&self, body: DraftBody<'_>, budget: &Arc<Budget>) -> Option<Self> {
         let mut builder = BatchBuilder::new();
         builder.push(Draft {
             format: self.format(),

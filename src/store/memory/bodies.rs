@@ -1,6 +1,7 @@
-//! Large bodies of a store without a disk: whatever is asked is answered at once.
+//! Large bodies of a store without a disk: whatever is asked is answered at once, until a test holds it back.
 
 use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +28,16 @@ struct Files {
     last: u64,
     blocks: HashMap<BodyId, Vec<Bytes>>,
     writers: HashMap<BodyId, Arc<dyn BodyWriter>>,
+    is_held: bool,
+    held: VecDeque<Call>,
+    is_full: bool,
+}
+
+/// What is held back.
+enum Call {
+    Append(BodyId, Vec<u8>),
+    Finish(BodyId),
+    Read(BodyId, u64, u64, Arc<dyn BodyReader>),
 }
 
 impl MemoryBodies {
@@ -40,7 +51,7 @@ impl MemoryBodies {
             files: Mutex::new(Files {
                 last: files.last,
                 blocks,
-                writers: HashMap::new(),
+                ..Files::default()
             }),
         }
     }
@@ -66,9 +77,92 @@ impl MemoryBodies {
         files.blocks.retain(|body, _| is_needed(body));
     }
 
+    /// Holds back what is written and read, or lets it go on.
+    pub(super) fn hold(&self, holds: bool) {
+        self.files.lock().is_held = holds;
+        while let Some(call) = self.next_held() {
+            self.call(call);
+        }
+    }
+
+    fn next_held(&self) -> Option<Call> {
+        let mut files = self.files.lock();
+        (!files.is_held).then(|| files.held.pop_front()).flatten()
+    }
+
+    /// Leaves no room for what is written, or some again.
+    pub(super) fn fill(&self, is_full: bool) {
+        self.files.lock().is_full = is_full;
+    }
+
+    /// Makes every body unreadable from this block on.
+    pub(super) fn damage(&self, from: usize) {
+        for blocks in self.files.lock().blocks.values_mut() {
+            blocks.truncate(from);
+        }
+    }
+
     /// Number of bodies.
     pub(super) fn len(&self) -> usize {
         self.files.lock().blocks.len()
+    }
+
+    fn now_or_later(&self, call: Call) {
+        let call = {
+            let mut files = self.files.lock();
+            match files.is_held {
+                true => return files.held.push_back(call),
+                false => call,
+            }
+        };
+        self.call(call);
+    }
+
+    fn call(&self, call: Call) {
+        match call {
+            Call::Append(body, block) => self.append_now(body, block),
+            Call::Finish(body) => self.finish_now(body, Ok(())),
+            Call::Read(body, bytes, block, reader) => self.read_now(body, bytes, block, &*reader),
+        }
+    }
+
+    fn append_now(&self, body: BodyId, block: Vec<u8>) {
+        let bytes = block.len();
+        let (writer, is_full) = {
+            let mut files = self.files.lock();
+            if let Some(blocks) = files.blocks.get_mut(&body) {
+                blocks.push(block.into());
+            }
+            (files.writers.get(&body).cloned(), files.is_full)
+        };
+        match writer {
+            Some(_) if is_full => {
+                self.files.lock().blocks.remove(&body);
+                self.finish_now(body, Err(BodyError::Full));
+            }
+            Some(writer) => writer.written(bytes),
+            None => {}
+        }
+    }
+
+    fn finish_now(&self, body: BodyId, outcome: Result<(), BodyError>) {
+        let writer = self.files.lock().writers.remove(&body);
+        if let Some(writer) = writer {
+            writer.ended(outcome);
+        }
+    }
+
+    fn read_now(&self, body: BodyId, bytes: u64, block: u64, reader: &dyn BodyReader) {
+        let at = usize::try_from(block).unwrap_or(usize::MAX);
+        let start = block.saturating_mul(BODY_BLOCK_BYTES as u64);
+        let wanted = bytes.saturating_sub(start).min(BODY_BLOCK_BYTES as u64);
+        let found = {
+            let files = self.files.lock();
+            let blocks = files.blocks.get(&body);
+            blocks.and_then(|blocks| blocks.get(at)).cloned()
+        };
+        let is_right = |found: &Bytes| u64::try_from(found.len()) == Ok(wanted);
+        reader.read(block, found.filter(is_right).ok_or(BodyError::Damaged));
     }
 
     fn remove(&self, body: BodyId) {
@@ -90,24 +184,11 @@ impl Bodies for MemoryBodies {
     }
 
     fn append(&self, body: BodyId, block: Vec<u8>) {
-        let bytes = block.len();
-        let writer = {
-            let mut files = self.files.lock();
-            if let Some(blocks) = files.blocks.get_mut(&body) {
-                blocks.push(block.into());
-            }
-            files.writers.get(&body).cloned()
-        };
-        if let Some(writer) = writer {
-            writer.written(bytes);
-        }
+        self.now_or_later(Call::Append(body, block));
     }
 
     fn finish(&self, body: BodyId) {
-        let writer = self.files.lock().writers.remove(&body);
-        if let Some(writer) = writer {
-            writer.ended(Ok(()));
-        }
+        self.now_or_later(Call::Finish(body));
     }
 
     fn open(&self, body: BodyId) {
@@ -115,16 +196,7 @@ impl Bodies for MemoryBodies {
     }
 
     fn read(&self, body: BodyId, bytes: u64, block: u64, reader: Arc<dyn BodyReader>) {
-        let at = usize::try_from(block).unwrap_or(usize::MAX);
-        let start = block.saturating_mul(BODY_BLOCK_BYTES as u64);
-        let wanted = bytes.saturating_sub(start).min(BODY_BLOCK_BYTES as u64);
-        let found = {
-            let files = self.files.lock();
-            let blocks = files.blocks.get(&body);
-            blocks.and_then(|blocks| blocks.get(at)).cloned()
-        };
-        let is_right = |found: &Bytes| u64::try_from(found.len()) == Ok(wanted);
-        reader.read(block, found.filter(is_right).ok_or(BodyError::Damaged));
+        self.now_or_later(Call::Read(body, bytes, block, reader));
     }
 
     fn release(&self, body: BodyId) {

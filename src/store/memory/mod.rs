@@ -113,6 +113,21 @@ impl MemoryStore {
         }
     }
 
+    /// Holds back what is written and read of large bodies, or lets it go on.
+    pub fn hold_bodies(&self, holds: bool) {
+        self.files.hold(holds);
+    }
+
+    /// Leaves no room for large bodies, or some again.
+    pub fn fill_bodies(&self, is_full: bool) {
+        self.files.fill(is_full);
+    }
+
+    /// Makes every large body unreadable from its block `from` on.
+    pub fn damage_bodies(&self, from: usize) {
+        self.files.damage(from);
+    }
+
     /// Number of large bodies.
     pub fn large_bodies(&self) -> usize {
         self.files.len()
