@@ -12,6 +12,7 @@ use super::context::Found;
 use super::context::answer;
 use super::context::refusal;
 use super::errors;
+use super::large;
 use super::render;
 use super::settings;
 use super::types::ReceiveAnswer;
@@ -66,7 +67,8 @@ pub(super) async fn receive(
 ) -> Result<Value, AwsError> {
     let found = context.queue(request.queue_url.clone(), Action::Read)?;
     let wanted = check(&found, request)?;
-    let deliveries = take(context, &found.queue, &wanted).await?;
+    let taken = take(context, &found.queue, &wanted).await?;
+    let deliveries = large::load(context, &found.queue, taken).await?;
     count(context, &deliveries);
     let messages = deliveries
         .iter()
