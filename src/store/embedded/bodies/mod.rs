@@ -108,14 +108,21 @@ impl BigFiles {
     }
 
     fn remove(&self, body: BodyId) {
-        self.reads.push(Job::Forget(body));
         self.writes.push(Write::Remove(body));
+    }
+
+    fn write_step(&self, job: Write) {
+        let removed = self.writing.lock().step(&self.folder, job);
+        if let Some(body) = removed {
+            // Not before: a read that somebody gave up on may still wait, and would open the file again.
+            self.reads.push(Job::Forget(body));
+        }
     }
 
     /// Writes until it is stopped.
     pub(super) fn run_writes(&self) {
         while let Some(job) = self.writes.next() {
-            self.writing.lock().step(&self.folder, job);
+            self.write_step(job);
         }
     }
 
@@ -139,7 +146,7 @@ impl BigFiles {
     pub(super) fn step(&self) -> bool {
         let mut is_busy = false;
         while let Some(job) = self.writes.try_next() {
-            self.writing.lock().step(&self.folder, job);
+            self.write_step(job);
             is_busy = true;
         }
         while let Some(job) = self.reads.try_next() {

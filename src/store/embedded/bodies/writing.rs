@@ -42,8 +42,8 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    /// Does one thing.
-    pub(super) fn step(&mut self, folder: &Folder, job: Write) {
+    /// Does one thing; returns the body that it removed.
+    pub(super) fn step(&mut self, folder: &Folder, job: Write) -> Option<BodyId> {
         match job {
             Write::Begin(body, is_durable, writer) => self.begin(folder, body, is_durable, writer),
             Write::Append(body, block) => self.append(folder, body, block),
@@ -51,8 +51,10 @@ impl Writing {
             Write::Remove(body) => {
                 self.open.remove(&body);
                 folder.remove(body);
+                return Some(body);
             }
         }
+        None
     }
 
     fn begin(
