@@ -90,6 +90,10 @@ impl Disk for RealDisk {
         Ok(Arc::new(File::open(path)?))
     }
 
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
     }
@@ -106,10 +110,6 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
-    }
-
-    fn make_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
     }
 
     fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {

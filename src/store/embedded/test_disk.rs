@@ -40,6 +40,7 @@ struct State {
     /// A sync of the log waits.
     has_waiting: bool,
     fails_sync: bool,
+    fails_reads: bool,
     /// Whether writes are remembered, for a power cut.
     remembers: bool,
     /// What writes since the last sync replaced: offset and bytes.
@@ -81,6 +82,11 @@ impl TestDisk {
     /// Makes the syncs of the writer fail, or no longer.
     pub(crate) fn fail_syncs(&self, fails: bool) {
         self.control.state.lock().fails_sync = fails;
+    }
+
+    /// Makes reads of files fail, or no longer.
+    pub(crate) fn fail_reads(&self, fails: bool) {
+        self.control.state.lock().fails_reads = fails;
     }
 
     /// Remembers from now on what a power cut would undo. For a log of one segment.
@@ -163,6 +169,10 @@ impl Disk for TestDisk {
         }))
     }
 
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_dir(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)
     }
@@ -186,10 +196,6 @@ impl Disk for TestDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         RealDisk.sync_dir(dir)
-    }
-
-    fn make_dir(&self, path: &Path) -> io::Result<()> {
-        RealDisk.make_dir(path)
     }
 
     fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -236,6 +242,9 @@ impl SegmentFile for TestFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        if self.control.state.lock().fails_reads {
+            return Err(io::Error::other("injected"));
+        }
         self.file.read_at(bytes, offset)
     }
 

@@ -62,18 +62,17 @@ impl Frames {
     pub(super) fn record(&mut self, wanted: &[u64]) -> Result<Bytes, ReadError> {
         let number = *wanted.first().ok_or(ReadError::NotThere)?;
         for _ in 0..TRIES {
-            let stretch = match self.piece(number) {
-                Some(stretch) => stretch,
-                None => self.find(wanted)?,
-            };
-            let miss = match self.record_in(stretch, number) {
+            let kept = self.piece(number);
+            let stretch = kept.map_or_else(|| self.find(wanted), Ok)?;
+            let miss = match self.record_in(stretch, kept.is_some(), number) {
                 Ok(record) => return Ok(record),
                 Err(miss) => miss,
             };
             self.forget(stretch.segment);
             // Its segment may be gone since, or its file have another life already.
             let now = self.find(wanted)?;
-            if (now.segment, now.salt) == (stretch.segment, stretch.salt) {
+            let is_same = (now.segment, now.salt) == (stretch.segment, stretch.salt);
+            if is_same && kept.is_none() {
                 return Err(self.say(miss, number, stretch));
             }
         }
@@ -95,13 +94,9 @@ impl Frames {
         self.pieces.last().map(|piece| piece.stretch)
     }
 
-    /// The record in the last piece, if that is the stretch's, or in what is read of it.
-    fn record_in(&mut self, stretch: Stretch, number: u64) -> Result<Bytes, Miss> {
-        if self
-            .pieces
-            .last()
-            .is_none_or(|piece| piece.stretch != stretch)
-        {
+    /// The record in the last piece, which is read of the stretch unless it was kept.
+    fn record_in(&mut self, stretch: Stretch, is_kept: bool, number: u64) -> Result<Bytes, Miss> {
+        if !is_kept {
             let piece = self.load(stretch).map_err(Miss::Io)?;
             self.keep(piece);
         }

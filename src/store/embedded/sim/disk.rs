@@ -272,10 +272,8 @@ impl Disk for SimDisk {
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
-        match self.exists(path) {
-            true => Disk::open(self, path),
-            false => Err(io::ErrorKind::NotFound.into()),
-        }
+        found(self.exists(path))?;
+        Ok(Arc::new(Self::open(self, path)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -52,6 +52,10 @@ impl Spill {
     /// # Errors
     /// What the system says of the directory.
     pub(super) fn open(dir: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
+        Self::with_files(dir, disk, FILE_BYTES)
+    }
+
+    fn with_files(dir: &Path, disk: Arc<dyn Disk>, file_bytes: u64) -> io::Result<Self> {
         disk.make_dir(dir)?;
         for name in disk.names(dir)? {
             disk.remove(&dir.join(name))?;
@@ -59,7 +63,7 @@ impl Spill {
         Ok(Self {
             dir: dir.to_owned(),
             disk,
-            state: Mutex::new(State::new(FILE_BYTES)),
+            state: Mutex::new(State::new(file_bytes)),
             changed: Condvar::new(),
         })
     }
@@ -236,3 +240,6 @@ fn is_blob(id: SpillId, bytes: &[u8]) -> bool {
         .split_first_chunk::<HEADER_BYTES>()
         .is_some_and(|(start, blob)| *start == header(id, blob))
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,6 +193,10 @@ impl Disk for Image {
         self.open(path)
     }
 
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        panic!("{} is no part of the log", path.display())
+    }
+
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
@@ -202,10 +206,6 @@ impl Disk for Image {
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn make_dir(&self, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 

@@ -4,6 +4,7 @@ mod damage;
 mod dir;
 mod fixture;
 mod image;
+mod reading;
 mod room;
 mod syncs;
 mod tail;
