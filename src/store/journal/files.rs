@@ -62,11 +62,16 @@ impl Files {
             return;
         };
         named.references = named.references.saturating_sub(1);
-        if named.references > 0 {
-            return;
+        if named.references == 0 {
+            self.end(number, by);
         }
-        let file = named.file;
-        self.publishes.remove(&number);
+    }
+
+    /// A publish has no reference any more, because of record `by`.
+    fn end(&mut self, number: u64, by: u64) {
+        let Some(Named { file, .. }) = self.publishes.remove(&number) else {
+            return;
+        };
         if let Some(names) = self.names.get_mut(&file) {
             *names -= 1;
             if *names == 0 {
