@@ -22,6 +22,8 @@ pub enum Event {
     WatermarkMoved,
     /// An alarm was raised or cleared.
     AlarmsChanged,
+    /// A large body that is written or read has come further, or will not.
+    BodyMoved,
 }
 
 /// A session's inbox. Consumers' keys are the session's own; it may use them again after it has seen
@@ -39,6 +41,7 @@ struct State {
     consumers: VecDeque<Event>,
     watermark_moved: bool,
     alarms_changed: bool,
+    body_moved: bool,
     waker: Option<Waker>,
 }
 
@@ -49,6 +52,9 @@ impl State {
         }
         if std::mem::take(&mut self.alarms_changed) {
             return Some(Event::AlarmsChanged);
+        }
+        if std::mem::take(&mut self.body_moved) {
+            return Some(Event::BodyMoved);
         }
         self.consumers.pop_front()
     }
@@ -68,6 +74,7 @@ impl Inbox {
                 Event::Ready(_) | Event::Cancelled(_) => state.consumers.push_back(event),
                 Event::WatermarkMoved => state.watermark_moved = true,
                 Event::AlarmsChanged => state.alarms_changed = true,
+                Event::BodyMoved => state.body_moved = true,
             }
             state.waker.take()
         };

@@ -13,6 +13,8 @@ pub mod model;
 
 pub mod log;
 
+pub mod body;
+
 pub mod budget;
 
 pub mod error;

@@ -1,9 +1,12 @@
 //! Messages as records, and back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::core::body::BodyFile;
+use crate::core::log::bodies::Bodies;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::CHUNK_MAX_BYTES;
 use crate::core::log::record::MessageFields;
@@ -27,7 +30,7 @@ pub(in crate::core) fn body_chunks(message: &Message) -> impl Iterator<Item = &[
 
 /// How many records that is: 0 for a body that stands in its publish.
 pub(in crate::core) fn chunks_of(message: &Message) -> u32 {
-    if message.body_len() <= CHUNK_MAX_BYTES {
+    if message.body_len() <= CHUNK_MAX_BYTES || message.body_file().is_some() {
         return 0;
     }
     u32::try_from(body_chunks(message).count()).unwrap_or(u32::MAX)
@@ -38,9 +41,13 @@ pub(in crate::core) fn message_fields<'a>(
     message: &'a Message,
     parts: &'a [&'a [u8]],
 ) -> MessageFields<'a> {
-    let body = match chunks_of(message) {
-        0 => BodyFields::Inline(Cow::Borrowed(parts)),
-        chunks => BodyFields::Chunks {
+    let body = match (message.body_file(), chunks_of(message)) {
+        (Some(file), _) => BodyFields::File {
+            id: file.id(),
+            bytes: file.bytes(),
+        },
+        (None, 0) => BodyFields::Inline(Cow::Borrowed(parts)),
+        (None, chunks) => BodyFields::Chunks {
             chunks,
             bytes: message.body_len() as u64,
         },
@@ -70,6 +77,7 @@ pub(in crate::core) fn draft_of<'a>(
     fields: &'a MessageFields<'_>,
     lsn: Lsn,
     chunks: Vec<Bytes>,
+    bodies: &Arc<dyn Bodies>,
 ) -> Option<(Draft<'a>, Gathered<'a>)> {
     let draft = Draft {
         format: FormatId(fields.format),
@@ -77,7 +85,7 @@ pub(in crate::core) fn draft_of<'a>(
         exchange: std::str::from_utf8(fields.exchange).ok()?,
         routing_key: fields.routing_key,
         body_kind: BodyKind::from_number(fields.body_kind),
-        body: body_of(&fields.body, chunks)?,
+        body: body_of(&fields.body, chunks, bodies)?,
         durable: true,
         priority: fields.priority,
         expiration_ms: fields.expiration_ms,
@@ -93,7 +101,11 @@ pub(in crate::core) fn draft_of<'a>(
     Some((draft, gathered))
 }
 
-fn body_of<'a>(body: &'a BodyFields<'_>, chunks: Vec<Bytes>) -> Option<DraftBody<'a>> {
+fn body_of<'a>(
+    body: &'a BodyFields<'_>,
+    chunks: Vec<Bytes>,
+    bodies: &Arc<dyn Bodies>,
+) -> Option<DraftBody<'a>> {
     match body {
         BodyFields::Inline(parts) => match &**parts {
             [one] if one.len() <= COPY_MAX_BYTES => Some(DraftBody::Copied(one)),
@@ -103,6 +115,8 @@ fn body_of<'a>(body: &'a BodyFields<'_>, chunks: Vec<Bytes>) -> Option<DraftBody
             let found: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
             (found == *bytes).then_some(DraftBody::Shared(chunks))
         }
-        BodyFields::File { .. } => None,
+        BodyFields::File { id, bytes } => {
+            Some(DraftBody::File(BodyFile::open(bodies, *id, *bytes)))
+        }
     }
 }

@@ -4,6 +4,8 @@ mod format;
 
 mod journal;
 
+mod handles;
+
 mod watermark;
 
 mod work;

@@ -184,6 +184,9 @@ metrics! {
     log_sync_seconds: SyncSeconds = "viaduct_log_sync_seconds", "Time that one write and sync of the log takes";
     log_segments: Gauge = "viaduct_log_segments", "Segment files of the log, recycled ones included";
     log_disk_bytes: Gauge = "viaduct_log_disk_bytes", "Disk space that the log's files take";
+    body_files: Gauge = "viaduct_body_files", "Large bodies that have a file of their own";
+    body_file_bytes: Gauge = "viaduct_body_file_bytes", "Disk space that the files of large bodies take";
+    damaged: Counter = "viaduct_messages_damaged_total", "Entries dropped because their message cannot be read back";
 
     // Depth.
     page_reads: Counter = "viaduct_page_reads_total", "Reads of what queues had put aside: page read messages by page reads is the batch of a read";

@@ -45,6 +45,8 @@ mod delete;
 
 mod visibility;
 
+mod large;
+
 use serde_json::Value;
 
 use crate::aws::gateway::Caller;

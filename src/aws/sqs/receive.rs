@@ -12,6 +12,7 @@ use super::context::Found;
 use super::context::answer;
 use super::context::refusal;
 use super::errors;
+use super::large;
 use super::render;
 use super::settings;
 use super::types::ReceiveAnswer;
@@ -68,7 +69,8 @@ pub(super) async fn receive(
 ) -> Result<Value, AwsError> {
     let found = context.queue(request.queue_url.clone(), Action::Read)?;
     let wanted = check(&found, request)?;
-    let deliveries = take(context, &found.queue, &wanted).await?;
+    let taken = take(context, &found.queue, &wanted).await?;
+    let deliveries = large::load(context, &found.queue, taken).await?;
     count(context, &deliveries);
     let messages = deliveries
         .iter()
@@ -222,7 +224,10 @@ async fn wait_for(
             () = context.gateway.runtime.stop_token().cancelled() => return Ok(out),
             event = inbox.next() => match event {
                 Event::Cancelled(_) => return Err(errors::no_such_queue()),
-                Event::Ready(_) | Event::WatermarkMoved | Event::AlarmsChanged => {}
+                Event::Ready(_)
+                | Event::WatermarkMoved
+                | Event::AlarmsChanged
+                | Event::BodyMoved => {}
             },
             () = &mut timeout, if took != Took::Loading => return Ok(out),
             () = &mut patience => return Ok(out),

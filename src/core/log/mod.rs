@@ -1,5 +1,7 @@
 //! The log as core sees it: records, and the store that keeps them.
 
+pub mod bodies;
+
 pub mod record;
 
 pub mod read;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::time::CoreTime;
@@ -220,8 +221,10 @@ pub enum BodyFields<'a> {
         /// Length of the whole body.
         bytes: u64,
     },
-    /// In a file of its own, named by the LSN. Not written yet.
+    /// In a file of its own.
     File {
+        /// Which.
+        id: BodyId,
         /// Length of the whole body.
         bytes: u64,
     },

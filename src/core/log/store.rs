@@ -1,11 +1,12 @@
 //! What core asks of a store (SEMANTICS §14). One contract suite holds every implementation to it:
 //! `store::contract`.
 //!
-//! Large bodies in files, stream segments and fencing join this trait with the features that need them;
+//! Stream segments and fencing join this trait with the features that need them;
 //! nothing here assumes that a store is local.
 
 use std::sync::Arc;
 
+use crate::core::log::bodies::Bodies;
 use crate::core::log::read::Reader;
 use crate::core::log::read::SpillId;
 use crate::core::log::read::SpillReader;
@@ -299,6 +300,10 @@ pub trait Store: Send + Sync {
         upto: Lsn,
         changes: &mut dyn Iterator<Item = (&str, Option<&[u8]>)>,
     ) -> Result<(), StoreError>;
+
+    /// The files of large bodies. The store removes a file when the last record that names it has ended, and what
+    /// ended it is durable, or at the end of a scan that found none; but not before its last handle was released.
+    fn bodies(&self) -> &Arc<dyn Bodies>;
 
     /// How much room the log takes now.
     fn space(&self) -> Space;

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use triomphe::ThinArc;
 
+use crate::core::body::BodyFile;
 use crate::core::budget::Charge;
 use crate::core::model::ids::Lsn;
 use crate::core::model::message::BodyKind;
@@ -43,6 +44,8 @@ impl Span {
 pub(super) enum StoredBody {
     Copied(Span),
     Shared(Box<[Bytes]>),
+    /// Not in memory, and not charged.
+    File(Arc<BodyFile>),
 }
 
 /// What a batch knows of each of its messages.
@@ -78,6 +81,7 @@ impl Slot {
         match &self.body {
             StoredBody::Copied(span) => span.range().len(),
             StoredBody::Shared(parts) => parts.iter().map(Bytes::len).sum(),
+            StoredBody::File(file) => usize::try_from(file.bytes()).unwrap_or(usize::MAX),
         }
     }
 }

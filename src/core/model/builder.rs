@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use triomphe::ThinArc;
 
+use crate::core::body::BodyFile;
 use crate::core::budget::Budget;
 use crate::core::model::batch::Common;
 use crate::core::model::batch::MessageBatch;
@@ -41,6 +42,8 @@ pub enum DraftBody<'a> {
     Copied(&'a [u8]),
     /// Kept as it is, in parts.
     Shared(Vec<Bytes>),
+    /// In a file of its own.
+    File(Arc<BodyFile>),
 }
 
 impl Default for DraftBody<'_> {
@@ -98,7 +101,7 @@ impl<'a> Draft<'a> {
     fn copied_bytes(&self) -> usize {
         let body = match &self.body {
             DraftBody::Copied(bytes) => bytes.len(),
-            DraftBody::Shared(_) => 0,
+            DraftBody::Shared(_) | DraftBody::File(_) => 0,
         };
         let group = self.group.map_or(0, <[u8]>::len);
         self.head.len() + self.exchange.len() + self.routing_key.len() + group + body
@@ -167,6 +170,7 @@ impl BatchBuilder {
                 self.shared_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
                 StoredBody::Shared(parts.into_boxed_slice())
             }
+            DraftBody::File(file) => StoredBody::File(file),
         };
         self.slots.push(Slot {
             head,

@@ -6,6 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
+use crate::core::body::BodyFile;
 use crate::core::budget::Budget;
 use crate::core::model::batch::BatchBuilder;
 use crate::core::model::batch::Draft;
@@ -146,18 +149,27 @@ impl Message {
         self.slot().body_len()
     }
 
-    /// The body's parts, in order.
+    /// The file of a body that is not in memory.
+    pub fn body_file(&self) -> Option<&Arc<BodyFile>> {
+        match &self.slot().body {
+            StoredBody::File(file) => Some(file),
+            StoredBody::Copied(_) | StoredBody::Shared(_) => None,
+        }
+    }
+
+    /// The body's parts, in order; none of one that is not in memory.
     pub fn body(&self) -> impl Iterator<Item = &[u8]> {
         let (copied, shared) = match &self.slot().body {
             StoredBody::Copied(span) => (Some(self.bytes(*span)), None),
             StoredBody::Shared(parts) => (None, Some(parts)),
+            StoredBody::File(_) => (None, None),
         };
         copied
             .into_iter()
             .chain(shared.into_iter().flatten().map(|part| &part[..]))
     }
 
-    /// The body in one piece: copied only if it has several parts.
+    /// The body in one piece: copied only if it has several parts; empty if it is not in memory.
     pub fn body_bytes(&self) -> Cow<'_, [u8]> {
         match &self.slot().body {
             StoredBody::Copied(span) => Cow::Borrowed(self.bytes(*span)),
@@ -165,6 +177,7 @@ impl Message {
                 [one] => Cow::Borrowed(one),
                 many => Cow::Owned(many.concat()),
             },
+            StoredBody::File(_) => Cow::Borrowed(&[]),
         }
     }
 
@@ -203,7 +216,20 @@ impl Message {
         let body = match &self.slot().body {
             StoredBody::Copied(span) => DraftBody::Copied(self.bytes(*span)),
             StoredBody::Shared(parts) => DraftBody::Shared(parts.to_vec()),
+            StoredBody::File(file) => DraftBody::File(Arc::clone(file)),
         };
+        self.copy_with(body, budget)
+    }
+
+    /// The same message, of the same id, with its body in memory: for a door that can show it only as a whole.
+    pub fn with_body(&self, parts: Vec<Bytes>, budget: &Arc<Budget>) -> Option<Self> {
+        let copy = self.copy_with(DraftBody::Shared(parts), budget)?;
+        let id = self.slot().id.load(Ordering::Relaxed);
+        copy.slot().id.store(id, Ordering::Relaxed);
+        Some(copy)
+    }
+
+    fn copy_with(&self, body: DraftBody<'_>, budget: &Arc<Budget>) -> Option<Self> {
         let mut builder = BatchBuilder::new();
         builder.push(Draft {
             format: self.format(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::core::Core;
 use crate::core::budget::Budget;
+use crate::core::log::bodies::Bodies;
 use crate::core::log::read::ReadError;
 use crate::core::log::read::Reader;
 use crate::core::log::read::SpillId;
@@ -56,6 +57,7 @@ impl Core {
                     answer,
                     wanted,
                     gather,
+                    bodies: Arc::clone(store.bodies()),
                     unreadable: Vec::new(),
                 };
                 store.read(shard, lsns, Box::new(messages));
@@ -91,12 +93,13 @@ struct Messages {
     answer: Answer,
     wanted: Vec<(Lsn, u64)>,
     gather: Gather<Lsn>,
+    bodies: Arc<dyn Bodies>,
     unreadable: Vec<(Lsn, ReadError)>,
 }
 
 impl Reader for Messages {
     fn message(&mut self, lsn: Lsn, fields: &MessageFields<'_>, chunks: Vec<Bytes>) {
-        match draft_of(fields, lsn, chunks) {
+        match draft_of(fields, lsn, chunks, &self.bodies) {
             Some((draft, of)) => self.gather.push(draft, of, lsn),
             None => self.unreadable.push((lsn, ReadError::Damaged)),
         }

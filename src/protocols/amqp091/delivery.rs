@@ -87,19 +87,16 @@ impl Outgoing {
 }
 
 /// Smaller frames are not worth their eight octets.
-const MIN_FRAME_BYTES: usize = 4096;
+pub(super) const MIN_FRAME_BYTES: usize = 4096;
 
-/// Writes header and body of a message; what there is no room for comes back.
-pub(super) fn write_content(
+/// Writes the body of a message behind its header; what there is no room for comes back.
+pub(super) fn write_body(
     channel: u16,
     message: &Message,
-    head: &[u8],
     frame_max: u32,
     out: &mut WriteBuf,
 ) -> Option<Outgoing> {
-    let len = message.body_len();
-    write_header(out.buf(), channel, len, head);
-    if len <= out.room() {
+    if message.body_len() <= out.room() {
         write_body_frames(out.buf(), channel, message.body(), frame_max);
         return None;
     }

@@ -38,8 +38,10 @@ use crate::protocols::amqp091::delivery::Outgoing;
 use crate::protocols::amqp091::errors;
 use crate::protocols::amqp091::errors::Refusal;
 use crate::protocols::amqp091::link::Turn;
+use crate::protocols::amqp091::methods::Incoming;
 use crate::protocols::amqp091::publisher::Publisher;
 use crate::protocols::amqp091::settles::Settles;
+use crate::protocols::amqp091::streams::Streams;
 
 /// A delivery that was taken and has not been written for lack of room.
 pub(super) struct Taken {
@@ -71,6 +73,14 @@ pub(super) struct Live {
     pub(super) consumers: Consumers,
     /// A body that is not written whole.
     pub(super) outgoing: Option<Outgoing>,
+    /// Bodies that are read from files as they are written.
+    pub(super) streams: Streams,
+    /// Whether these come before other deliveries this time: each is first every other time.
+    pub(super) streams_first: bool,
+    /// The body frame that is taken as it comes.
+    pub(super) incoming: Option<Incoming>,
+    /// The channel whose large body the connection waits for: the disk is behind, or the body is whole and not safe.
+    pub(super) uploading: Option<u16>,
     /// Taken and not written.
     pub(super) taken: VecDeque<Taken>,
     /// What a take fills; empty in between.
@@ -88,8 +98,9 @@ pub(super) struct Live {
     pub(super) announced: bool,
     /// The output is full even for answers, and frames are left.
     pub(super) is_full: bool,
-    /// A method waits until what was taken is written: nothing more is taken before its turn.
-    pub(super) method_waits: bool,
+    /// A frame of this channel waits until what was taken is written, and what its channel is writing: nothing more
+    /// is taken before its turn.
+    pub(super) method_waits: Option<u16>,
     /// A channel's fault that cannot be told before its half-written content is whole.
     pub(super) refused: Option<(u16, Refusal, (u16, u16))>,
     /// A method of this channel waits for the answers before it.
@@ -128,6 +139,10 @@ impl Live {
             settles: Settles::default(),
             consumers: Consumers::default(),
             outgoing: None,
+            streams: Streams::default(),
+            streams_first: false,
+            incoming: None,
+            uploading: None,
             taken: VecDeque::new(),
             scratch: Vec::new(),
             waiting: ChannelSet::default(),
@@ -137,16 +152,16 @@ impl Live {
             has_published: false,
             announced: false,
             is_full: false,
-            method_waits: false,
+            method_waits: None,
             refused: None,
             behind: None,
             getting: None,
         }
     }
 
-    /// Whether an alarm or the log holds a publish back.
+    /// Whether an alarm, the log or the disk holds a publish back.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked || self.publisher.is_stalled()
+        self.blocked || self.publisher.is_stalled() || self.uploading.is_some()
     }
 
     /// Whether nothing may be read: a publish or a method is held back, the output is full, or too many
@@ -154,7 +169,7 @@ impl Live {
     pub(super) fn is_held(&self) -> bool {
         self.is_blocked()
             || self.is_full
-            || self.method_waits
+            || self.method_waits.is_some()
             || self.refused.is_some()
             || self.behind.is_some()
             || self
@@ -170,10 +185,10 @@ impl Live {
     /// for ever. What is answered on its channel waits for its turn behind the deliveries; while a content
     /// is half written, so does a publish that may come back.
     fn may_pass(&self, frame: &RawFrame<'_>) -> bool {
-        if self.outgoing.is_none() && self.taken.is_empty() {
+        let is_whole = self.outgoing.is_none() && !self.streams.has(frame.channel);
+        if is_whole && self.taken.is_empty() {
             return true;
         }
-        let is_whole = self.outgoing.is_none();
         match (frame.kind, ids(frame.payload)) {
             (FrameKind::Heartbeat, _) => true,
             (FrameKind::Header | FrameKind::Body, _) => {
@@ -188,6 +203,12 @@ impl Live {
             }
             (FrameKind::Method, _) => false,
         }
+    }
+
+    /// Whether a channel is in the middle of a content.
+    pub(super) fn is_writing(&self, number: u16) -> bool {
+        let outgoing = self.outgoing.as_ref();
+        outgoing.is_some_and(|outgoing| outgoing.channel == number) || self.streams.has(number)
     }
 
     fn expects_mandatory(&self, number: u16) -> bool {
@@ -215,11 +236,19 @@ impl Live {
                 break;
             }
             let rest = input.get(at..).unwrap_or_default();
+            match self.take_large(turn, rest)? {
+                Some(0) => break,
+                Some(used) => {
+                    at += used;
+                    continue;
+                }
+                None => {}
+            }
             let Some(frame) = next_frame(rest, turn.link.frame_max)? else {
                 break;
             };
             if !self.may_pass(&frame) {
-                self.method_waits = true;
+                self.method_waits = Some(frame.channel);
                 break;
             }
             if frame.kind == FrameKind::Body && self.shares_body(frame.channel) {
@@ -304,11 +333,7 @@ impl Live {
         if number == 0 || refusal.code.is_hard() {
             return Err(Fault::new(refusal, ids));
         }
-        if self
-            .outgoing
-            .as_ref()
-            .is_some_and(|outgoing| outgoing.channel == number)
-        {
+        if self.is_writing(number) {
             self.refused = Some((number, refusal, ids));
             return Ok(());
         }

@@ -32,6 +32,8 @@ mod consumers;
 
 mod delivery;
 
+mod streams;
+
 mod settles;
 
 mod arguments;

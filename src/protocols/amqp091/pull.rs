@@ -29,7 +29,7 @@ impl Live {
     pub(super) fn retry(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         self.publisher
             .retry(turn.core(), &mut self.channels, turn.now)?;
-        Ok(())
+        self.go_on_large(turn)
     }
 
     pub(super) fn on_event(&mut self, turn: &mut Turn<'_>, event: Event) -> Result<(), Fault> {
@@ -49,6 +49,7 @@ impl Live {
                 self.alarms_changed(turn);
                 self.retry(turn)?;
             }
+            Event::BodyMoved => self.go_on_large(turn)?,
         }
         Ok(())
     }
@@ -91,9 +92,15 @@ impl Live {
         if let Some((number, refusal, ids)) = self.refused.take() {
             self.refuse(turn, number, refusal, ids)?;
         }
+        self.streams_first = !self.streams_first;
+        if self.streams_first {
+            self.write_streams(turn)?;
+        }
         self.flush_waiting(turn);
         self.deliver(turn)
             .map_err(|error| errors::refusal(&error, ""))?;
+        self.write_streams(turn)?;
+        self.go_on_large(turn)?;
         self.watch(turn);
         Ok(())
     }
@@ -112,11 +119,17 @@ impl Live {
         };
         let is_durable = |lsn: Lsn| lsn.number() <= durable;
         let (channels, behind) = (&mut self.channels, &mut self.behind);
+        let streams = &self.streams;
         let mut answers = 0;
         self.waiting.retain(|number| {
             let Some(channel) = channels.get_mut(&number) else {
                 return false;
             };
+            if streams.has(number) {
+                // In the middle of a content.
+                answers += channel.replies.len();
+                return true;
+            }
             channel.replies.flush(is_durable, turn.out.buf());
             answers += channel.replies.len();
             if let Some(confirms) = &mut channel.confirms {
@@ -146,7 +159,12 @@ impl Live {
     /// Asks the log to tell when the next of the answers can go out.
     fn watch(&mut self, turn: &mut Turn<'_>) {
         let channels = &self.channels;
-        let answers = self.waiting.iter().filter_map(|number| {
+        // Those that are in the middle of a content cannot answer, durable or not.
+        let free = self
+            .waiting
+            .iter()
+            .filter(|number| !self.streams.has(*number));
+        let answers = free.filter_map(|number| {
             let channel = channels.get(&number)?;
             let confirm = channel.confirms.as_ref().and_then(|c| c.waits_for());
             [channel.replies.waits_for(), confirm]

@@ -4,6 +4,7 @@
 //! and with 16 shards, and for the embedded log.
 
 pub(crate) mod bench;
+mod bodies;
 mod elision;
 mod order;
 pub(crate) mod reading;
@@ -73,6 +74,12 @@ contract! {
         leases_and_counters_are_told_as_they_were_logged_last,
         catalog_changes_come_first_and_only_new_ones,
         an_entry_that_nobody_wants_ends;
+    bodies:
+        a_body_without_a_record_goes_with_its_handle,
+        a_body_with_a_record_goes_with_its_last_entry,
+        a_body_stays_as_long_as_somebody_reads_it,
+        a_restart_keeps_the_bodies_that_records_name,
+        a_body_goes_when_its_entry_ends_without_a_record;
     elision:
         settled_before_it_is_written_leaves_no_trace,
         every_queue_must_settle_first,

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
+//!       big/0000000300000001
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
 //! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
-//! Everything that touches the disk happens on a thread of the log (writer, spares, reader, spill), or in open, scan,
+//! Everything that touches the disk happens on a thread of the log (writer, spares, reader, spill, [`bodies`]), or in open, scan,
 //! load, checkpoint and close.
 
 use std::io;
@@ -23,6 +24,7 @@ use crate::core::model::ids::Shard;
 use crate::telemetry::Metrics;
 
 mod active;
+mod bodies;
 mod catalog;
 mod disk;
 mod frame;
@@ -39,6 +41,7 @@ mod window;
 mod writer;
 
 use active::Active;
+use bodies::BigFiles;
 use catalog::Catalog;
 use disk::Disk;
 use disk::RealDisk;
@@ -46,6 +49,7 @@ use meta::Meta;
 use meta::io_error;
 use read::Answerer;
 use segment::LogDir;
+use shared::Aside;
 use shared::Shared;
 use spill::Spill;
 use writer::Writer;
@@ -84,6 +88,7 @@ pub struct EmbeddedLog {
 struct Threads {
     writer: JoinHandle<()>,
     spares: JoinHandle<()>,
+    bodies: [JoinHandle<()>; 2],
     spill: JoinHandle<()>,
 }
 
@@ -112,17 +117,21 @@ impl EmbeddedLog {
             .map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(&*disk, dir)?;
         let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
-        let log_dir = Arc::new(LogDir::new(log_path, disk));
+        let log_dir = Arc::new(LogDir::new(log_path, Arc::clone(&disk)));
         let mut listing = log_dir.list()?;
         let meta = next_meta(&*log_dir.disk, dir, !listing.segments.is_empty(), &catalog)?;
         write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
         if meta.identity.incarnation == 1 {
             sync_parent(&*log_dir.disk, dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
+        let (big_path, incarnation) = (dir.join("big"), meta.identity.incarnation);
+        let bodies = BigFiles::open(&big_path, disk, Arc::clone(&metrics), incarnation)
+            .map_err(|e| io_error("list", &big_path, e))?;
         let spill_path = dir.join("spill");
         let spill = Spill::open(&spill_path, Arc::clone(&log_dir.disk))
             .map_err(|e| io_error("clear", &spill_path, e))?;
-        let shared = Shared::new(dir, settings, metrics, log_dir, spill, catalog, meta);
+        let aside = Aside { bodies, spill };
+        let shared = Shared::new(dir, settings, metrics, log_dir, aside, catalog, meta);
         let shared = Arc::new(shared);
         shared
             .spares
@@ -158,10 +167,15 @@ impl EmbeddedLog {
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
         let spills = Arc::clone(shared);
+        let (writes, reads) = (Arc::clone(&shared.files), Arc::clone(&shared.files));
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
             spill: self.spawn("viaduct-spill", move || spills.spill.run())?,
+            bodies: [
+                self.spawn("viaduct-bodies", move || writes.run_writes())?,
+                self.spawn("viaduct-body-reads", move || reads.run_reads())?,
+            ],
         });
         Ok(())
     }
@@ -192,6 +206,10 @@ impl EmbeddedLog {
         let _ = threads.writer.join();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.files.stop();
+        for thread in threads.bodies {
+            let _ = thread.join();
+        }
         self.shared.spill.stop();
         let _ = threads.spill.join();
     }

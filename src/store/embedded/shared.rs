@@ -10,6 +10,8 @@ use std::time::Duration;
 use parking_lot::Condvar;
 use parking_lot::Mutex;
 
+use crate::core::log::bodies::Bodies;
+use crate::core::log::bodies::BodyId;
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Identity;
@@ -25,6 +27,7 @@ use crate::store::watermark::AtomicWatermark;
 use crate::store::work::WorkQueue;
 
 use super::Settings;
+use super::bodies::BigFiles;
 use super::catalog::Catalog;
 use super::frame;
 use super::meta::Meta;
@@ -58,6 +61,9 @@ pub(super) struct Shared {
     /// What the answering thread is asked for.
     pub(super) asked: Arc<WorkQueue<Asked>>,
     pub(super) catalog: Catalog,
+    pub(super) files: Arc<BigFiles>,
+    /// The same, as core knows them.
+    pub(super) bodies: Arc<dyn Bodies>,
     pub(super) meta: Mutex<Meta>,
     pub(super) identity: Identity,
     pub(super) watermark: AtomicWatermark,
@@ -67,6 +73,12 @@ pub(super) struct Shared {
     pub(super) kick: Condvar,
     /// The data dir is another's to open.
     pub(super) is_closed: AtomicBool,
+}
+
+/// What is kept beside the log.
+pub(super) struct Aside {
+    pub(super) bodies: BigFiles,
+    pub(super) spill: Spill,
 }
 
 /// What the log's lock guards.
@@ -81,6 +93,8 @@ pub(super) struct Log {
     pub(super) is_open: bool,
     /// Bytes that fit in the segment that is written, without new blocks.
     pub(super) active_left: u64,
+    /// Bodies that a pending record names and that were never synced: the writer does, before that record.
+    pub(super) unsynced: Vec<BodyId>,
 }
 
 /// Whether the writer must be told that there is something to do.
@@ -120,11 +134,12 @@ impl Shared {
         settings: Settings,
         metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
-        spill: Spill,
+        aside: Aside,
         catalog: Catalog,
         meta: Meta,
     ) -> Self {
         let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
+        let files = Arc::new(aside.bodies);
         Self {
             shard: Shard(0),
             path: path.to_owned(),
@@ -133,9 +148,11 @@ impl Shared {
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
             places: Places::default(),
-            spill,
+            spill: aside.spill,
             asked: Arc::new(WorkQueue::new()),
             catalog,
+            bodies: Arc::clone(&files) as Arc<dyn Bodies>,
+            files,
             meta: Mutex::new(meta),
             identity: meta.identity,
             watermark: AtomicWatermark::default(),
@@ -147,6 +164,7 @@ impl Shared {
                 is_stopping: false,
                 is_open: false,
                 active_left: 0,
+                unsynced: Vec::new(),
             }),
             kick: Condvar::new(),
             is_closed: AtomicBool::new(false),
@@ -164,6 +182,26 @@ impl Shared {
             lsn.number()
         } else {
             0
+        }
+    }
+
+    /// Notes the bodies that the last append named.
+    pub(super) fn name_bodies(&self, log: &mut Log) {
+        let mut named = Vec::new();
+        if !log.journal.take_named(&mut named) {
+            return;
+        }
+        self.files.named(&named);
+        let unsynced = named
+            .into_iter()
+            .filter(|body| !self.files.is_durable(*body));
+        log.unsynced.extend(unsynced);
+    }
+
+    /// Lets the bodies go that no record names any more, for good.
+    pub(super) fn end_bodies(&self, log: &mut Log) {
+        while let Some(body) = log.journal.take_ended_file() {
+            self.files.ended(body);
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::core::log::bodies::Bodies;
 use crate::core::log::read::Reader;
 use crate::core::log::read::SpillId;
 use crate::core::log::read::SpillReader;
@@ -92,6 +93,12 @@ impl Store for EmbeddedLog {
             None => Active::first(shared),
         };
         self.start(active, scanned.last.map_or(0, Lsn::number))?;
+        let mut log = shared.log.lock();
+        let named = log.journal.named_files();
+        shared.name_bodies(&mut log);
+        shared.end_bodies(&mut log);
+        drop(log);
+        shared.files.keep(&named);
         Ok(scanned)
     }
 
@@ -126,6 +133,7 @@ impl Store for EmbeddedLog {
             }
             Err(refused) => return Err(refused),
         };
+        shared.name_bodies(&mut log);
         let must_kick = log.must_kick();
         drop(log);
         if must_kick {
@@ -177,6 +185,7 @@ impl Store for EmbeddedLog {
             for dead in dead {
                 log.journal.dead(dead);
             }
+            self.shared.end_bodies(&mut log);
             log.journal.may_recycle() && log.must_kick()
         };
         if must_kick {
@@ -207,6 +216,10 @@ impl Store for EmbeddedLog {
         shared.log.lock().journal.absorbed(upto.number());
         shared.kick.notify_one();
         Ok(())
+    }
+
+    fn bodies(&self) -> &Arc<dyn Bodies> {
+        &self.shared.bodies
     }
 
     fn space(&self) -> Space {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
 
@@ -41,6 +42,8 @@ pub(super) struct Writer {
     /// When what does not press is written all the same; none until it waits. Outlives other steps, or each of them
     /// would let it wait from the start again.
     doze_ends: Option<Instant>,
+    /// Bodies that a record of the next frame names.
+    unsynced: Vec<BodyId>,
     /// Kept for its memory.
     woken: Vec<Arc<dyn Waiter>>,
 }
@@ -52,6 +55,7 @@ impl Writer {
             shared,
             active,
             doze_ends: None,
+            unsynced: Vec::new(),
             woken: Vec::new(),
         }
     }
@@ -117,6 +121,7 @@ impl Writer {
                     return Step::Roll(log.journal.next_batch_first());
                 }
                 if let Some(batch) = log.journal.take(self.active.header.id) {
+                    self.unsynced.append(&mut log.unsynced);
                     return Step::Write(batch);
                 }
             }
@@ -166,6 +171,7 @@ impl Writer {
     fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let start = Instant::now();
         self.doze_ends = None;
+        self.sync_bodies()?;
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
         let offset = self.active.offset();
         let frame = batch.finish();
@@ -203,6 +209,16 @@ impl Writer {
         Ok(())
     }
 
+    /// A record that names a body promises it: of a transient message that a durable queue demands.
+    fn sync_bodies(&mut self) -> Result<(), StoreError> {
+        for body in self.unsynced.drain(..) {
+            let files = &self.shared.files;
+            let synced = files.make_durable(body);
+            synced.map_err(|e| io_error("sync a body in", files.folder(), e))?;
+        }
+        Ok(())
+    }
+
     fn written(&mut self, batch: Batch) {
         let durable = batch.last();
         {
@@ -210,6 +226,7 @@ impl Writer {
             log.journal.written(batch);
             log.active_left = self.active.left();
             self.shared.watermark.reach(durable);
+            self.shared.end_bodies(&mut log);
             log.waiters.take_upto(durable, &mut self.woken);
         }
         self.wake();

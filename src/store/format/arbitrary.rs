@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
@@ -110,7 +111,10 @@ fn body() -> impl Strategy<Value = BodyFields<'static>> {
         bytes().prop_map(|body| BodyFields::Inline(Cow::Owned(vec![body]))),
         (any::<u32>(), any::<u64>())
             .prop_map(|(chunks, bytes)| BodyFields::Chunks { chunks, bytes }),
-        any::<u64>().prop_map(|bytes| BodyFields::File { bytes }),
+        any::<(u64, u64)>().prop_map(|(id, bytes)| BodyFields::File {
+            id: BodyId(id),
+            bytes
+        }),
     ]
 }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
@@ -349,13 +350,26 @@ impl<'a> Fields<'a> {
     }
 
     fn body(&mut self, flags: u8) -> Result<BodyFields<'a>, DecodeError> {
-        match flags & (kind::message::BODY_CHUNKS | kind::message::BODY_FILE) {
+        const WHERE: u8 = kind::message::BODY_CHUNKS
+            | kind::message::BODY_FILE_UNNAMED
+            | kind::message::BODY_FILE;
+        match flags & WHERE {
             0 => Ok(BodyFields::Inline(Cow::Owned(vec![self.bytes()?]))),
             kind::message::BODY_CHUNKS => Ok(BodyFields::Chunks {
                 chunks: self.int32("chunks")?,
                 bytes: self.int()?,
             }),
-            kind::message::BODY_FILE => Ok(BodyFields::File { bytes: self.int()? }),
+            kind::message::BODY_FILE_UNNAMED => Ok(BodyFields::File {
+                id: BodyId(0),
+                bytes: self.int()?,
+            }),
+            kind::message::BODY_FILE => match self.int()? {
+                0 => Err(DecodeError::Range("body")),
+                id => Ok(BodyFields::File {
+                    id: BodyId(id),
+                    bytes: self.int()?,
+                }),
+            },
             _ => Err(DecodeError::Range("body")),
         }
     }

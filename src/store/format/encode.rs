@@ -7,6 +7,7 @@
 //! ```
 //! Encoding allocates nothing but what `out` has to grow by, and copies each part once.
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
@@ -241,6 +242,7 @@ fn put_message(message: &MessageFields<'_>, out: &mut Vec<u8>) {
             | match message.body {
                 BodyFields::Inline(_) => 0,
                 BodyFields::Chunks { .. } => kind::message::BODY_CHUNKS,
+                BodyFields::File { id: BodyId(0), .. } => kind::message::BODY_FILE_UNNAMED,
                 BodyFields::File { .. } => kind::message::BODY_FILE,
             },
     );
@@ -268,7 +270,12 @@ fn put_message(message: &MessageFields<'_>, out: &mut Vec<u8>) {
             put(out, u64::from(*chunks));
             put(out, *bytes);
         }
-        BodyFields::File { bytes } => put(out, *bytes),
+        BodyFields::File { id, bytes } => {
+            if id.0 != 0 {
+                put(out, id.0);
+            }
+            put(out, *bytes);
+        }
     }
 }
 

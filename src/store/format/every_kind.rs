@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
@@ -134,7 +135,10 @@ fn messages() -> Vec<Record<'static>> {
         chunks: 2,
         bytes: 22,
     };
-    let file = BodyFields::File { bytes: 1 << 40 };
+    let file = BodyFields::File {
+        id: BodyId(0),
+        bytes: 1 << 40,
+    };
     vec![
         plain,
         publish(inline, two.clone(), true),

@@ -31,8 +31,10 @@ pub(super) mod message {
     pub(crate) const GROUP_SEQUENCE: u8 = 8;
     pub(crate) const DEDUP_KEY: u8 = 16;
     pub(crate) const BODY_CHUNKS: u8 = 32;
-    pub(crate) const BODY_FILE: u8 = 64;
-    pub(crate) const ALL: u8 = 127;
+    /// A file without an id: nothing ever wrote it.
+    pub(crate) const BODY_FILE_UNNAMED: u8 = 64;
+    pub(crate) const BODY_FILE: u8 = 128;
+    pub(crate) const ALL: u8 = 255;
 }
 
 /// Which optional fields an entry has.

@@ -108,7 +108,7 @@ impl Fold {
         let (chunks, body_bytes) = match &publish.message.body {
             BodyFields::Inline(parts) => (0, parts.iter().map(|part| part.len() as u64).sum()),
             BodyFields::Chunks { chunks, bytes } => (*chunks, *bytes),
-            BodyFields::File { bytes } => (0, *bytes),
+            BodyFields::File { bytes, .. } => (0, *bytes),
         };
         let message = Message {
             lsn,

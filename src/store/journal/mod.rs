@@ -7,6 +7,7 @@
 //! (in `sealed` or `open`), or placed in a segment of the ledger, or gone with its segment.
 
 mod batch;
+mod files;
 mod fold;
 mod ledger;
 mod references;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
@@ -30,6 +32,8 @@ pub(crate) use batch::Batch;
 pub(crate) use fold::Fold;
 pub(crate) use ledger::Ledger;
 pub(crate) use waiters::Waiters;
+
+use files::Files;
 
 /// Buffers that are kept for the next batch.
 const SPARE_BATCHES: usize = 2;
@@ -67,6 +71,8 @@ pub(crate) struct Journal {
     ledger: Ledger,
     /// Publishes whose body is in chunk records.
     chunked: HashMap<u64, Chunked>,
+    /// Bodies in files of their own.
+    files: Files,
     /// Publishes and moves that were replayed without what they need.
     void: HashSet<u64>,
     /// Chunk records that were replayed, and no publish yet: number and references.
@@ -97,6 +103,7 @@ impl Journal {
             spare: Vec::new(),
             ledger: Ledger::default(),
             chunked: HashMap::new(),
+            files: Files::default(),
             void: HashSet::new(),
             orphans: Vec::new(),
             kept: Vec::new(),
@@ -252,6 +259,21 @@ impl Journal {
     /// Whether a segment may have become free since [`Self::recyclable`] found none.
     pub(crate) fn may_recycle(&self) -> bool {
         self.ledger.may_recycle(self.durable)
+    }
+
+    /// Takes the files of bodies that records named since the last call; true if there were any.
+    pub(crate) fn take_named(&mut self, into: &mut Vec<BodyId>) -> bool {
+        self.files.take_named(into)
+    }
+
+    /// Takes a file that no record names any more, and that none names again after a crash.
+    pub(crate) fn take_ended_file(&mut self) -> Option<BodyId> {
+        self.files.take_ended(self.durable)
+    }
+
+    /// Every file that a live record names, and the length of its body.
+    pub(crate) fn named_files(&self) -> HashMap<BodyId, u64> {
+        self.files.all()
     }
 
     /// What the journal knows about room; the rest is for others to say.

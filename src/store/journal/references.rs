@@ -118,6 +118,7 @@ impl Journal {
 
     /// Remembers a publish whose body is in chunk records.
     fn add_chunked(&mut self, this: u64, publish: &Publish<'_>) {
+        self.files.add(this, publish);
         let chunks = chunks_of(publish);
         if chunks > 0 {
             let references = u64::try_from(publish.entries.len()).unwrap_or(u64::MAX);
@@ -212,6 +213,7 @@ impl Journal {
 
     /// Adds references to a message and its chunks.
     fn retain_message(&mut self, message: u64, references: u32) {
+        self.files.retain(message, references);
         let chunks = match self.chunked.get_mut(&message) {
             Some(chunked) => {
                 chunked.references += u64::from(references);
@@ -244,6 +246,7 @@ impl Journal {
     }
 
     fn release_message(&mut self, message: u64, by: u64) {
+        self.files.release(message, by);
         let chunks = self.release_chunks(message, by);
         if self.release_record(message, by) {
             self.elide(message, chunks);

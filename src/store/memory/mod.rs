@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::core::log::bodies::Bodies;
 use crate::core::log::read::ReadError;
 use crate::core::log::read::Reader;
 use crate::core::log::read::SpillId;
@@ -32,9 +33,11 @@ use crate::store::reading::Found;
 use crate::store::watermark::AtomicWatermark;
 
 mod answers;
+mod bodies;
 mod shard;
 
 use answers::Answers;
+use bodies::MemoryBodies;
 use shard::ShardLog;
 
 /// Records that are dropped together: small, since nothing is gained by keeping more.
@@ -45,6 +48,9 @@ pub struct MemoryStore {
     identity: Identity,
     shards: Vec<Arc<MemoryShard>>,
     answers: Answers,
+    files: Arc<MemoryBodies>,
+    /// The same, as core knows them.
+    bodies: Arc<dyn Bodies>,
 }
 
 struct MemoryShard {
@@ -71,11 +77,8 @@ impl MemoryStore {
         let shards = (0..shards.max(1))
             .map(|shard| MemoryShard::new(Shard(shard), ShardLog::new(Shard(shard), segment_bytes)))
             .collect();
-        Arc::new(Self {
-            identity,
-            shards,
-            answers: Answers::new(false),
-        })
+        let answers = Answers::new(false);
+        Arc::new(Self::of(identity, shards, answers, MemoryBodies::default()))
     }
 
     /// What a restart finds: the same store, one incarnation later, with what was durable and no more.
@@ -90,11 +93,44 @@ impl MemoryStore {
             .iter()
             .map(|shard| MemoryShard::new(shard.shard, shard.log.lock().reopened()))
             .collect();
-        Arc::new(Self {
+        let answers = Answers::new(self.answers.is_by_hand());
+        Arc::new(Self::of(identity, shards, answers, self.files.reopened()))
+    }
+
+    fn of(
+        identity: Identity,
+        shards: Vec<Arc<MemoryShard>>,
+        answers: Answers,
+        files: MemoryBodies,
+    ) -> Self {
+        let files = Arc::new(files);
+        Self {
             identity,
             shards,
-            answers: Answers::new(self.answers.is_by_hand()),
-        })
+            answers,
+            bodies: Arc::clone(&files) as Arc<dyn Bodies>,
+            files,
+        }
+    }
+
+    /// Holds back what is written and read of large bodies, or lets it go on.
+    pub fn hold_bodies(&self, holds: bool) {
+        self.files.hold(holds);
+    }
+
+    /// Leaves no room for large bodies, or some again.
+    pub fn fill_bodies(&self, is_full: bool) {
+        self.files.fill(is_full);
+    }
+
+    /// Makes every large body unreadable from its block `from` on.
+    pub fn damage_bodies(&self, from: usize) {
+        self.files.damage(from);
+    }
+
+    /// Number of large bodies.
+    pub fn large_bodies(&self) -> usize {
+        self.files.len()
     }
 
     /// From now on, and after a restart, reads and what was put aside are answered by [`Self::answer_reads`]
@@ -119,7 +155,7 @@ impl MemoryStore {
     /// Makes durable what a held shard has up to record `number`; whole appends only.
     pub fn release_upto(&self, shard: Shard, number: u64) {
         if let Some(shard) = self.shard(shard) {
-            shard.write_upto(number);
+            shard.write_upto(number, &self.files);
         }
     }
 
@@ -127,7 +163,7 @@ impl MemoryStore {
     pub fn release(&self) {
         for shard in &self.shards {
             shard.log.lock().held = false;
-            shard.write_upto(u64::MAX);
+            shard.write_upto(u64::MAX, &self.files);
         }
     }
 
@@ -136,6 +172,13 @@ impl MemoryStore {
         if let Some(shard) = self.shard(shard) {
             shard.fail();
         }
+    }
+
+    /// Forgets the bodies that no shard's records name.
+    fn keep_named(&self) {
+        let shards = self.shards.iter();
+        let named = shards.flat_map(|shard| shard.log.lock().named_bodies());
+        self.files.keep(&named.collect());
     }
 
     fn shard(&self, shard: Shard) -> Option<&Arc<MemoryShard>> {
@@ -177,8 +220,13 @@ impl MemoryShard {
         lsns.iter().map(find).collect()
     }
 
-    fn write_upto(&self, upto: u64) {
-        let woken = self.log.lock().write_upto(upto, &self.watermark);
+    fn write_upto(&self, upto: u64, files: &MemoryBodies) {
+        let woken = {
+            let mut log = self.log.lock();
+            let woken = log.write_upto(upto, &self.watermark);
+            log.end_bodies(files);
+            woken
+        };
         self.wake(woken);
     }
 
@@ -234,6 +282,11 @@ impl Store for MemoryStore {
         if let Some(last) = scanned.last {
             shard.watermark.reach(last.number());
         }
+        log.end_bodies(&self.files);
+        drop(log);
+        if usize::from(shard.shard.0) + 1 == self.shards.len() {
+            self.keep_named();
+        }
         Ok(scanned)
     }
 
@@ -259,8 +312,11 @@ impl Store for MemoryStore {
                 return Err(AppendError::Failed);
             }
             let first = log.append(now, urgent, records)?;
+            log.name_bodies(&self.files);
             let upto = if log.held { 0 } else { u64::MAX };
-            (first, log.write_upto(upto, &shard.watermark))
+            let woken = log.write_upto(upto, &shard.watermark);
+            log.end_bodies(&self.files);
+            (first, woken)
         };
         shard.wake(woken);
         Ok(first)
@@ -301,7 +357,9 @@ impl Store for MemoryStore {
     fn dead(&self, dead: &[Dead]) {
         for dead in dead {
             if let Some(shard) = self.shard(dead.entry.message.shard()) {
-                shard.log.lock().dead(dead);
+                let mut log = shard.log.lock();
+                log.dead(dead);
+                log.end_bodies(&self.files);
             }
         }
     }
@@ -316,6 +374,10 @@ impl Store for MemoryStore {
             shard.log.lock().checkpoint(upto, changes);
         }
         Ok(())
+    }
+
+    fn bodies(&self) -> &Arc<dyn Bodies> {
+        &self.bodies
     }
 
     fn space(&self) -> Space {
@@ -337,7 +399,7 @@ impl Store for MemoryStore {
         for shard in &self.shards {
             if !shard.watermark.has_failed() {
                 shard.log.lock().close(now, self.identity.incarnation);
-                shard.write_upto(u64::MAX);
+                shard.write_upto(u64::MAX, &self.files);
             }
         }
         Ok(())

@@ -1,10 +1,12 @@
 //! One shard in memory.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::read::ReadError;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
@@ -24,6 +26,8 @@ use crate::store::journal::Waiters;
 use crate::store::reading;
 use crate::store::reading::Found;
 use crate::store::watermark::AtomicWatermark;
+
+use super::bodies::MemoryBodies;
 
 /// Appends keep batches of their own, so that a test can release one of them.
 pub(super) const LIMITS: Limits = Limits {
@@ -214,6 +218,26 @@ impl ShardLog {
         }
         scanned.last = Lsn::new(self.shard, number);
         Ok(scanned)
+    }
+
+    /// Tells that records name bodies.
+    pub(super) fn name_bodies(&mut self, files: &MemoryBodies) {
+        let mut named = Vec::new();
+        if self.journal.take_named(&mut named) {
+            files.named(&named);
+        }
+    }
+
+    /// Tells which bodies no record names any more.
+    pub(super) fn end_bodies(&mut self, files: &MemoryBodies) {
+        while let Some(body) = self.journal.take_ended_file() {
+            files.ended(body);
+        }
+    }
+
+    /// Bodies that records name.
+    pub(super) fn named_bodies(&self) -> HashMap<BodyId, u64> {
+        self.journal.named_files()
     }
 
     /// A durable message.

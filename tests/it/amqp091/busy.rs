@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::client::Broker;
 use super::client::s;
+use viaduct::core::log::bodies::Bodies;
 use viaduct::core::log::read::Reader;
 use viaduct::core::log::read::SpillId;
 use viaduct::core::log::read::SpillReader;
@@ -115,6 +116,10 @@ impl Store for Moody {
         changes: &mut dyn Iterator<Item = (&str, Option<&[u8]>)>,
     ) -> Result<(), StoreError> {
         self.store.checkpoint(shard, upto, changes)
+    }
+
+    fn bodies(&self) -> &Arc<dyn Bodies> {
+        self.store.bodies()
     }
 
     fn space(&self) -> Space {

@@ -17,6 +17,7 @@ mod declaring;
 mod ending;
 
 mod handshake;
+mod large;
 
 mod refusals;
 

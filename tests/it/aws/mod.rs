@@ -8,6 +8,8 @@ mod crossing;
 
 mod harness;
 
+mod large;
+
 mod mapping;
 
 mod messages;

@@ -3,8 +3,11 @@
 //! Only what crosses a read comes here, and every body above the size that core copies; the rest is
 //! published straight from the read buffer.
 
+use std::fmt;
+
 use bytes::Bytes;
 
+use crate::core::body::Upload;
 use crate::core::model::batch::COPY_MAX_BYTES;
 use crate::core::model::batch::DraftBody;
 use crate::protocols::amqp091::codec::ReplyCode;
@@ -21,6 +24,8 @@ pub(in crate::protocols::amqp091) enum Content {
     Header(Partial),
     /// The header came, its body is not whole.
     Body(Partial),
+    /// The header came, and its body goes to a file.
+    Large(Box<Large>),
 }
 
 impl Content {
@@ -29,6 +34,7 @@ impl Content {
         match self {
             Self::None => false,
             Self::Header(partial) | Self::Body(partial) => partial.mandatory,
+            Self::Large(large) => large.publish.mandatory,
         }
     }
 }
@@ -48,6 +54,21 @@ pub(in crate::protocols::amqp091) struct Partial {
     parts: Vec<Bytes>,
     /// What came in pieces too small to be kept as slices.
     copied: Vec<u8>,
+}
+
+/// A publish whose body is being written to a file.
+pub(in crate::protocols::amqp091) struct Large {
+    /// All but the body.
+    pub(in crate::protocols::amqp091) publish: Partial,
+    pub(in crate::protocols::amqp091) upload: Upload,
+}
+
+impl fmt::Debug for Large {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Large")
+            .field("publish", &self.publish)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A shorter piece is copied: a slice keeps the whole read buffer in memory, while only its own bytes
@@ -130,11 +151,14 @@ impl Partial {
         let missing = u64::try_from(bytes)
             .ok()
             .and_then(|bytes| self.missing.checked_sub(bytes));
-        self.missing = missing.ok_or_else(|| {
-            let text = format!("body is longer than the {} bytes of its header", self.size);
-            Refusal::new(ReplyCode::FrameError, text)
-        })?;
+        self.missing = missing.ok_or_else(|| self.too_long())?;
         Ok(())
+    }
+
+    /// What a body frame gets that brings more than was announced.
+    pub(in crate::protocols::amqp091) fn too_long(&self) -> Refusal {
+        let text = format!("body is longer than the {} bytes of its header", self.size);
+        Refusal::new(ReplyCode::FrameError, text)
     }
 }
 

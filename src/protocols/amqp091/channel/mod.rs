@@ -19,6 +19,7 @@ use crate::protocols::amqp091::arguments;
 
 pub(super) use confirms::Confirms;
 pub(super) use content::Content;
+pub(super) use content::Large;
 pub(super) use content::Partial;
 pub(super) use replies::Replies;
 pub(super) use set::ChannelSet;

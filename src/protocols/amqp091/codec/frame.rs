@@ -95,28 +95,67 @@ impl RawFrame<'_> {
 /// # Errors
 /// Faults of the frame itself; after one the connection cannot be read any further.
 pub fn next_frame(input: &[u8], frame_max: u32) -> Result<Option<RawFrame<'_>>, CodecError> {
+    let Some(head) = next_head(input, frame_max)? else {
+        return Ok(None);
+    };
+    let rest = input.get(FRAME_HEAD_BYTES..).unwrap_or_default();
+    let Some((payload, tail)) = rest.split_at_checked(head.size) else {
+        return Ok(None);
+    };
+    match tail.first() {
+        None => Ok(None),
+        Some(&octet) => check_end(octet).map(|()| {
+            Some(RawFrame {
+                kind: head.kind,
+                channel: head.channel,
+                payload,
+            })
+        }),
+    }
+}
+
+/// The first seven octets of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHead {
+    /// What the payload is.
+    pub kind: FrameKind,
+    /// Channel number.
+    pub channel: u16,
+    /// Octets of the payload.
+    pub size: usize,
+}
+
+/// Reads the head of the first frame of `input`, for whoever takes its payload as it comes.
+///
+/// # Errors
+/// As [`next_frame`].
+pub fn next_head(input: &[u8], frame_max: u32) -> Result<Option<FrameHead>, CodecError> {
     let Some(&octet) = input.first() else {
         return Ok(None);
     };
     let kind = FrameKind::from_octet(octet)?;
-    let Some((head, rest)) = input.split_first_chunk::<FRAME_HEAD_BYTES>() else {
+    let Some((head, _)) = input.split_first_chunk::<FRAME_HEAD_BYTES>() else {
         return Ok(None);
     };
     let [_, c1, c0, s3, s2, s1, s0] = *head;
     let channel = u16::from_be_bytes([c1, c0]);
     let size = u32::from_be_bytes([s3, s2, s1, s0]);
     check_head(kind, channel, size, frame_max)?;
-    let Some((payload, tail)) = rest.split_at_checked(to_usize(size)) else {
-        return Ok(None);
-    };
-    match tail.first() {
-        None => Ok(None),
-        Some(&FRAME_END) => Ok(Some(RawFrame {
-            kind,
-            channel,
-            payload,
-        })),
-        Some(&other) => Err(CodecError::BadFrameEnd(other)),
+    Ok(Some(FrameHead {
+        kind,
+        channel,
+        size: to_usize(size),
+    }))
+}
+
+/// Judges the octet behind a payload.
+///
+/// # Errors
+/// [`CodecError::BadFrameEnd`].
+pub const fn check_end(octet: u8) -> Result<(), CodecError> {
+    match octet {
+        FRAME_END => Ok(()),
+        other => Err(CodecError::BadFrameEnd(other)),
     }
 }
 

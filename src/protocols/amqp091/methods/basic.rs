@@ -21,6 +21,7 @@ use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Getting;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::methods::deliver::Count;
+use crate::protocols::amqp091::streams::Got;
 
 impl Live {
     pub(super) fn basic_qos(
@@ -57,8 +58,19 @@ impl Live {
             .vhost
             .queue(&name)
             .map_err(|error| errors::refusal(&error, ""))?;
+        self.get_from(turn, number, queue, method.no_ack)
+    }
+
+    /// Takes one message, and answers with it.
+    pub(in crate::protocols::amqp091) fn get_from(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        queue: Arc<Queue>,
+        no_ack: bool,
+    ) -> Result<(), Refusal> {
         let terms = Terms {
-            lease: if method.no_ack {
+            lease: if no_ack {
                 TakeLease::Settled
             } else {
                 TakeLease::Link
@@ -76,11 +88,35 @@ impl Live {
             self.reply(turn, number, &wire::GetEmpty::default(), None);
             return Ok(());
         };
+        let is_large = delivery.message.body_file().is_some();
+        let got = Got {
+            queue,
+            no_ack,
+            delivery,
+        };
+        if is_large {
+            self.stream_got(turn, number, got);
+            return Ok(());
+        }
+        self.start_got(turn, number, &got)?;
+        let (message, frame_max) = (&got.delivery.message, turn.link.frame_max);
+        self.outgoing = delivery::write_body(number, message, frame_max, turn.out);
+        Ok(())
+    }
+
+    /// Writes method and header of what was got.
+    pub(in crate::protocols::amqp091) fn start_got(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        got: &Got,
+    ) -> Result<(), Refusal> {
+        let (queue, delivery) = (&got.queue, &got.delivery);
         let channel = self.channel(number)?;
-        let source = channel.source(&queue);
+        let source = channel.source(queue);
         let tag = channel.next_tag();
         let shows_count = channel.shows_count(source);
-        if !method.no_ack {
+        if !got.no_ack {
             let lease = LeaseRef {
                 seq: delivery.seq,
                 attempt: delivery.attempt,
@@ -95,7 +131,7 @@ impl Live {
             );
         }
         let left = u32::try_from(queue.counts().ready).unwrap_or(u32::MAX);
-        self.write_get_ok(turn, number, tag, left, &delivery, shows_count);
+        write_get_ok(turn, number, tag, left, delivery, shows_count);
         Ok(())
     }
 
@@ -154,35 +190,29 @@ impl Live {
         let getting = self.getting.as_mut().filter(|getting| getting.key == key);
         getting.map(|getting| getting.is_told = true).is_some()
     }
+}
 
-    fn write_get_ok(
-        &mut self,
-        turn: &mut Turn<'_>,
-        number: u16,
-        tag: u64,
-        left: u32,
-        delivery: &Delivery,
-        shows_count: bool,
-    ) {
-        let (exchange, key) = delivery::routed(delivery);
-        let ok = wire::GetOk {
-            delivery_tag: tag,
-            redelivered: delivery.is_redelivered(),
-            exchange: ShortStr::clipped(exchange),
-            routing_key: ShortStr::new(key).unwrap_or_default(),
-            message_count: left,
-        };
-        write_method(turn.out.buf(), number, &ok);
-        let head = delivery::head(turn.core(), delivery, shows_count);
-        self.outgoing = delivery::write_content(
-            number,
-            &delivery.message,
-            &head,
-            turn.link.frame_max,
-            turn.out,
-        );
-        let mut count = Count::default();
-        count.add(delivery);
-        count.report(turn.core());
-    }
+fn write_get_ok(
+    turn: &mut Turn<'_>,
+    number: u16,
+    tag: u64,
+    left: u32,
+    delivery: &Delivery,
+    shows_count: bool,
+) {
+    let (exchange, key) = delivery::routed(delivery);
+    let ok = wire::GetOk {
+        delivery_tag: tag,
+        redelivered: delivery.is_redelivered(),
+        exchange: ShortStr::clipped(exchange),
+        routing_key: ShortStr::new(key).unwrap_or_default(),
+        message_count: left,
+    };
+    write_method(turn.out.buf(), number, &ok);
+    let head = delivery::head(turn.core(), delivery, shows_count);
+    let len = delivery.message.body_len();
+    delivery::write_header(turn.out.buf(), number, len, &head);
+    let mut count = Count::default();
+    count.add(delivery);
+    count.report(turn.core());
 }

@@ -129,6 +129,9 @@ impl Live {
             return Ok(());
         };
         channel.content = Content::None;
+        if self.uploading == Some(number) {
+            self.uploading = None;
+        }
         channel.confirms = None;
         for (_, key) in std::mem::take(&mut channel.tags) {
             if let Some(consumer) = self.consumers.remove(key) {

@@ -107,7 +107,7 @@ impl Live {
         // What was taken and not written went with the queue; nobody will acknowledge it.
         let taken = self.taken.len();
         self.taken.retain(|taken| taken.consumer != key);
-        let unwritten = taken - self.taken.len();
+        let unwritten = taken - self.taken.len() + self.streams.drop_unstarted(key);
         if !consumer.no_ack {
             channel.in_flight = channel.in_flight.saturating_sub(unwritten);
         }
@@ -127,7 +127,7 @@ impl Live {
     }
 
     /// Consumers of a channel may have credit again.
-    pub(super) fn unpark_channel(&mut self, number: u16) {
+    pub(in crate::protocols::amqp091) fn unpark_channel(&mut self, number: u16) {
         if let Some(channel) = self.channels.get(&number) {
             for key in channel.tags.values() {
                 self.consumers.unpark(*key);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::core::log::bodies::LARGE_BODY_BYTES;
 use crate::protocols::amqp091::channel::Channel;
 use crate::protocols::amqp091::channel::Content;
 use crate::protocols::amqp091::channel::Partial;
@@ -16,7 +17,7 @@ use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::publisher::Target;
 
 /// Class and method of basic.publish, for faults that show with its content.
-const PUBLISH: (u16, u16) = (60, 40);
+pub(super) const PUBLISH: (u16, u16) = (60, 40);
 
 impl Live {
     /// A content header on its own.
@@ -46,19 +47,24 @@ impl Live {
             );
             return self.refuse(turn, number, Refusal::precondition(text), PUBLISH);
         }
-        self.check_unfinished(most, header.body_size)?;
         partial.set_header(header.properties.as_bytes(), header.body_size);
+        if header.body_size >= LARGE_BODY_BYTES {
+            self.begin_large(turn, number, partial, header.properties.is_persistent());
+            return Ok(());
+        }
+        self.check_unfinished(most, header.body_size)?;
         self.go_on(turn, number, partial)
     }
 
-    /// Bodies that a client has begun on all its channels stand in memory without being counted.
+    /// Bodies that a client has begun on all its channels stand in memory without being counted; those that go to
+    /// files are charged for what they take.
     fn check_unfinished(&self, message_max: u64, size: u64) -> Result<(), Refusal> {
         let unfinished = self
             .channels
             .values()
             .map(|channel| match &channel.content {
                 Content::Body(partial) => partial.size(),
-                Content::None | Content::Header(_) => 0,
+                Content::None | Content::Header(_) | Content::Large(_) => 0,
             });
         if unfinished.sum::<u64>().saturating_add(size) <= message_max.saturating_mul(2) {
             return Ok(());
@@ -94,7 +100,7 @@ impl Live {
             .get(&number)
             .is_some_and(|channel| match &channel.content {
                 Content::Body(partial) => partial.shares(),
-                Content::None | Content::Header(_) => false,
+                Content::None | Content::Header(_) | Content::Large(_) => false,
             })
     }
 

@@ -5,7 +5,6 @@ use crate::core::error::CoreError;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::entry::Delivery;
 use crate::core::queue::settle::LeaseRef;
-use crate::core::queue::settle::Outcome;
 use crate::core::queue::take::Lease as TakeLease;
 use crate::core::queue::take::Terms;
 use crate::core::queue::take::Took;
@@ -22,6 +21,7 @@ use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::live::Taken;
+use crate::protocols::amqp091::streams::GIVEN_BACK;
 
 /// A delivery of an empty body takes about this many bytes of output: bounds how many are taken for
 /// the room that there is.
@@ -31,7 +31,7 @@ const MIN_DELIVERY_BYTES: usize = 128;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turned {
     Done,
-    /// Answers of its channel come first.
+    /// Answers of its channel come first, or the rest of a content.
     Skipped,
 }
 
@@ -44,9 +44,9 @@ impl Live {
         let mut count = Count::default();
         self.write_taken(turn, &mut count);
         // The method is next, before more is taken: a cancel or a close does not wait for the backlog.
-        let turn_of_method = self.method_waits;
-        if self.outgoing.is_none() && self.taken.is_empty() {
-            self.method_waits = false;
+        let turn_of_method = self.method_waits.is_some_and(|ch| !self.streams.has(ch));
+        if turn_of_method && self.outgoing.is_none() && self.taken.is_empty() {
+            self.method_waits = None;
         }
         let mut skipped = Vec::new();
         while !turn_of_method
@@ -88,7 +88,7 @@ impl Live {
         let Some(channel) = self.channels.get_mut(&consumer.channel) else {
             return Ok(Turned::Done);
         };
-        if channel.replies.is_waiting() {
+        if channel.replies.is_waiting() || self.streams.has(consumer.channel) {
             return Ok(Turned::Skipped);
         }
         let credit = credit(channel, consumer);
@@ -148,15 +148,43 @@ impl Live {
                 .front()
                 .is_some_and(|taken| taken.consumer == key)
             {
-                if self.outgoing.is_some() || turn.out.room() == 0 {
+                let number = consumer.channel;
+                if self.outgoing.is_some() || turn.out.room() == 0 || self.streams.has(number) {
                     return;
                 }
-                if let Some(taken) = self.taken.pop_front() {
-                    self.outgoing = write(turn, channel, consumer, key, &taken.delivery);
-                    count.add(&taken.delivery);
+                let Some(taken) = self.taken.pop_front() else {
+                    break;
+                };
+                if taken.delivery.message.body_file().is_some() {
+                    self.stream_delivery(turn, number, taken);
+                    break;
                 }
+                write(turn, channel, consumer, key, &taken.delivery);
+                self.outgoing = write_body(turn, number, &taken.delivery);
+                count.add(&taken.delivery);
             }
         }
+    }
+
+    /// Writes method and header of a delivery whose body is in a file; false: its consumer is gone.
+    pub(in crate::protocols::amqp091) fn start_delivery(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        taken: &Taken,
+    ) -> bool {
+        // Whoever removes a consumer sees to its deliveries that were not begun.
+        let (Some(consumer), Some(channel)) = (
+            self.consumers.get_mut(taken.consumer),
+            self.channels.get_mut(&number),
+        ) else {
+            return false;
+        };
+        write(turn, channel, consumer, taken.consumer, &taken.delivery);
+        let mut count = Count::default();
+        count.add(&taken.delivery);
+        count.report(turn.core());
+        true
     }
 
     /// What was taken for a channel and never written goes back as if it had not been.
@@ -166,6 +194,17 @@ impl Live {
         channel: u16,
         now: CoreTime,
     ) -> Result<(), CoreError> {
+        for got in self
+            .end_streams(channel)
+            .into_iter()
+            .filter(|got| !got.no_ack)
+        {
+            let lease = LeaseRef {
+                seq: got.delivery.seq,
+                attempt: got.delivery.attempt,
+            };
+            self.settles.add(core, &got.queue, lease, GIVEN_BACK, now)?;
+        }
         for taken in std::mem::take(&mut self.taken) {
             let Some(consumer) = self.consumers.get_mut(taken.consumer) else {
                 continue;
@@ -181,9 +220,8 @@ impl Live {
                 seq: taken.delivery.seq,
                 attempt: taken.delivery.attempt,
             };
-            let outcome = Outcome::Release { counted: false };
             self.settles
-                .add(core, consumer.place.queue(), lease, outcome, now)?;
+                .add(core, consumer.place.queue(), lease, GIVEN_BACK, now)?;
         }
         self.settles.flush(core, now)
     }
@@ -197,14 +235,14 @@ fn credit(channel: &Channel, consumer: &Consumer) -> usize {
     }
 }
 
-/// Writes a delivery; a body that there is no room for comes back.
+/// Writes method and header of a delivery.
 fn write(
     turn: &mut Turn<'_>,
     channel: &mut Channel,
     consumer: &Consumer,
     key: u64,
     delivery: &Delivery,
-) -> Option<Outgoing> {
+) {
     let (number, tag) = (consumer.channel, channel.next_tag());
     if !consumer.no_ack {
         let lease = LeaseRef {
@@ -229,8 +267,13 @@ fn write(
     write_method(turn.out.buf(), number, &deliver);
     let shows_count = channel.shows_count(consumer.source);
     let head = delivery::head(turn.core(), delivery, shows_count);
-    let frame_max = turn.link.frame_max;
-    delivery::write_content(number, &delivery.message, &head, frame_max, turn.out)
+    let len = delivery.message.body_len();
+    delivery::write_header(turn.out.buf(), number, len, &head);
+}
+
+/// Writes the body of a delivery; what there is no room for comes back.
+fn write_body(turn: &mut Turn<'_>, number: u16, delivery: &Delivery) -> Option<Outgoing> {
+    delivery::write_body(number, &delivery.message, turn.link.frame_max, turn.out)
 }
 
 /// Deliveries of a round, counted once.

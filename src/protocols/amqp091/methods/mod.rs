@@ -12,11 +12,15 @@ mod deliver;
 
 mod exchange;
 
+mod large;
+
 mod publish;
 
 mod queue;
 
 mod settle;
+
+pub(super) use large::Incoming;
 
 use crate::auth::Action;
 use crate::auth::DEFAULT_EXCHANGE;

@@ -29,6 +29,7 @@ use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::live::Used;
 use crate::protocols::amqp091::mapping;
 use crate::protocols::amqp091::publisher::Target;
+use crate::protocols::amqp091::streams::Stream;
 
 /// RabbitMQ's bound for an expiration, in milliseconds.
 const MAX_EXPIRATION_MS: u64 = 4_294_967_295;
@@ -97,6 +98,7 @@ impl Live {
         let bytes = match &body {
             DraftBody::Copied(bytes) => bytes.len() as u64,
             DraftBody::Shared(parts) => parts.iter().map(|part| part.len() as u64).sum(),
+            DraftBody::File(file) => file.bytes(),
         };
         // Settles that came before stand before it in the log.
         self.settles
@@ -162,6 +164,13 @@ impl Live {
                 return;
             }
             DraftBody::Shared(parts) => parts,
+            DraftBody::File(file) => {
+                let len = usize::try_from(file.bytes()).unwrap_or(usize::MAX);
+                write_header(turn.out.buf(), number, len, target.properties.as_bytes());
+                self.streams
+                    .add(Stream::returned(number, file, &turn.link.inbox));
+                return;
+            }
         };
         let len = parts.iter().map(Bytes::len).sum();
         write_header(turn.out.buf(), number, len, target.properties.as_bytes());
