@@ -63,6 +63,7 @@ impl Journal {
     pub(crate) fn replay_frame(&mut self, segment: u64, first: u64, last: u64) {
         self.ledger.replayed(&mut self.open);
         self.ledger.extend(segment, first, last);
+        self.ledger.needs_absorbing(last);
     }
 
     /// The checkpoint knows which queues the records of the newest segment name.
@@ -81,11 +82,11 @@ impl Journal {
         fact: Fact<'_>,
         visitor: &mut dyn Visitor,
     ) -> Result<(), DecodeError> {
-        if let Fact::Other(Record::Catalog { key, value }) = &fact
-            && this > absorbed.catalog
-            && let Some(lsn) = Lsn::new(self.shard, this)
-        {
-            visitor.catalog(lsn, key, *value);
+        if let Fact::Other(Record::Catalog { key, value }) = &fact {
+            self.open.last_catalog = this;
+            if let Some(lsn) = Lsn::new(self.shard, this).filter(|_| this > absorbed.catalog) {
+                visitor.catalog(lsn, key, *value);
+            }
         }
         if this <= absorbed.log {
             return Ok(());
