@@ -44,6 +44,10 @@ impl Active {
             crc: tail.crc,
             is_sealed: tail.is_sealed,
         };
+        if tail.is_cut {
+            // An id is left out: the next segment does not continue this one.
+            active.header.id += 1;
+        }
         if tail.torn.is_some() {
             active.write_tombstone(next)?;
         }

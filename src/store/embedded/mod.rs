@@ -1,12 +1,12 @@
-//! The embedded log: a data dir on the local disk (format 1, `docs/format.md`).
+//! The embedded log: a data dir on the local disk (format 2, `docs/format.md`).
 //!
 //! ```text
-//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
+//! data/ LOCK · meta · checkpoint.0.redb · checkpoint.1.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
 //! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
-//! Everything that touches the disk happens on a thread of the log (writer, spares, reader, spill), or in open, scan,
-//! load, checkpoint and close.
+//! The [`keeper`] makes [`checkpoint`]s of what the log has said. Everything that touches the disk happens on a thread of
+//! the log (writer, spares, keeper, reader, spill), or in open, recover, scan, load, checkpoint and close.
 
 use std::fs::File;
 use std::io;
@@ -14,19 +14,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
-use crate::core::model::ids::Shard;
 
 use crate::telemetry::Metrics;
 
+use crate::store::format::Version;
+
 mod active;
-mod catalog;
+mod checkpoint;
 mod disk;
 mod frame;
+mod keeper;
 mod meta;
 mod places;
 mod read;
@@ -36,13 +39,16 @@ mod shared;
 mod spares;
 mod spill;
 mod store;
+mod walk;
 mod window;
 mod writer;
 
 use active::Active;
-use catalog::Catalog;
+use checkpoint::Checkpoints;
+use checkpoint::Legacy;
 use disk::Disk;
 use disk::RealDisk;
+use keeper::Keeper;
 use meta::Meta;
 use meta::io_error;
 use read::Answerer;
@@ -51,6 +57,8 @@ use shared::Shared;
 use spill::Spill;
 use writer::Writer;
 
+pub use keeper::Every;
+
 /// What can be chosen about an embedded log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -58,6 +66,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// How long grants and settles may wait for something else to be written with, when nobody waits for them.
     pub patience: Duration,
+    /// When a checkpoint is made.
+    pub checkpoint: Every,
 }
 
 impl Default for Settings {
@@ -65,13 +75,14 @@ impl Default for Settings {
         Self {
             segment_bytes: 64 * 1024 * 1024,
             patience: Duration::from_millis(5),
+            checkpoint: Every::default(),
         }
     }
 }
 
 /// A log in a data dir, which it holds until it is closed.
 ///
-/// It must be scanned before the first append, unless it is empty.
+/// It must be recovered before the first append, unless it is empty.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
@@ -86,6 +97,7 @@ struct Threads {
     writer: JoinHandle<()>,
     spares: JoinHandle<()>,
     spill: JoinHandle<()>,
+    keeper: JoinHandle<()>,
 }
 
 impl EmbeddedLog {
@@ -111,18 +123,21 @@ impl EmbeddedLog {
         let log_path = dir.join("log");
         std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(dir)?;
-        let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
+        let mut checkpoints = Checkpoints::new(dir, &disk);
+        let mut legacy = Legacy::new(dir, Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, disk));
         let mut listing = log_dir.list()?;
-        let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
+        let has_log = !listing.segments.is_empty();
+        let meta = next_meta(dir, has_log, &mut checkpoints, &mut legacy)?;
         write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
+        legacy.remove()?;
         if meta.identity.incarnation == 1 {
             sync_parent(dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
         let spill_path = dir.join("spill");
         let spill = Spill::open(&spill_path, Arc::clone(&log_dir.disk))
             .map_err(|e| io_error("clear", &spill_path, e))?;
-        let shared = Shared::new(dir, settings, metrics, log_dir, spill, catalog, meta);
+        let shared = Shared::new(dir, settings, metrics, log_dir, spill, checkpoints, meta);
         let shared = Arc::new(shared);
         shared
             .spares
@@ -137,7 +152,7 @@ impl EmbeddedLog {
         let answerer = Answerer::new(Arc::clone(&log.shared));
         *log.answers.lock() = Some(log.spawn("viaduct-reader", move || answerer.run())?);
         if listing.segments.is_empty() {
-            log.shared.applied(None)?;
+            log.shared.expect_log(None)?;
             let first = Active::first(&log.shared);
             log.start(first, 0)?;
         }
@@ -158,10 +173,12 @@ impl EmbeddedLog {
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
         let spills = Arc::clone(shared);
+        let keeper = Keeper::new(Arc::clone(shared), shared.every, now());
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
             spill: self.spawn("viaduct-spill", move || spills.spill.run())?,
+            keeper: self.spawn("viaduct-keeper", move || keeper.run())?,
         });
         Ok(())
     }
@@ -192,6 +209,8 @@ impl EmbeddedLog {
         let _ = threads.writer.join();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.bell.stop();
+        let _ = threads.keeper.join();
         self.shared.spill.stop();
         let _ = threads.spill.join();
     }
@@ -211,6 +230,14 @@ impl Drop for EmbeddedLog {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "from here on the keeper counts how long nothing happened"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Makes the name of a new data dir survive a power cut, as its files do.
 fn sync_parent(dir: &Path) -> io::Result<()> {
     let parent = match dir.parent() {
@@ -222,20 +249,29 @@ fn sync_parent(dir: &Path) -> io::Result<()> {
 }
 
 /// What `meta` shall say of this start.
-fn next_meta(dir: &Path, has_log: bool, catalog: &Catalog) -> Result<Meta, StoreError> {
+fn next_meta(
+    dir: &Path,
+    has_log: bool,
+    checkpoints: &mut Checkpoints,
+    legacy: &mut Legacy,
+) -> Result<Meta, StoreError> {
     let damaged = |what: &str| StoreError::Damaged {
         path: dir.display().to_string(),
         what: what.to_owned(),
     };
     match meta::read(dir)? {
-        Some(mut meta) => {
-            if meta.has_catalog {
-                catalog.expect_checkpoint(Shard(0))?;
+        Some((mut meta, version)) => {
+            match (meta.has_checkpoint, version) {
+                (false, _) => checkpoints.begin()?,
+                (true, Version::One) => checkpoints.take_over(legacy)?,
+                (true, Version::Two) => checkpoints.find()?,
             }
             meta.identity.incarnation += 1;
             Ok(meta)
         }
-        None if has_log || catalog.exists() => Err(damaged("the file meta is missing")),
+        None if has_log || legacy.exists() || checkpoints.exist() => {
+            Err(damaged("the file meta is missing"))
+        }
         None => {
             let mut uuid = [0; 16];
             getrandom::fill(&mut uuid)
@@ -245,7 +281,7 @@ fn next_meta(dir: &Path, has_log: bool, catalog: &Catalog) -> Result<Meta, Store
                     uuid: u128::from_le_bytes(uuid),
                     incarnation: 1,
                 },
-                has_catalog: false,
+                has_checkpoint: false,
             })
         }
     }

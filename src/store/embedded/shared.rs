@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -25,8 +26,10 @@ use crate::store::watermark::AtomicWatermark;
 use crate::store::work::WorkQueue;
 
 use super::Settings;
-use super::catalog::Catalog;
+use super::checkpoint::Checkpoints;
 use super::frame;
+use super::keeper::Bell;
+use super::keeper::Every;
 use super::meta::Meta;
 use super::places::Places;
 use super::read::Asked;
@@ -57,7 +60,12 @@ pub(super) struct Shared {
     pub(super) spill: Spill,
     /// What the answering thread is asked for.
     pub(super) asked: Arc<WorkQueue<Asked>>,
-    pub(super) catalog: Catalog,
+    /// Locked before the log.
+    pub(super) checkpoints: Mutex<Checkpoints>,
+    pub(super) bell: Bell,
+    pub(super) every: Every,
+    /// Bytes that were written since the keeper made a checkpoint.
+    pub(super) unabsorbed: AtomicU64,
     pub(super) meta: Mutex<Meta>,
     pub(super) identity: Identity,
     pub(super) watermark: AtomicWatermark,
@@ -121,7 +129,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
         spill: Spill,
-        catalog: Catalog,
+        checkpoints: Checkpoints,
         meta: Meta,
     ) -> Self {
         let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
@@ -135,7 +143,10 @@ impl Shared {
             places: Places::default(),
             spill,
             asked: Arc::new(WorkQueue::new()),
-            catalog,
+            checkpoints: Mutex::new(checkpoints),
+            bell: Bell::default(),
+            every: settings.checkpoint,
+            unabsorbed: AtomicU64::new(0),
             meta: Mutex::new(meta),
             identity: meta.identity,
             watermark: AtomicWatermark::default(),
@@ -194,15 +205,15 @@ impl Shared {
         }
     }
 
-    /// What the checkpoint has absorbed of a log that ends with `last`.
-    pub(super) fn applied(&self, last: Option<Lsn>) -> Result<Option<Lsn>, StoreError> {
-        let applied = self.catalog.applied(self.shard)?;
-        if applied <= last {
-            return Ok(applied);
+    /// Expects that a log which ends with `last` has what the checkpoint has absorbed of it.
+    pub(super) fn expect_log(&self, last: Option<Lsn>) -> Result<(), StoreError> {
+        let saved = self.checkpoints.lock().saved().unwrap_or_default();
+        if saved.catalog.max(saved.at.log) <= last.map_or(0, Lsn::number) {
+            return Ok(());
         }
         Err(StoreError::Damaged {
             path: self.dir.path().display().to_string(),
-            what: "the log ends before what catalog.redb has absorbed of it".to_owned(),
+            what: "the log ends before what the checkpoint has absorbed of it".to_owned(),
         })
     }
 

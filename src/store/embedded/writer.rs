@@ -185,6 +185,7 @@ impl Writer {
         metrics.log_frames.inc();
         metrics.log_records.inc_by(bytes_of(count));
         metrics.log_bytes.inc_by(bytes_of(frame.len()));
+        self.shared.wrote(bytes_of(frame.len()));
         let records = unpadded - FRAME_HEADER_BYTES;
         metrics.log_record_bytes.inc_by(bytes_of(records));
         metrics.log_syncs.inc();
@@ -268,6 +269,7 @@ mod tests {
         let settings = Settings {
             segment_bytes: 64 * 1024,
             patience: Duration::from_millis(20),
+            ..Settings::default()
         };
         let log = EmbeddedLog::open(dir.path(), settings, Metrics::new().into()).unwrap();
         log.stop();
