@@ -27,6 +27,7 @@ use crate::store::format::Version;
 
 mod active;
 mod checkpoint;
+mod cold;
 mod disk;
 mod frame;
 mod keeper;
@@ -46,6 +47,7 @@ mod writer;
 use active::Active;
 use checkpoint::Checkpoints;
 use checkpoint::Legacy;
+use cold::Forward;
 use disk::Disk;
 use disk::RealDisk;
 use keeper::Keeper;
@@ -98,6 +100,7 @@ struct Threads {
     spares: JoinHandle<()>,
     spill: JoinHandle<()>,
     keeper: JoinHandle<()>,
+    forward: JoinHandle<()>,
 }
 
 impl EmbeddedLog {
@@ -173,12 +176,14 @@ impl EmbeddedLog {
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
         let spills = Arc::clone(shared);
+        let forward = Forward::new(Arc::clone(shared), &shared.cold.lock());
         let keeper = Keeper::new(Arc::clone(shared), shared.every, now());
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
             spill: self.spawn("viaduct-spill", move || spills.spill.run())?,
             keeper: self.spawn("viaduct-keeper", move || keeper.run())?,
+            forward: self.spawn("viaduct-cold", move || forward.run())?,
         });
         Ok(())
     }
@@ -209,6 +214,8 @@ impl EmbeddedLog {
         let _ = threads.writer.join();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.forward.stop();
+        let _ = threads.forward.join();
         self.shared.bell.stop();
         let _ = threads.keeper.join();
         self.shared.spill.stop();
