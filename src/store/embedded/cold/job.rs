@@ -48,7 +48,7 @@ pub(super) enum Went {
     /// That was all.
     Through,
     /// A record cannot be read.
-    Failed,
+    Failed(ReadError),
 }
 
 /// What is to be written next.
@@ -57,7 +57,7 @@ pub(super) enum Next {
     /// Everything was.
     Through,
     /// A record cannot be read.
-    Failed,
+    Failed(ReadError),
 }
 
 /// Copies that stand in one frame.
@@ -140,7 +140,7 @@ impl Job {
         while self.at < end {
             match self.read() {
                 Ok(record) => self.bytes += record.map_or(0, |(_, r)| len_of(&r)),
-                Err(_) => return Went::Failed,
+                Err(error) => return Went::Failed(error),
             }
         }
         if end < self.live.len() {
@@ -166,7 +166,7 @@ impl Job {
                     self.at = start;
                     break;
                 }
-                Err(_) => return Next::Failed,
+                Err(error) => return Next::Failed(error),
             }
         }
         frame.map_or(Next::Through, Next::Frame)

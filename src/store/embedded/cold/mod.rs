@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::core::log::read::ReadError;
 use crate::core::model::time::CoreTime;
 
 use crate::store::journal::Moment;
@@ -144,7 +145,7 @@ impl Forward {
         if !job.is_measured() {
             match job.measure() {
                 job::Went::On => self.job = Some(job),
-                job::Went::Failed => self.give_up(&job),
+                job::Went::Failed(error) => self.give_up(&job, error)?,
                 job::Went::Through if self.is_worth_it(&job) => self.job = Some(job),
                 job::Went::Through => {}
             }
@@ -155,7 +156,7 @@ impl Forward {
                 self.write(&mut job, frame)?;
                 self.job = Some(job);
             }
-            job::Next::Failed => self.give_up(&job),
+            job::Next::Failed(error) => self.give_up(&job, error)?,
             job::Next::Through => self.finish(&job)?,
         }
         let took = start.elapsed();
@@ -182,11 +183,7 @@ impl Forward {
             self.crc = active.seal(0)?;
         }
         if self.active.is_none() {
-            let id = SegmentId::Cold(self.next_id);
-            self.segments.insert(self.next_id, None);
-            self.next_id += 1;
-            self.show_segments();
-            self.active = Some(Active::begin(&self.shared, id, first, self.crc, 0)?);
+            self.active = Some(self.begin(first)?);
         }
         let Some(active) = &mut self.active else {
             return Ok(());
@@ -211,6 +208,24 @@ impl Forward {
             bytes: u32::try_from(records).unwrap_or(u32::MAX),
         });
         Ok(())
+    }
+
+    /// Begins a cold segment.
+    fn begin(&mut self, first: u64) -> io::Result<Active> {
+        let id = SegmentId::Cold(self.next_id);
+        self.next_id += 1;
+        let begun = Active::begin(&self.shared, id, first, self.crc, 0);
+        match &begun {
+            Ok(active) => {
+                self.segments.insert(active.header.id, None);
+                self.show_segments();
+            }
+            Err(_) => {
+                // It may be there in part, and nothing of it is needed. Where the disk is full, that is room.
+                let _ = self.shared.dir.disk.remove(&self.shared.dir.path_of(id));
+            }
+        }
+        begun
     }
 
     /// Everything that lived was copied: makes that last, and then lets the source go.
@@ -238,13 +253,17 @@ impl Forward {
         Ok(())
     }
 
-    /// A source that cannot be read stays what it is.
-    fn give_up(&mut self, job: &Job) {
+    /// A source that is damaged stays what it is; one that the disk does not give is tried again.
+    fn give_up(&mut self, job: &Job, error: ReadError) -> io::Result<()> {
+        if error == ReadError::Io {
+            return Err(io::Error::other(error));
+        }
         tracing::warn!(
             file = %self.shared.dir.path_of(job.source).display(),
             "a segment with something damaged in it is not copied forward"
         );
         self.measured.insert(job.source, Measured::damaged());
+        Ok(())
     }
 
     fn show_segments(&self) {

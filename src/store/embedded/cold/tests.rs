@@ -20,7 +20,11 @@ use crate::core::model::ids::Shard;
 use crate::store::contract::bench::publish;
 use crate::store::contract::reading::Listener;
 use crate::store::embedded::EmbeddedLog;
+use crate::store::embedded::Every;
 use crate::store::embedded::Settings;
+use crate::store::embedded::disk::Disk;
+use crate::store::embedded::disk::RealDisk;
+use crate::store::embedded::test_disk::TestDisk;
 use crate::telemetry::Metrics;
 
 use super::*;
@@ -64,11 +68,16 @@ fn start() -> Instant {
 impl Bench {
     /// Opens a log, which must tell and give back exactly what lives.
     fn open(dir: &Path, live: &Live) -> Self {
+        Self::open_on(dir, Arc::new(RealDisk), live)
+    }
+
+    fn open_on(dir: &Path, disk: Arc<dyn Disk>, live: &Live) -> Self {
         let settings = Settings {
             segment_bytes: SEGMENT,
             ..Settings::default()
         };
-        let log = EmbeddedLog::open(dir, settings, Arc::new(Metrics::new())).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let log = EmbeddedLog::open_on(dir, settings, metrics, disk).unwrap();
         let mut told = Told::default();
         log.recover(SHARD, &mut told).unwrap();
         // Before its first look.
@@ -321,6 +330,54 @@ fn a_crash_at_any_step_loses_nothing() {
 }
 
 #[test]
+fn what_a_disk_does_not_read_or_take_stays_where_it_is() {
+    let dir = TempDir::new().unwrap();
+    let disk = Arc::new(TestDisk::default());
+    let mut live = Live::new();
+    let mut bench = Bench::open_on(dir.path(), Arc::clone(&disk) as _, &live);
+    bench.publish(2_500, 50, 1_000, false, &mut live);
+    bench.settle(&mut live, |n| n % 50 == 7);
+    bench.checkpoint();
+    let files = || fs::read_dir(dir.path().join("log")).unwrap().count();
+    disk.fail_reads(true);
+    let mut refused = 0;
+    for _ in 0..100 {
+        bench.now += Duration::from_secs(20);
+        refused += usize::from(bench.forward.step(bench.now).is_err());
+    }
+    assert!(refused > 10 && files() > 30, "tried again and again");
+    disk.fail_reads(false);
+    // Spares are taken first, and then there is no room for the header of another segment.
+    while bench
+        .log
+        .shared
+        .spares
+        .take(0)
+        .is_ok_and(|spare| spare.file.filled() > 0)
+    {}
+    disk.full_above(Some(0));
+    for _ in 0..10 {
+        bench.now += Duration::from_secs(20);
+        while bench
+            .forward
+            .step(bench.now)
+            .is_ok_and(|step| step != Step::Idle)
+        {}
+    }
+    assert_eq!(newest_cold(dir.path()), None);
+    bench.read(&live);
+    disk.full_above(None);
+    for _ in 0..4 {
+        bench.checkpoint();
+        bench.settle_down();
+    }
+    assert!(newest_cold(dir.path()).is_some());
+    bench.read(&live);
+    drop(bench);
+    Bench::open(dir.path(), &live);
+}
+
+#[test]
 fn a_damaged_source_is_left_where_it_is() {
     let dir = TempDir::new().unwrap();
     let mut live = Live::new();
@@ -343,4 +400,56 @@ fn a_damaged_source_is_left_where_it_is() {
     bench.read(&live);
     drop(bench);
     Bench::open(dir.path(), &live);
+}
+
+/// The whole of it by itself: its own threads, at full size where tests may take minutes, and within a minute.
+#[test]
+fn the_log_keeps_to_its_floor_by_itself() {
+    let is_full_size = Config::default().cases > 1_000;
+    let (segment_bytes, checkpoint, messages, one_in) = if is_full_size {
+        (64 * 1024 * 1024, Every::default(), 1_500_000, 1_000)
+    } else {
+        let soon = Every {
+            idle: Duration::from_millis(100),
+            ..Every::default()
+        };
+        (SEGMENT, soon, 1_500, 50)
+    };
+    let settings = Settings {
+        segment_bytes,
+        checkpoint,
+        ..Settings::default()
+    };
+    let dir = TempDir::new().unwrap();
+    let metrics = Arc::new(Metrics::new());
+    let log = EmbeddedLog::open(dir.path(), settings, Arc::clone(&metrics)).unwrap();
+    let bench = Bench {
+        forward: Forward::new(Arc::clone(&log.shared), &[]),
+        log,
+        now: start(),
+    };
+    let mut live = Live::new();
+    for _ in 0..messages / 1_500 {
+        let mut fresh = Live::new();
+        bench.publish(1_500, 50, 1_000, false, &mut fresh);
+        bench.settle(&mut fresh, |n| n % one_in == 7);
+        live.append(&mut fresh);
+    }
+    let bytes: usize = live.values().map(Vec::len).sum();
+    let allowed = bytes_of(bytes) * 5 / 2 + 8 * segment_bytes;
+    let before = Bench::disk(dir.path());
+    assert!(before > allowed, "{before} bytes");
+    let quiet = start();
+    while Bench::disk(dir.path()) > allowed {
+        let took = quiet.elapsed();
+        assert!(
+            took < Duration::from_secs(60),
+            "{} bytes",
+            Bench::disk(dir.path())
+        );
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    bench.read(&live);
+    assert!(metrics.log_reclaimed_bytes.get() >= before - allowed);
+    assert!(metrics.log_copied_bytes.get() > 0);
 }
