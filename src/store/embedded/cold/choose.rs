@@ -17,6 +17,8 @@ const NEWEST: usize = 4;
 const CALM: Duration = Duration::from_secs(1);
 /// … and for so long in all.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Frames that are looked at with the log's lock held: nobody who publishes is to notice.
+const AT_ONCE: usize = 256;
 /// Segments that the log may take beside one and a half times what lives before anything is copied: 256 MiB.
 const SLACK: u64 = 4;
 /// Segments that it may take beside two and a half times what lives: 512 MiB. Above this copying does not pace itself.
@@ -101,12 +103,8 @@ impl Forward {
     /// The segment that gives most room back for the least copying.
     pub(super) fn choose(&mut self, now: Instant) -> Option<SegmentId> {
         let cold = self.shared.places.cold();
-        let (spans, cold_live) = {
-            let log = self.shared.log.lock();
-            let live = |frame: &ColdFrame| log.journal.count_live(frame.first, frame.last);
-            let cold_live: Vec<u64> = cold.iter().map(live).collect();
-            (log.journal.spans(), cold_live)
-        };
+        let cold_live = self.live_in(&cold);
+        let spans = self.shared.log.lock().journal.spans();
         let mut usage = Usage {
             disk: self.shared.log_bytes(super::bytes_of(spans.len())),
             ..Usage::default()
@@ -143,6 +141,17 @@ impl Forward {
     pub(super) fn is_above_floor(&self) -> bool {
         let allowed = self.usage.live.saturating_mul(5) / 2;
         self.usage.disk > allowed + FLOOR * self.shared.segment_bytes
+    }
+
+    /// How many records live in each of these frames.
+    fn live_in(&self, frames: &[ColdFrame]) -> Vec<u64> {
+        let mut live = Vec::with_capacity(frames.len());
+        for some in frames.chunks(AT_ONCE) {
+            let log = self.shared.log.lock();
+            let count = |frame: &ColdFrame| log.journal.count_live(frame.first, frame.last);
+            live.extend(some.iter().map(count));
+        }
+        live
     }
 
     fn main(&mut self, spans: &[Span], usage: &mut Usage) -> Vec<Candidate> {
