@@ -51,6 +51,7 @@ impl Journal {
             }
         }
         self.purges = saved.purges;
+        self.chunked.extend(saved.chunked);
         self.holes = saved.holes;
         self.latest = at.latest;
         self.last_catalog = at.last_catalog;

@@ -51,8 +51,6 @@ pub(super) struct Usage {
 struct Candidate {
     id: SegmentId,
     live: u64,
-    /// About so many bytes of records live in it, at most.
-    bytes: u64,
 }
 
 impl Measured {
@@ -95,12 +93,12 @@ impl Measured {
     /// Whether it was measured, found too full, and has not changed much since.
     fn is_too_full(&self, live: u64, half: u64) -> bool {
         self.exact
-            .is_some_and(|(then, bytes)| bytes >= half && live > then - then / 8)
+            .is_some_and(|(then, bytes)| bytes >= half && live > then - (then / 8).max(1))
     }
 }
 
 impl Forward {
-    /// The segment that gives most room back for the least copying.
+    /// The next segment that gives more room back than its copies take.
     pub(super) fn choose(&mut self, now: Instant) -> Option<SegmentId> {
         let cold = self.shared.places.cold();
         let cold_live = self.live_in(&cold);
@@ -123,7 +121,8 @@ impl Forward {
             let is_calm = measured.is_calm(candidate.live, now);
             is_calm && !measured.is_damaged && !measured.is_too_full(candidate.live, half)
         });
-        candidates.sort_by_key(|candidate| candidate.bytes);
+        // In the order of the log: what stands side by side in the cold chain can be put together later.
+        candidates.sort_by_key(|candidate| candidate.id);
         candidates
             .first()
             .filter(|_| is_too_much)
@@ -177,7 +176,6 @@ impl Forward {
                 candidates.push(Candidate {
                     id,
                     live: span.live,
-                    bytes: live,
                 });
             }
         }
@@ -192,17 +190,19 @@ impl Forward {
         usage: &mut Usage,
         candidates: &mut Vec<Candidate>,
     ) {
-        let mut found: BTreeMap<u64, (u64, u64, u64)> = BTreeMap::new();
+        let mut found: BTreeMap<u64, (u64, u64, u64, u64)> = BTreeMap::new();
         for (frame, live) in frames.iter().zip(live) {
-            let (all, all_live, bytes) = found.entry(frame.segment).or_default();
+            let (all, all_live, bytes, end) = found.entry(frame.segment).or_default();
             *all += u64::from(frame.count);
             *all_live += live;
             *bytes += u64::from(frame.bytes);
+            *end = frame.end.max(*end);
         }
         let moment = self.shared.log.lock().journal.moment();
+        let half = self.shared.segment_bytes / 2;
         let active = self.active.as_ref().map(|active| active.header.id);
         for (segment, goes) in &mut self.segments {
-            let (all, live, bytes) = found.get(segment).copied().unwrap_or_default();
+            let (all, live, bytes, end) = found.get(segment).copied().unwrap_or_default();
             usage.records += bytes;
             let id = SegmentId::Cold(*segment);
             let measured = self.measured.get(&id).unwrap_or(&Measured::NOTHING);
@@ -213,12 +213,9 @@ impl Forward {
             }
             if live == 0 {
                 *goes = Some(moment);
-            } else {
-                candidates.push(Candidate {
-                    id,
-                    live,
-                    bytes: live_bytes,
-                });
+            } else if live <= all - all / 4 || end < half {
+                // Copying what lives as it did when it was copied would only go round in circles.
+                candidates.push(Candidate { id, live });
             }
         }
     }
