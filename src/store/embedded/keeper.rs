@@ -64,7 +64,7 @@ impl Bell {
     }
 
     /// Waits; false when the log is being closed.
-    fn wait(&self, timeout: Duration) -> bool {
+    pub(super) fn wait(&self, timeout: Duration) -> bool {
         let mut state = self.state.lock();
         if !state.is_rung && !state.is_stopping {
             self.changed.wait_for(&mut state, timeout);

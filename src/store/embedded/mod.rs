@@ -28,6 +28,7 @@ use crate::store::format::Version;
 mod active;
 mod bodies;
 mod checkpoint;
+mod cold;
 mod disk;
 mod frame;
 mod keeper;
@@ -48,6 +49,7 @@ use active::Active;
 use bodies::BigFiles;
 use checkpoint::Checkpoints;
 use checkpoint::Legacy;
+use cold::Forward;
 use disk::Disk;
 use disk::RealDisk;
 use keeper::Keeper;
@@ -103,6 +105,7 @@ struct Threads {
     spares: JoinHandle<()>,
     bodies: [JoinHandle<()>; 2],
     keeper: JoinHandle<()>,
+    forward: JoinHandle<()>,
 }
 
 impl EmbeddedLog {
@@ -186,6 +189,7 @@ impl EmbeddedLog {
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
         let (writes, reads) = (Arc::clone(&shared.files), Arc::clone(&shared.files));
+        let forward = Forward::new(Arc::clone(shared), &shared.cold.lock());
         let keeper = Keeper::new(Arc::clone(shared), shared.every, now());
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
@@ -195,6 +199,7 @@ impl EmbeddedLog {
                 self.spawn("viaduct-body-reads", move || reads.run_reads())?,
             ],
             keeper: self.spawn("viaduct-keeper", move || keeper.run())?,
+            forward: self.spawn("viaduct-cold", move || forward.run())?,
         });
         Ok(())
     }
@@ -234,6 +239,8 @@ impl EmbeddedLog {
         let _ = threads.writer.join();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.forward.stop();
+        let _ = threads.forward.join();
         self.shared.bell.stop();
         let _ = threads.keeper.join();
         self.shared.files.stop();

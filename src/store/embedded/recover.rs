@@ -28,13 +28,16 @@ use crate::store::journal::Journal;
 use crate::store::journal::SegmentRow;
 use crate::store::journal::Telling;
 
+use super::cold;
 use super::disk::SegmentFile;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::meta::io_error;
+use super::places::ColdFrame;
 use super::places::FramePlace;
 use super::places::Places;
 use super::segment::LogDir;
+use super::segment::SegmentId;
 use super::walk::Found;
 use super::walk::Gap;
 use super::walk::Walk;
@@ -80,13 +83,24 @@ pub(super) struct Known {
     pub(super) rows: BTreeMap<u64, SegmentRow>,
 }
 
-/// A segment, and the numbers that it may have.
+/// Numbers, and what may have records with them.
 #[derive(Clone, Debug)]
 struct Span {
-    id: u64,
     numbers: Range<u64>,
-    /// Whether the first pass has noted its frames.
-    is_placed: bool,
+    of: Holder,
+}
+
+/// What may have records.
+#[derive(Clone, Copy, Debug)]
+enum Holder {
+    /// A main segment.
+    Main {
+        id: u64,
+        /// Whether the first pass has noted its frames.
+        is_placed: bool,
+    },
+    /// A frame of copies.
+    Cold(ColdFrame),
 }
 
 /// A start of one shard.
@@ -105,6 +119,8 @@ pub(super) struct Recovery<'a> {
     previous: Option<u64>,
     /// Segments without a header.
     unreadable: BTreeSet<u64>,
+    /// Frames of copies, in the order in which they were made.
+    cold: Vec<ColdFrame>,
     spans: Vec<Span>,
     scanned: Scanned,
 }
@@ -135,9 +151,16 @@ impl<'a> Recovery<'a> {
             crc: 0,
             previous: None,
             unreadable: BTreeSet::new(),
+            cold: Vec::new(),
             spans: Vec::new(),
             scanned,
         }
+    }
+
+    /// The same with what was found of the cold chain, in the order in which it was written.
+    pub(super) fn with_copies(mut self, frames: Vec<ColdFrame>) -> Self {
+        self.cold = frames;
+        self
     }
 
     /// Reads what has to be read, and tells what lives.
@@ -160,6 +183,7 @@ impl<'a> Recovery<'a> {
         self.scanned.last = Lsn::new(self.shard, self.next - 1);
         self.journal.end_replay(self.next - 1, self.scanned.latest);
         self.scanned.holes = self.journal.holes().to_vec();
+        self.place_cold();
         self.visitor.entries(&self.scanned);
         self.tell()?;
         Ok(Recovered {
@@ -265,9 +289,11 @@ impl<'a> Recovery<'a> {
             self.journal.know_queues(&row.queues);
         }
         self.spans.push(Span {
-            id: header.id,
             numbers: header.first..self.next,
-            is_placed: false,
+            of: Holder::Main {
+                id: header.id,
+                is_placed: false,
+            },
         });
     }
 
@@ -294,9 +320,11 @@ impl<'a> Recovery<'a> {
         }
         self.next = walk.next;
         self.spans.push(Span {
-            id,
             numbers: walk.header.first..walk.next,
-            is_placed: true,
+            of: Holder::Main {
+                id,
+                is_placed: true,
+            },
         });
         if !walk.is_sealed && !is_last {
             let gap = Gap {
@@ -377,6 +405,7 @@ impl<'a> Recovery<'a> {
             last: frame.first + u64::from(frame.count) - 1,
             start,
             end,
+            bytes: u64::from(frame.bytes),
         };
         self.places.add(header, place);
     }
@@ -389,19 +418,19 @@ impl<'a> Recovery<'a> {
         }
         let queues = None;
         let gap = Gap { first, ..gap };
-        if let Some(hole) = self.hole(segment, gap, what, queues) {
+        if let Some(hole) = self.hole(SegmentId::Main(segment), gap, what, queues) {
             self.journal.add_hole(hole);
         }
     }
 
     fn hole(
         &self,
-        segment: u64,
+        segment: SegmentId,
         gap: Gap,
         what: &str,
         queues: Option<Vec<QueueId>>,
     ) -> Option<Hole> {
-        let path = self.dir.segment(segment).display().to_string();
+        let path = self.dir.path_of(segment).display().to_string();
         let hole = Hole {
             path,
             what: format!("{what} (offset {})", gap.offset),
@@ -419,6 +448,26 @@ impl<'a> Recovery<'a> {
         Some(hole)
     }
 
+    /// Places the copies, and takes up those whose source is gone: a main segment counts more than a copy of it.
+    fn place_cold(&mut self) {
+        let cold = std::mem::take(&mut self.cold);
+        let is_gone = |frame: &ColdFrame| {
+            let before = self
+                .spans
+                .partition_point(|span| span.numbers.start <= frame.last);
+            let span = before.checked_sub(1).and_then(|at| self.spans.get(at));
+            span.is_none_or(|span| span.numbers.end <= frame.first)
+        };
+        let cold: Vec<ColdFrame> = cold.into_iter().filter(is_gone).collect();
+        self.places.add_cold(&cold);
+        let frames = self.places.cold().into_iter().map(|frame| Span {
+            numbers: frame.first..frame.last + 1,
+            of: Holder::Cold(frame),
+        });
+        self.spans.extend(frames);
+        self.spans.sort_by_key(|span| span.numbers.start);
+    }
+
     /// The second pass.
     fn tell(&mut self) -> Result<(), StoreError> {
         let mut telling = Telling::default();
@@ -430,7 +479,12 @@ impl<'a> Recovery<'a> {
                 .count_live(span.numbers.start, span.numbers.end - 1)
                 > 0
             {
-                self.tell_segment(&span, &mut telling)?;
+                match span.of {
+                    Holder::Main { id, is_placed } => {
+                        self.tell_segment(id, span.numbers.clone(), is_placed, &mut telling)?;
+                    }
+                    Holder::Cold(frame) => self.tell_copies(&frame, &mut telling)?,
+                }
             }
             next = span.numbers.end;
         }
@@ -440,23 +494,29 @@ impl<'a> Recovery<'a> {
     }
 
     /// Tells what lives in a segment.
-    fn tell_segment(&mut self, span: &Span, telling: &mut Telling) -> Result<(), StoreError> {
-        let file = self.dir.open(span.id)?;
-        let walk = Walk::open(file, span.id, self.shard.0).map_err(|e| self.io(span.id, e))?;
+    fn tell_segment(
+        &mut self,
+        id: u64,
+        numbers: Range<u64>,
+        is_placed: bool,
+        telling: &mut Telling,
+    ) -> Result<(), StoreError> {
+        let file = self.dir.open(id)?;
+        let walk = Walk::open(file, id, self.shard.0).map_err(|e| self.io(id, e))?;
         let Some(mut walk) = walk else {
-            self.lost(span.numbers.start, span.numbers.end);
+            self.lost(numbers.start, numbers.end);
             return Ok(());
         };
         let mut live = Vec::new();
-        while walk.next < span.numbers.end {
+        while walk.next < numbers.end {
             let journal = &*self.journal;
             let wants = |frame: &FrameHeader| {
                 let last = (frame.first + u64::from(frame.count)).saturating_sub(1);
                 journal.count_live(frame.first, last) > 0
             };
-            match walk.next(wants).map_err(|e| self.io(span.id, e))? {
+            match walk.next(wants).map_err(|e| self.io(id, e))? {
                 Found::Frame(frame, offset) => {
-                    if !span.is_placed {
+                    if !is_placed {
                         self.place(&walk.header, &frame, offset, walk.offset);
                     }
                     let last = (frame.first + u64::from(frame.count)).saturating_sub(1);
@@ -465,17 +525,66 @@ impl<'a> Recovery<'a> {
                         self.tell_frame(&mut walk, &frame, offset, &live, telling)?;
                     }
                 }
-                Found::Gap(gap) => self.lost_at(span.id, gap, "a frame is bad"),
+                Found::Gap(gap) => self.lost_at(SegmentId::Main(id), gap, "a frame is bad"),
                 Found::End => break,
             }
         }
         let gap = Gap {
             offset: walk.offset,
             first: walk.next,
-            last: span.numbers.end - 1,
+            last: numbers.end - 1,
         };
-        self.lost_at(span.id, gap, "the segment lost its end");
+        self.lost_at(SegmentId::Main(id), gap, "the segment lost its end");
         Ok(())
+    }
+
+    /// Tells what lives in a frame of copies.
+    fn tell_copies(&mut self, frame: &ColdFrame, telling: &mut Telling) -> Result<(), StoreError> {
+        let path = self.dir.path_of(SegmentId::Cold(frame.segment));
+        let read = cold::records(self.dir, frame);
+        let (version, body) = match read.map_err(|source| io_error("read", &path, source))? {
+            Some(read) => read,
+            None => {
+                self.lost_copies(frame, frame.first..frame.last + 1, "a frame is bad");
+                return Ok(());
+            }
+        };
+        let mut live = Vec::new();
+        self.journal.live_in(frame.first, frame.last, &mut live);
+        let mut live = live.into_iter().peekable();
+        let mut body = body.as_slice();
+        while let Ok(Some(copy)) = format::split(&mut body) {
+            let Ok(Record::Copy { original, record }) = format::decode_as(version, copy) else {
+                break;
+            };
+            let number = original.number();
+            while let Some(missing) = live.next_if(|live| *live < number) {
+                self.lost_copies(frame, missing..missing + 1, "a copy is missing");
+            }
+            if live.next_if_eq(&number).is_none() {
+                continue;
+            }
+            let told = format::fact_of(version, record)
+                .and_then(|fact| telling.record(self.journal, version, number, fact, self.visitor));
+            if let Err(what) = told {
+                let what = format!("a record in a good frame: {what}");
+                self.lost_copies(frame, number..number + 1, &what);
+            }
+        }
+        for missing in live {
+            self.lost_copies(frame, missing..missing + 1, "a copy is missing");
+        }
+        Ok(())
+    }
+
+    /// Notes what lives in numbers of a frame of copies that cannot be read.
+    fn lost_copies(&mut self, frame: &ColdFrame, numbers: Range<u64>, what: &str) {
+        let gap = Gap {
+            offset: frame.start,
+            first: numbers.start,
+            last: numbers.end - 1,
+        };
+        self.lost_at(SegmentId::Cold(frame.segment), gap, what);
     }
 
     /// Tells what lives in a frame: these numbers.
@@ -510,7 +619,11 @@ impl<'a> Recovery<'a> {
                 first: number,
                 last: number,
             };
-            self.lost_at(id, gap, &format!("a record in a good frame: {what}"));
+            self.lost_at(
+                SegmentId::Main(id),
+                gap,
+                &format!("a record in a good frame: {what}"),
+            );
         }
         Ok(())
     }
@@ -525,11 +638,15 @@ impl<'a> Recovery<'a> {
         let rows = self.known.rows.iter();
         let mut rows = rows.filter(|(_, row)| row.first <= gap.last && row.last >= first);
         let segment = rows.next().map(|(id, _)| *id);
-        self.lost_at(segment.unwrap_or(0), gap, "a segment is missing");
+        self.lost_at(
+            SegmentId::Main(segment.unwrap_or(0)),
+            gap,
+            "a segment is missing",
+        );
     }
 
     /// Notes what lives in a part of a segment that cannot be read.
-    fn lost_at(&mut self, segment: u64, gap: Gap, what: &str) {
+    fn lost_at(&mut self, segment: SegmentId, gap: Gap, what: &str) {
         if gap.first > gap.last || self.journal.count_live(gap.first, gap.last) == 0 {
             return;
         }

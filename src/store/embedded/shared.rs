@@ -38,6 +38,7 @@ use super::meta::Meta;
 use super::places::Places;
 use super::read::Asked;
 use super::segment::LogDir;
+use super::segment::SegmentId;
 use super::spares::Spares;
 use super::spill::Spill;
 
@@ -70,6 +71,12 @@ pub(super) struct Shared {
     /// Locked before the log.
     pub(super) checkpoints: Mutex<Checkpoints>,
     pub(super) bell: Bell,
+    /// Ends who copies forward.
+    pub(super) forward: Bell,
+    /// Ids of the cold segments that a start found.
+    pub(super) cold: Mutex<Vec<u64>>,
+    /// Number of cold segments.
+    pub(super) cold_segments: AtomicU64,
     pub(super) every: Every,
     /// Bytes that were written since the keeper made a checkpoint.
     pub(super) unabsorbed: AtomicU64,
@@ -163,6 +170,9 @@ impl Shared {
             files,
             checkpoints: Mutex::new(checkpoints),
             bell: Bell::default(),
+            forward: Bell::default(),
+            cold: Mutex::default(),
+            cold_segments: AtomicU64::new(0),
             every: settings.checkpoint,
             unabsorbed: AtomicU64::new(0),
             meta: Mutex::new(meta),
@@ -228,6 +238,20 @@ impl Shared {
         if holes.is_empty() {
             self.files.keep(&named);
         }
+    }
+
+    /// Bytes of the files that hold records of so many main segments, of all cold ones, or of none yet.
+    pub(super) fn log_bytes(&self, segments: u64) -> u64 {
+        let files = segments + self.cold_segments.load(Ordering::Relaxed);
+        files * self.segment_bytes + self.spares.ready_bytes()
+    }
+
+    /// Gives the file of a segment that nothing needs to whoever makes spares.
+    pub(super) fn recycle(&self, segment: SegmentId) {
+        self.places.forget(segment);
+        self.asked.push(Asked::Forget(segment));
+        self.spares.recycle(segment);
+        self.metrics.log_reclaimed_bytes.inc_by(self.segment_bytes);
     }
 
     /// Whether a full disk still has room for an append.

@@ -30,7 +30,9 @@ use crate::store::work::Later;
 
 use super::EmbeddedLog;
 use super::active::Active;
+use super::active::bytes_of;
 use super::checkpoint::Changes;
+use super::cold;
 use super::meta::io_error;
 use super::read::Asked;
 use super::recover;
@@ -113,7 +115,12 @@ impl Shared {
                 .collect(),
         };
         journal.load(saved.at, delta);
+        let (segments, copies) = cold::find(&self.dir, self.shard)?;
+        self.cold_segments
+            .store(bytes_of(segments.len()), Ordering::Relaxed);
+        *self.cold.lock() = segments;
         let recovery = Recovery::new(&self.dir, self.shard, &self.places, journal, known, visitor);
+        let recovery = recovery.with_copies(copies);
         let recovered = recovery.run()?;
         journal.absorbed(coverage);
         Ok(recovered)
@@ -270,8 +277,7 @@ impl Store for EmbeddedLog {
         Space {
             spill_bytes,
             spill_pending_bytes,
-            log_bytes: space.segments * self.shared.segment_bytes
-                + self.shared.spares.ready_bytes(),
+            log_bytes: self.shared.log_bytes(space.segments),
             ..space
         }
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::Batch;
+use super::forward::Span;
 use super::live::LiveSet;
 
 /// The segments with records, oldest first.
@@ -19,6 +20,8 @@ use super::live::LiveSet;
 pub(crate) struct Ledger {
     segments: VecDeque<Segment>,
     absorbed: Coverage,
+    /// The snapshot that has to be absorbed, for references that ended without a record to what was copied forward.
+    ended_cold: u64,
     /// Whether something changed since the last look for a free segment.
     changed: bool,
     /// Lowest number that has to become durable before another look may help.
@@ -63,7 +66,16 @@ struct Segment {
     last_absorbable: u64,
     /// The snapshot that has to be absorbed, for references that ended without a record.
     ended_before: u64,
+    /// What lives of it is in the cold chain.
+    is_copied: bool,
     queues: Arc<RoaringTreemap>,
+}
+
+impl Segment {
+    /// Whether nothing that lives is in it alone.
+    fn is_free(&self) -> bool {
+        self.live == 0 || self.is_copied
+    }
 }
 
 impl Coverage {
@@ -116,6 +128,7 @@ impl Ledger {
                     last_catalog: 0,
                     last_absorbable: 0,
                     ended_before: 0,
+                    is_copied: false,
                     queues: Arc::default(),
                 });
                 self.changed = true;
@@ -162,8 +175,9 @@ impl Ledger {
 
     /// A reference to a record ended without a record that says so: only what is absorbed with `snapshot` knows of it.
     pub(super) fn ended(&mut self, number: u64, snapshot: u64) {
-        if let Some(segment) = self.find_mut(number) {
-            segment.ended_before = segment.ended_before.max(snapshot);
+        match self.find_mut(number) {
+            Some(segment) => segment.ended_before = segment.ended_before.max(snapshot),
+            None => self.ended_cold = self.ended_cold.max(snapshot),
         }
     }
 
@@ -187,8 +201,8 @@ impl Ledger {
     pub(super) fn wants_checkpoint(&self) -> bool {
         let but_newest = self.segments.len().saturating_sub(1);
         let dead = self.segments.iter().take(but_newest);
-        dead.filter(|s| s.live == 0)
-            .any(|segment| !self.is_log_absorbed(segment))
+        let is_held = |segment: &Segment| segment.is_free() && !self.is_log_absorbed(segment);
+        dead.into_iter().any(is_held) || self.ended_cold > self.absorbed.snapshot
     }
 
     /// Forgets a segment that nothing holds, and names it. The newest is never one.
@@ -201,7 +215,7 @@ impl Ledger {
             let Some(segment) = self.segments.get(at) else {
                 break;
             };
-            if segment.live > 0 || !self.is_absorbed(segment) {
+            if !segment.is_free() || !self.is_absorbed(segment) {
                 continue;
             }
             if segment.released_by > durable {
@@ -225,6 +239,37 @@ impl Ledger {
     fn is_log_absorbed(&self, segment: &Segment) -> bool {
         segment.last_absorbable <= self.absorbed.log
             && segment.ended_before <= self.absorbed.snapshot
+    }
+
+    /// The segments with records, oldest first.
+    pub(super) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.segments.iter().map(|segment| Span {
+            id: segment.id,
+            first: segment.first,
+            last: segment.last,
+            live: segment.live,
+            is_copied: segment.is_copied,
+        })
+    }
+
+    /// What lives of a segment was copied forward.
+    pub(super) fn copied(&mut self, id: u64) {
+        if let Ok(at) = self.segments.binary_search_by_key(&id, |s| s.id)
+            && let Some(segment) = self.segments.get_mut(at)
+        {
+            segment.is_copied = true;
+            self.changed = true;
+        }
+    }
+
+    /// The snapshot that has to be absorbed, for references that ended without a record to what was copied forward.
+    pub(super) fn ended_cold(&self) -> u64 {
+        self.ended_cold
+    }
+
+    /// The snapshot that both generations of the checkpoint have.
+    pub(super) fn absorbed_snapshot(&self) -> u64 {
+        self.absorbed.snapshot
     }
 
     /// Number of segments with records.

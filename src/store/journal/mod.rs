@@ -11,6 +11,7 @@ mod batch;
 mod files;
 #[cfg(test)]
 mod fold;
+mod forward;
 mod leases;
 mod ledger;
 mod live;
@@ -39,6 +40,8 @@ use crate::store::format;
 pub(crate) use batch::Batch;
 #[cfg(test)]
 pub(crate) use fold::Fold;
+pub(crate) use forward::Moment;
+pub(crate) use forward::Span;
 pub(crate) use leases::Lease;
 pub(crate) use leases::LeaseKey;
 pub(crate) use ledger::Coverage;

@@ -348,8 +348,9 @@ impl ShardLog {
             return Err(ReadError::NotThere);
         }
         let publish = self.record(lsn.number())?;
-        let first = lsn.number() - u64::from(reading::chunks_of(&publish)?).min(lsn.number());
-        let chunk = |number| reading::chunk_of(&self.record(number)?);
+        let first = lsn.number()
+            - u64::from(reading::chunks_of(Version::NEWEST, &publish)?).min(lsn.number());
+        let chunk = |number| reading::chunk_of(Version::NEWEST, &self.record(number)?);
         let chunks = (first..lsn.number()).map(chunk).collect::<Result<_, _>>()?;
         Ok(Found { publish, chunks })
     }
