@@ -59,7 +59,7 @@ impl Catalog {
 
     /// Whether there is a file.
     pub(super) fn exists(&self) -> bool {
-        self.path.exists()
+        self.disk.exists(&self.path)
     }
 
     /// Says that a checkpoint was made by an earlier start, which the file then must have.

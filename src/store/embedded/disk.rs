@@ -1,8 +1,9 @@
 //! What the log asks of a file system. Everything goes through here, so that a test can tear, delay or
-//! refuse what is written.
+//! refuse what is written, or simulate all of it.
 
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::fs::TryLockError;
 use std::io;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -37,30 +38,36 @@ pub(crate) trait Disk: Send + Sync {
     fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Makes new names in a directory survive a power cut.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes a directory and those above it, if they are missing.
+    fn make_dir(&self, path: &Path) -> io::Result<()>;
+    /// What a file holds.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Makes a small file, or replaces what is in it, for good.
-    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    }
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Whether there is such a file.
+    fn exists(&self, path: &Path) -> bool;
+    /// Takes a file, which is made if it is missing, for this process until the lock is dropped.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>>;
     /// Writes a whole file again, to a place of its own, and gives the copy its name.
     ///
     /// After a sync that failed the system takes the file's pages for clean: what is read of it may never have reached
     /// the disk, and no later sync of the same file would tell.
     fn renew(&self, path: &Path) -> io::Result<()> {
         let copy = path.with_extension("new");
-        self.write_file(&copy, &std::fs::read(path)?)?;
+        self.write_file(&copy, &self.read_file(path)?)?;
         self.rename(&copy, path)?;
         path.parent().map_or(Ok(()), |dir| self.sync_dir(dir))
     }
     /// Opens a database, which is begun if it is missing or empty.
-    fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
-        builder.create(path)
-    }
+    fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError>;
     /// Opens a database that is there.
-    fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
-        builder.open(path)
-    }
+    fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError>;
 }
 
 /// The file system of the machine.
@@ -93,6 +100,46 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>> {
+        let mut options = OpenOptions::new();
+        let file = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(file)),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.create(path)
+    }
+
+    fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.open(path)
     }
 }
 

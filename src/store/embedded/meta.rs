@@ -6,8 +6,6 @@
 //! `catalog` says whether there must be a `catalog.redb`: without that a lost file would look like an
 //! empty broker. The CRC-32C covers the lines before it. The file is replaced as a whole.
 
-use std::fs::File;
-use std::fs::TryLockError;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -30,34 +28,28 @@ pub(super) struct Meta {
     pub(super) has_catalog: bool,
 }
 
-/// Takes the data dir for this process, until the file is closed.
+/// Takes the data dir for this process, until what is returned is dropped.
 ///
 /// # Errors
 /// [`StoreError::Locked`] if another process has it.
-pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
     let path = dir.join("LOCK");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|source| io_error("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
-            path: dir.display().to_string(),
-        }),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &path, source)),
-    }
+    disk.lock(&path).map_err(|source| {
+        if source.kind() == io::ErrorKind::WouldBlock {
+            let path = dir.display().to_string();
+            return StoreError::Locked { path };
+        }
+        io_error("lock", &path, source)
+    })
 }
 
 /// Reads the file; none in a new data dir.
 ///
 /// # Errors
 /// [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Io`].
-pub(super) fn read(dir: &Path) -> Result<Option<Meta>, StoreError> {
+pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Meta>, StoreError> {
     let path = file(dir);
-    let text = match std::fs::read(&path) {
+    let text = match disk.read_file(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(io_error("read", &path, source)),
@@ -94,8 +86,8 @@ pub(super) fn write(disk: &dyn Disk, dir: &Path, meta: &Meta) -> Result<(), Stor
     let new = dir.join("meta.new");
     disk.write_file(&new, print(meta, Version::NEWEST).as_bytes())
         .map_err(|source| io_error("write", &new, source))?;
-    std::fs::rename(&new, &path)
-        .and_then(|()| File::open(dir)?.sync_all())
+    disk.rename(&new, &path)
+        .and_then(|()| disk.sync_dir(dir))
         .map_err(|source| io_error("replace", &path, source))
 }
 

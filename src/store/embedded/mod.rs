@@ -7,7 +7,6 @@
 //! of batches, and what they share is in [`shared`]. Everything that touches the disk happens on the writer's thread or the one that makes
 //! spares, or in open, scan, load, checkpoint and close.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,7 +69,7 @@ pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
     /// Holds the data dir's lock.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<Box<dyn Send>>>,
 }
 
 /// The threads of an open log.
@@ -100,15 +99,16 @@ impl EmbeddedLog {
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Self>, StoreError> {
         let log_path = dir.join("log");
-        std::fs::create_dir_all(&log_path).map_err(|e| io_error("make", &log_path, e))?;
-        let lock = meta::lock(dir)?;
+        disk.make_dir(&log_path)
+            .map_err(|e| io_error("make", &log_path, e))?;
+        let lock = meta::lock(&*disk, dir)?;
         let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, disk));
         let mut listing = log_dir.list()?;
-        let meta = next_meta(dir, !listing.segments.is_empty(), &catalog)?;
+        let meta = next_meta(&*log_dir.disk, dir, !listing.segments.is_empty(), &catalog)?;
         write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
         if meta.identity.incarnation == 1 {
-            sync_parent(dir).map_err(|e| io_error("sync the folder of", dir, e))?;
+            sync_parent(&*log_dir.disk, dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
         let shared = Arc::new(Shared::new(dir, settings, metrics, log_dir, catalog, meta));
         shared
@@ -184,22 +184,27 @@ impl Drop for EmbeddedLog {
 }
 
 /// Makes the name of a new data dir survive a power cut, as its files do.
-fn sync_parent(dir: &Path) -> io::Result<()> {
+fn sync_parent(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let parent = match dir.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => return Ok(()),
     };
-    File::open(parent)?.sync_all()
+    disk.sync_dir(parent)
 }
 
 /// What `meta` shall say of this start.
-fn next_meta(dir: &Path, has_log: bool, catalog: &Catalog) -> Result<Meta, StoreError> {
+fn next_meta(
+    disk: &dyn Disk,
+    dir: &Path,
+    has_log: bool,
+    catalog: &Catalog,
+) -> Result<Meta, StoreError> {
     let damaged = |what: &str| StoreError::Damaged {
         path: dir.display().to_string(),
         what: what.to_owned(),
     };
-    match meta::read(dir)? {
+    match meta::read(disk, dir)? {
         Some(mut meta) => {
             if meta.has_catalog {
                 catalog.expect_checkpoint(Shard(0))?;
@@ -253,6 +258,9 @@ fn is_full(error: &io::Error) -> bool {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
 }
+
+#[cfg(test)]
+pub(crate) mod sim;
 
 #[cfg(test)]
 pub(crate) mod test_disk;

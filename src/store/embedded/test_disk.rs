@@ -181,6 +181,22 @@ impl Disk for TestDisk {
         RealDisk.sync_dir(dir)
     }
 
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_dir(path)
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        RealDisk.read_file(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        RealDisk.exists(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>> {
+        RealDisk.lock(path)
+    }
+
     fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use redb::Builder;
+use redb::Database;
+use redb::DatabaseError;
 use tempfile::TempDir;
 
 use crate::core::log::record::Record;
@@ -195,6 +198,35 @@ impl Disk for Image {
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn make_dir(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.files.lock().get(path).cloned();
+        file.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn write_file(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.files.lock().contains_key(path)
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Box<dyn Send>> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn create_database(&self, _: &Path, _: &Builder) -> Result<Database, DatabaseError> {
+        Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem).into())
+    }
+
+    fn open_database(&self, _: &Path, _: &Builder) -> Result<Database, DatabaseError> {
+        Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem).into())
     }
 }
 
