@@ -47,7 +47,7 @@ mod death;
 
 mod inter;
 
-mod catalog;
+pub mod catalog;
 
 mod record_of;
 

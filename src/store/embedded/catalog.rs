@@ -4,6 +4,7 @@
 //! so a checkpoint is there as a whole or not at all.
 
 use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,6 +24,7 @@ use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 
+use super::backup::Copier;
 use super::disk::Disk;
 use super::is_full;
 use super::meta::io_error;
@@ -118,6 +120,19 @@ impl Catalog {
         Ok(())
     }
 
+    /// Copies the file as the last checkpoint left it; nothing if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn copy(&self, copier: &mut Copier<'_>) -> Result<(), StoreError> {
+        // Who writes a checkpoint holds it as well.
+        let _database = self.database.lock();
+        if !self.exists() {
+            return Ok(());
+        }
+        copier.copy(&self.path, "catalog.redb", None)
+    }
+
     /// An answer that says that no checkpoint is there, although one was made, is no answer.
     fn expected(
         &self,
@@ -181,21 +196,8 @@ impl Catalog {
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the other errors are ones of use, and of a file that is not what was written"
-    )]
     fn error(&self, action: &'static str, error: redb::Error) -> StoreError {
-        match error {
-            redb::Error::Io(source) if !is_of_content(&source) => {
-                io_error(action, &self.path, source)
-            }
-            redb::Error::PreviousIo => {
-                let source = io::Error::other("an earlier error of the disk");
-                io_error(action, &self.path, source)
-            }
-            other => self.damaged(&other.to_string()),
-        }
+        error_of(&self.path, action, error)
     }
 
     fn damaged(&self, what: &str) -> StoreError {
@@ -203,6 +205,25 @@ impl Catalog {
             path: self.path.display().to_string(),
             what: what.to_owned(),
         }
+    }
+}
+
+/// An error of the library: one of the disk, or of what the file holds.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other errors are ones of use, and of a file that is not what was written"
+)]
+pub(super) fn error_of(path: &Path, action: &'static str, error: redb::Error) -> StoreError {
+    match error {
+        redb::Error::Io(source) if !is_of_content(&source) => io_error(action, path, source),
+        redb::Error::PreviousIo => {
+            let source = io::Error::other("an earlier error of the disk");
+            io_error(action, path, source)
+        }
+        other => StoreError::Damaged {
+            path: path.display().to_string(),
+            what: other.to_string(),
+        },
     }
 }
 
@@ -214,7 +235,8 @@ fn is_of_content(error: &io::Error) -> bool {
     )
 }
 
-fn read(
+/// The rows of a shard's table, and what they have absorbed.
+pub(super) fn read(
     database: &Database,
     shard: Shard,
     visit: &mut dyn FnMut(&str, &[u8]),

@@ -22,8 +22,10 @@ use crate::core::model::ids::Shard;
 use crate::telemetry::Metrics;
 
 mod active;
+mod backup;
 mod catalog;
 mod disk;
+mod examine;
 mod frame;
 mod meta;
 mod recover;
@@ -31,8 +33,18 @@ mod segment;
 mod shared;
 mod spares;
 mod store;
+mod survey;
 mod window;
 mod writer;
+
+pub use backup::Saved;
+pub use backup::backup;
+pub use backup::restore;
+pub use examine::check;
+pub use survey::Damage;
+pub use survey::Progress;
+pub use survey::QueueCount;
+pub use survey::Report;
 
 use active::Active;
 use catalog::Catalog;
