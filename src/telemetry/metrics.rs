@@ -184,6 +184,8 @@ metrics! {
     log_sync_seconds: SyncSeconds = "viaduct_log_sync_seconds", "Time that one write and sync of the log takes";
     log_segments: Gauge = "viaduct_log_segments", "Segment files of the log, recycled ones included";
     log_disk_bytes: Gauge = "viaduct_log_disk_bytes", "Disk space that the log's files take";
+    scrub_bytes: Counter = "viaduct_scrub_bytes_total", "Bytes that the scrub has read again to see whether they are still what was written";
+    scrub_damages: Counter = "viaduct_scrub_damages_total", "Damaged places that the scrub, or a check of the running broker, has found since the start: anything above 0 is for an operator to look at";
 
     // Room.
     memory_used_bytes: Gauge = "viaduct_memory_used_bytes", "Memory that messages, indexes and buffers take of the budget";

@@ -28,6 +28,7 @@ use super::backup::Copier;
 use super::disk::Disk;
 use super::is_full;
 use super::meta::io_error;
+use super::survey::Overlay;
 
 const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
 
@@ -133,6 +134,18 @@ impl Catalog {
         copier.copy(&self.path, "catalog.redb", None)
     }
 
+    /// Reads the whole file as the last checkpoint left it, and says how long it is; 0 = there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn verify(&self) -> Result<u64, StoreError> {
+        let _database = self.database.lock();
+        if !self.exists() {
+            return Ok(0);
+        }
+        inspect(&*self.disk, &self.path, Shard(0), &mut |_, _| {}).map(|(_, bytes)| bytes)
+    }
+
     /// An answer that says that no checkpoint is there, although one was made, is no answer.
     fn expected(
         &self,
@@ -213,7 +226,7 @@ impl Catalog {
     clippy::wildcard_enum_match_arm,
     reason = "the other errors are ones of use, and of a file that is not what was written"
 )]
-pub(super) fn error_of(path: &Path, action: &'static str, error: redb::Error) -> StoreError {
+fn error_of(path: &Path, action: &'static str, error: redb::Error) -> StoreError {
     match error {
         redb::Error::Io(source) if !is_of_content(&source) => io_error(action, path, source),
         redb::Error::PreviousIo => {
@@ -235,8 +248,34 @@ fn is_of_content(error: &io::Error) -> bool {
     )
 }
 
+/// Reads a file without changing it: what it has absorbed, none if it was never begun, and its length.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn inspect(
+    disk: &dyn Disk,
+    path: &Path,
+    shard: Shard,
+    visit: &mut dyn FnMut(&str, &[u8]),
+) -> Result<(Option<Lsn>, u64), StoreError> {
+    let file = disk.open(path).map_err(|e| io_error("open", path, e))?;
+    let len = file.len().map_err(|e| io_error("read", path, e))?;
+    if len == 0 {
+        return Ok((None, 0));
+    }
+    let overlay = Overlay::new(file).map_err(|e| io_error("read", path, e))?;
+    let mut builder = Database::builder();
+    builder.set_check_integrity_on_open(true);
+    let read = builder
+        .create_with_backend(overlay)
+        .map_err(redb::Error::from)
+        .and_then(|database| read(&database, shard, visit));
+    let absorbed = read.map_err(|error| error_of(path, "read", error))?;
+    Ok((absorbed, len))
+}
+
 /// The rows of a shard's table, and what they have absorbed.
-pub(super) fn read(
+fn read(
     database: &Database,
     shard: Shard,
     visit: &mut dyn FnMut(&str, &[u8]),

@@ -4,8 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::Database;
-
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
@@ -22,7 +20,6 @@ use super::segment::LogDir;
 use super::survey;
 use super::survey::Damage;
 use super::survey::Frame;
-use super::survey::Overlay;
 use super::survey::Progress;
 use super::survey::Report;
 use super::survey::Segment;
@@ -169,27 +166,14 @@ impl Examiner<'_> {
         if !self.disk.exists(&path) {
             return Ok(None);
         }
-        let file = self.disk.open(&path);
-        let file = file.map_err(|e| io_error("open", &path, e))?;
-        let len = file.len().map_err(|e| io_error("read", &path, e))?;
+        let tally = &mut self.tally;
+        let (absorbed, len) =
+            catalog::inspect(&**self.disk, &path, Shard(0), &mut |key, value| {
+                tally.catalog_value(key, Some(value));
+            })?;
         self.report.files += 1;
         self.report.bytes += len;
-        let tally = &mut self.tally;
-        let overlay = Overlay::new(file).map_err(|e| io_error("read", &path, e))?;
-        if len == 0 {
-            return Ok(None);
-        }
-        let mut builder = Database::builder();
-        builder.set_check_integrity_on_open(true);
-        let read = builder
-            .create_with_backend(overlay)
-            .map_err(redb::Error::from)
-            .and_then(|database| {
-                catalog::read(&database, Shard(0), &mut |key, value| {
-                    tally.catalog_value(key, Some(value));
-                })
-            });
-        read.map_err(|error| catalog::error_of(&path, "read", error))
+        Ok(absorbed)
     }
 
     /// Reads the log and counts what it says.
@@ -269,7 +253,7 @@ pub(super) fn records(
 }
 
 /// A wound as a report has it.
-fn damage(log: &LogDir, wound: &Wound) -> Damage {
+pub(super) fn damage(log: &LogDir, wound: &Wound) -> Damage {
     let bad = &wound.bad;
     let last = bad.next.map_or(0, |next| next.saturating_sub(1));
     let has_records = bad.next.is_none_or(|next| next > bad.first);

@@ -29,6 +29,7 @@ mod examine;
 mod frame;
 mod meta;
 mod recover;
+mod scrub;
 mod segment;
 mod shared;
 mod spares;
@@ -184,6 +185,7 @@ impl EmbeddedLog {
         };
         // A thread that panicked has said so; what it left undone is not durable.
         let _ = threads.writer.join();
+        self.shared.scrub.stop();
         self.shared.spares.stop();
         let _ = threads.spares.join();
     }

@@ -25,6 +25,7 @@ use super::Settings;
 use super::catalog::Catalog;
 use super::frame;
 use super::meta::Meta;
+use super::scrub::Scrub;
 use super::segment::LogDir;
 use super::spares::Spares;
 
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
     pub(super) catalog: Catalog,
+    pub(super) scrub: Scrub,
     pub(super) meta: Mutex<Meta>,
     pub(super) identity: Identity,
     pub(super) watermark: AtomicWatermark,
@@ -120,6 +122,7 @@ impl Shared {
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
             catalog,
+            scrub: Scrub::default(),
             meta: Mutex::new(meta),
             identity: meta.identity,
             watermark: AtomicWatermark::default(),

@@ -108,7 +108,7 @@ pub(crate) fn read_one(
 }
 
 /// A good frame whose records make no sense. What the frames beside it say of it is its own to say.
-fn of_frame(frame: &Frame<'_>) -> Bad {
+pub(crate) fn of_frame(frame: &Frame<'_>) -> Bad {
     Bad {
         start: frame.offset,
         end: frame.offset + frame.length,
@@ -130,6 +130,25 @@ pub(crate) fn judge(segments: &[Segment]) -> Vec<Wound> {
             None if behind.is_none() => {}
             None => wounds.push(whole(segment, before, behind)),
             Some(found) => judge_one(segment, found, before, behind, &mut wounds),
+        }
+    }
+    wounds
+}
+
+/// Says what is wrong with a segment by itself that is not the one that is written.
+pub(crate) fn judge_sealed(segment: &Segment) -> Vec<Wound> {
+    let mut wounds = Vec::new();
+    match &segment.found {
+        None => wounds.push(whole(segment, None, None)),
+        Some(found) => {
+            judge_one(segment, found, None, None, &mut wounds);
+            if let Some(header) = found.header.filter(|_| !found.is_sealed) {
+                wounds.push(Wound {
+                    segment: segment.id,
+                    bad: missing_end(segment, found, None),
+                    kind: WoundKind::End(header),
+                });
+            }
         }
     }
     wounds
@@ -164,17 +183,22 @@ fn judge_one(
     }
     if let Some(behind) = behind.filter(|_| !found.is_sealed) {
         let next = behind.found.as_ref().and_then(|found| found.header);
-        let consecutive = next.filter(|next| next.id == segment.id + 1);
-        let bad = Bad {
-            start: found.end,
-            end: segment.len.max(found.end + block()),
-            first: found.next,
-            next: next.map(|next| next.first),
-            before: found.crc,
-            behind: consecutive.map(|next| next.previous),
-            what: "the end of the segment is missing, and others follow it",
-        };
+        let bad = missing_end(segment, found, next);
         wounds.push(wound(bad, WoundKind::End(header)));
+    }
+}
+
+/// What is missing of a segment without a seal, whose successor says this.
+fn missing_end(segment: &Segment, found: &Found, next: Option<SegmentHeader>) -> Bad {
+    let consecutive = next.filter(|next| next.id == segment.id + 1);
+    Bad {
+        start: found.end,
+        end: segment.len.max(found.end + block()),
+        first: found.next,
+        next: next.map(|next| next.first),
+        before: found.crc,
+        behind: consecutive.map(|next| next.previous),
+        what: "the end of the segment is missing, and others follow it",
     }
 }
 

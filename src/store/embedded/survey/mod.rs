@@ -12,6 +12,8 @@ pub(crate) use chain::Segment;
 pub(crate) use chain::Wound;
 pub(crate) use chain::WoundKind;
 pub(crate) use chain::judge;
+pub(crate) use chain::judge_sealed;
+pub(crate) use chain::of_frame;
 pub(crate) use chain::read as read_chain;
 pub(crate) use chain::read_one;
 pub(crate) use overlay::Overlay;
