@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::core::log::record::Record;
+use crate::core::log::store::Scanned;
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
@@ -14,10 +16,13 @@ use crate::store::journal::Fold;
 use super::catalog;
 use super::disk::Disk;
 use super::disk::RealDisk;
+use super::frame::SegmentHeader;
 use super::meta;
 use super::meta::io_error;
+use super::repair::end_of;
 use super::segment::LogDir;
 use super::survey;
+use super::survey::Bad;
 use super::survey::Damage;
 use super::survey::Frame;
 use super::survey::Progress;
@@ -44,8 +49,16 @@ pub(super) struct Examination {
     pub(super) wounds: Vec<Wound>,
     /// The file `meta`, if it can be read.
     pub(super) meta: Option<meta::Meta>,
-    /// Whether the catalog's checkpoint must be made anew.
-    pub(super) has_bad_catalog: bool,
+    /// Files beside the log that are damaged, by their names in the data dir.
+    pub(super) files: Vec<String>,
+    /// Whether there is a good checkpoint.
+    pub(super) has_catalog: bool,
+    /// The number that the log must go on with, if it ends before what a checkpoint knows of it.
+    pub(super) goes_on_at: Option<u64>,
+    /// The last segment, and its end.
+    pub(super) last: Option<(SegmentHeader, Bad)>,
+    /// The latest incarnation that something is named after.
+    pub(super) incarnation: u64,
 }
 
 /// What is examined, and what is known so far.
@@ -55,6 +68,8 @@ struct Examiner<'a> {
     progress: &'a Progress,
     report: Report,
     tally: Tally,
+    files: Vec<String>,
+    incarnation: u64,
 }
 
 impl Examination {
@@ -76,24 +91,36 @@ impl Examination {
                 ..Report::default()
             },
             tally: Tally::default(),
+            files: Vec::new(),
+            incarnation: 0,
         };
         let log = LogDir::new(dir.join("log"), Arc::clone(disk));
         let listing = log.list()?;
         examiner.expect(&log, &listing.segments)?;
-        let (meta, absorbed, has_bad_catalog) = examiner.head(!listing.segments.is_empty())?;
+        let (meta, absorbed) = examiner.head(!listing.segments.is_empty())?;
         let segments = examiner.log(&log, &listing.segments, absorbed)?;
         let wounds = survey::judge(&segments);
         for wound in &wounds {
             examiner.report.damages.push(damage(&log, wound));
         }
-        examiner.ends(&log, &segments, absorbed);
+        let goes_on_at = examiner.ends(&log, &segments, absorbed);
+        let last = segments.iter().rev().find_map(|segment| {
+            let found = segment.found.as_ref()?;
+            let end = end_of(found.end, found.next, found.crc);
+            found.header.map(|header| (header, end))
+        });
+        let incarnation = examiner.incarnation.max(examiner.tally.incarnation());
         let mut report = examiner.report;
         report.queues = examiner.tally.queues();
         Ok(Self {
             report,
             wounds,
             meta,
-            has_bad_catalog,
+            files: examiner.files,
+            has_catalog: absorbed.is_some(),
+            goes_on_at,
+            last,
+            incarnation,
         })
     }
 }
@@ -110,15 +137,16 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// Reads `meta` and the catalog's checkpoint: the first, what the second has absorbed, and whether that is damaged.
-    fn head(
-        &mut self,
-        has_log: bool,
-    ) -> Result<(Option<meta::Meta>, Option<Lsn>, bool), StoreError> {
+    /// Reads `meta` and the catalog's checkpoint: the first, and what the second has absorbed.
+    fn head(&mut self, has_log: bool) -> Result<(Option<meta::Meta>, Option<Lsn>), StoreError> {
         let meta = match meta::read(&**self.disk, self.dir) {
             Ok(Some(meta)) => Some(meta),
             Ok(None) if has_log => {
-                self.file_damage("meta", "it is missing", "it is made anew, with a new identity");
+                self.file_damage(
+                    "meta",
+                    "it is missing",
+                    "it is made anew, with a new identity",
+                );
                 None
             }
             Ok(None) => None,
@@ -128,26 +156,28 @@ impl Examiner<'_> {
             }
             Err(error) => return Err(error),
         };
-        let must_be = meta.is_some_and(|meta| meta.has_catalog);
+        let must_be = meta.is_none_or(|meta| meta.has_catalog);
+        let is_sure = meta.is_some_and(|meta| meta.has_catalog);
         let remedy = "it is set aside and made anew from what the log still has: what was declared before that is lost";
         let absorbed = match self.catalog() {
-            Ok(absorbed) if absorbed.is_some() || !must_be => absorbed,
+            Ok(absorbed) if absorbed.is_some() || !is_sure => absorbed,
             Ok(_) => {
                 self.file_damage("catalog.redb", "the checkpoint is missing", remedy);
-                return Ok((meta, None, true));
+                return Ok((meta, None));
             }
             Err(StoreError::Damaged { what, .. }) if must_be => {
                 self.file_damage("catalog.redb", &what, remedy);
-                return Ok((meta, None, true));
+                return Ok((meta, None));
             }
             // It was begun, and the power went: a start begins it anew.
             Err(StoreError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };
-        Ok((meta, absorbed, false))
+        Ok((meta, absorbed))
     }
 
     fn file_damage(&mut self, name: &str, what: &str, remedy: &str) {
+        self.files.push(name.to_owned());
         self.report.damages.push(Damage {
             file: self.dir.join(name).display().to_string(),
             offset: 0,
@@ -185,13 +215,17 @@ impl Examiner<'_> {
     ) -> Result<Vec<Segment>, StoreError> {
         let mut fold = Fold::new(absorbed);
         let (tally, report) = (&mut self.tally, &mut self.report);
-        let mut scanned = crate::core::log::store::Scanned::default();
+        let incarnation = &mut self.incarnation;
+        let mut scanned = Scanned::default();
         let segments = survey::read_chain(log, 0, ids, self.progress, &mut |_, frame| {
             report.frames += 1;
             records(frame, |lsn, record| {
                 let kind = survey::kind_name(record);
                 *report.records.entry(kind.to_owned()).or_default() += 1;
                 scanned.last = Some(lsn);
+                if let Record::Epoch { epoch, .. } = record {
+                    *incarnation = (*incarnation).max(*epoch);
+                }
                 fold.record(lsn, record, tally);
             })
         })?;
@@ -203,8 +237,8 @@ impl Examiner<'_> {
         Ok(segments)
     }
 
-    /// What is to be said of the log's end.
-    fn ends(&mut self, log: &LogDir, segments: &[Segment], absorbed: Option<Lsn>) {
+    /// What is to be said of the log's end; the number that it must go on with, if that is not where it ends.
+    fn ends(&mut self, log: &LogDir, segments: &[Segment], absorbed: Option<Lsn>) -> Option<u64> {
         let last = segments.iter().rev().find_map(|s| s.found.as_ref());
         self.report.last = last.map_or(0, |found| found.next.saturating_sub(1));
         if let Some(tail) = last.and_then(|found| found.tail.as_ref()) {
@@ -215,26 +249,26 @@ impl Examiner<'_> {
                 tail.start
             ));
         }
-        if let Some(absorbed) = absorbed.filter(|lsn| lsn.number() > self.report.last) {
-            let last = self.report.last;
-            self.report.damages.push(Damage {
-                file: log.path().display().to_string(),
-                offset: 0,
-                bytes: 0,
-                first: last + 1,
-                last: absorbed.number(),
-                queues: None,
-                what: "the log ends before what catalog.redb has absorbed of it".to_owned(),
-                remedy: "the log goes on behind what is missing".to_owned(),
-            });
-        }
+        let last = self.report.last;
+        let absorbed = absorbed.map(Lsn::number).filter(|number| *number > last)?;
+        self.report.damages.push(Damage {
+            file: log.path().display().to_string(),
+            offset: 0,
+            bytes: 0,
+            first: last + 1,
+            last: absorbed,
+            queues: None,
+            what: "the log ends before what catalog.redb has absorbed of it".to_owned(),
+            remedy: "these records are given up; the log goes on behind them".to_owned(),
+        });
+        Some(absorbed + 1)
     }
 }
 
 /// Decodes the records of a frame.
 pub(super) fn records(
     frame: &Frame<'_>,
-    mut visit: impl FnMut(Lsn, &crate::core::log::record::Record<'_>),
+    mut visit: impl FnMut(Lsn, &Record<'_>),
 ) -> Result<(), String> {
     let mut body = frame.body;
     let mut number = frame.header.first;
@@ -265,7 +299,7 @@ pub(super) fn damage(log: &LogDir, wound: &Wound) -> Damage {
         WoundKind::Range(_) => "nothing is lost: the place is filled",
         WoundKind::End(_) => "these records are given up, and the segment is sealed",
         WoundKind::Whole => "the file is set aside, and its records are given up",
-        WoundKind::Order => "the records between are given up",
+        WoundKind::Order => "the file is set aside, and its records are given up",
     };
     Damage {
         file: log.segment(wound.segment).display().to_string(),

@@ -29,6 +29,7 @@ mod examine;
 mod frame;
 mod meta;
 mod recover;
+mod repair;
 mod scrub;
 mod segment;
 mod shared;
@@ -42,6 +43,8 @@ pub use backup::Saved;
 pub use backup::backup;
 pub use backup::restore;
 pub use examine::check;
+pub use repair::Repaired;
+pub use repair::repair;
 pub use survey::Damage;
 pub use survey::Progress;
 pub use survey::QueueCount;
@@ -188,6 +191,14 @@ impl EmbeddedLog {
         self.shared.scrub.stop();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+    }
+}
+
+impl std::fmt::Debug for EmbeddedLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedLog")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
     }
 }
 

@@ -94,7 +94,8 @@ fn listed(line: &str) -> Option<Listed> {
     let crc = u32::from_str_radix(parts.next()?, 16).ok()?;
     let name = parts.next()?.to_owned();
     // A name leads into the backup and nowhere else.
-    let is_inside = !name.starts_with('/') && name.split('/').all(|part| !["", "..", "."].contains(&part));
+    let is_inside =
+        !name.starts_with('/') && name.split('/').all(|part| !["", "..", "."].contains(&part));
     is_inside.then_some(Listed { name, bytes, crc })
 }
 

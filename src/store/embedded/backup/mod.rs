@@ -56,7 +56,6 @@ pub struct Saved {
 /// What is copied from, and how.
 struct Source<'a> {
     disk: &'a Arc<dyn Disk>,
-    dir: &'a Path,
     log: &'a LogDir,
     meta: Meta,
     /// The last record to be copied; none: whatever is there.
@@ -89,14 +88,16 @@ pub fn backup(dir: &Path, target: &Path, progress: &Progress) -> Result<Saved, S
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let _lock = meta::lock(&*disk, dir)?;
     let Some(meta) = meta::read(&*disk, dir)? else {
-        let error = io::Error::new(io::ErrorKind::NotFound, "it has no file meta: no broker has run on it");
+        let error = io::Error::new(
+            io::ErrorKind::NotFound,
+            "it has no file meta: no broker has run on it",
+        );
         return Err(io_error("back up", dir, error));
     };
     let log = LogDir::new(dir.join("log"), Arc::clone(&disk));
     let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
     let source = Source {
         disk: &disk,
-        dir,
         log: &log,
         meta,
         upto: None,
@@ -117,7 +118,6 @@ impl EmbeddedLog {
         let meta = *shared.meta.lock();
         let mut source = Source {
             disk: &shared.dir.disk,
-            dir: &shared.path,
             log: &shared.dir,
             meta,
             upto: None,
@@ -151,7 +151,11 @@ impl Source<'_> {
 
     /// Makes the target, which must be empty or missing.
     fn begin<'p>(&self, target: &Path, progress: &'p Progress) -> Result<Copier<'p>, StoreError> {
-        let pause = if self.is_shared { PAUSE_MAX } else { Duration::ZERO };
+        let pause = if self.is_shared {
+            PAUSE_MAX
+        } else {
+            Duration::ZERO
+        };
         let copier = Copier::new(self.disk, target, progress, pause);
         copier.expect_empty()?;
         for folder in ["log", "big"] {

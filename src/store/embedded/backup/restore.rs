@@ -28,7 +28,12 @@ const INCARNATIONS: u64 = 65_536;
 /// [`StoreError::Damaged`] if the backup is not whole, or not what was written; [`StoreError::Io`]. Then the data dir has no
 /// file `meta`, and no broker starts on it.
 pub fn restore(backup: &Path, dir: &Path, progress: &Progress) -> Result<Saved, StoreError> {
-    restore_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), backup, dir, progress)
+    restore_on(
+        &(Arc::new(RealDisk) as Arc<dyn Disk>),
+        backup,
+        dir,
+        progress,
+    )
 }
 
 pub(super) fn restore_on(
@@ -50,7 +55,10 @@ pub(super) fn restore_on(
     }
     let copied = copier.finish()?;
     if let Some((file, _)) = manifest.files.iter().zip(&copied).find(|(a, b)| a != b) {
-        return Err(damaged(&backup.join(&file.name), "it is not what the manifest says"));
+        return Err(damaged(
+            &backup.join(&file.name),
+            "it is not what the manifest says",
+        ));
     }
     let mut meta = manifest.meta;
     meta.identity.incarnation += INCARNATIONS;
@@ -65,7 +73,10 @@ fn read(disk: &dyn Disk, backup: &Path) -> Result<Manifest, StoreError> {
     let bytes = match disk.read_file(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged(backup, "it has no MANIFEST: no backup was finished there"));
+            return Err(damaged(
+                backup,
+                "it has no MANIFEST: no backup was finished there",
+            ));
         }
         Err(error) => return Err(io_error("read", &path, error)),
     };

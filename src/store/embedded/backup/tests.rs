@@ -46,7 +46,9 @@ fn append(log: &EmbeddedLog, key: &str) -> Lsn {
 }
 
 fn names(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("{n}-{}", "x".repeat(3_000))).collect()
+    (0..count)
+        .map(|n| format!("{n}-{}", "x".repeat(3_000)))
+        .collect()
 }
 
 #[test]
@@ -58,7 +60,9 @@ fn a_backup_of_a_running_log_is_what_was_durable_and_is_restored_elsewhere() {
     for key in &keys {
         append(&log, key);
     }
-    let saved = log.backup(Path::new("saved"), &Progress::default()).unwrap();
+    let saved = log
+        .backup(Path::new("saved"), &Progress::default())
+        .unwrap();
     assert_eq!(saved.upto, 40);
     append(&log, "later");
     let again = log.backup(Path::new("saved"), &Progress::default());
@@ -83,7 +87,8 @@ fn a_backup_without_a_manifest_or_with_another_byte_is_refused() {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let (log, _) = open(&disk, "data");
     append(&log, "one");
-    log.backup(Path::new("saved"), &Progress::default()).unwrap();
+    log.backup(Path::new("saved"), &Progress::default())
+        .unwrap();
     let segment = Path::new("saved/log/0000000001.seg");
     let mut bytes = disk.read_file(segment).unwrap();
     bytes[5_000] ^= 1;
@@ -111,7 +116,8 @@ fn who_gives_a_backup_up_leaves_none_and_segments_come_back() {
     let last = append(&log, "last");
     let names = || shared_names(&disk);
     let before = names();
-    log.checkpoint(SHARD, last, &mut std::iter::empty()).unwrap();
+    log.checkpoint(SHARD, last, &mut std::iter::empty())
+        .unwrap();
     // No pin is left: what the checkpoint freed is recycled.
     let mut tries = 0;
     while names() >= before {
@@ -136,7 +142,8 @@ fn what_is_recycled_meanwhile_stays_until_the_backup_ends() {
     let pin = Pin::new(&log.shared);
     let segments = shared_names(&disk);
     let last = append(&log, "last");
-    log.checkpoint(SHARD, last, &mut std::iter::empty()).unwrap();
+    log.checkpoint(SHARD, last, &mut std::iter::empty())
+        .unwrap();
     // The journal gives them up.
     let mut tries = 0;
     while log.space().segments > 2 {
@@ -166,7 +173,10 @@ fn a_stopped_data_dir_on_the_real_disk_is_backed_up_and_restored() {
     log.close(CoreTime::from_ms(2)).unwrap();
     let saved = backup(&dir, &target, &Progress::default()).unwrap();
     let restored = folder.path().join("restored");
-    assert_eq!(restore(&target, &restored, &Progress::default()).unwrap(), saved);
+    assert_eq!(
+        restore(&target, &restored, &Progress::default()).unwrap(),
+        saved
+    );
     let report = super::super::check(&restored, &Progress::default()).unwrap();
     assert!(report.is_sound(), "{:?}", report.damages);
     assert_eq!(report.records.get("catalog"), Some(&1));

@@ -91,7 +91,9 @@ impl EmbeddedLog {
     pub fn scrub(&self, bytes_per_second: u64) -> Result<(), StoreError> {
         if bytes_per_second > 0 {
             let shared = Arc::clone(&self.shared);
-            let thread = self.spawn("viaduct-scrub", move || task::run(&shared, bytes_per_second))?;
+            let thread = self.spawn("viaduct-scrub", move || {
+                task::run(&shared, bytes_per_second)
+            })?;
             self.shared.scrub.state.lock().thread = Some(thread);
         }
         Ok(())

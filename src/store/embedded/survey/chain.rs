@@ -161,7 +161,7 @@ fn judge_one(
     behind: Option<&Segment>,
     wounds: &mut Vec<Wound>,
 ) {
-    let Some(header) = found.header else {
+    let Some(mut header) = found.header else {
         return;
     };
     let wound = |bad: Bad, kind| Wound {
@@ -169,17 +169,32 @@ fn judge_one(
         bad,
         kind,
     };
+    let mut bads = found.bad.clone();
     if !found.has_header {
+        // Its first frames may be gone as well: then the segment before knows better where it began.
+        if let Some((next, crc)) = before.and_then(|before| end_before(before, segment.id)) {
+            if header.first > next
+                && let Some(bad) = bads.first_mut()
+            {
+                bad.first = next;
+                bad.before = Some(crc);
+                header.previous = crc;
+            }
+            header.first = header.first.min(next);
+        }
         let bad = at_header(&header, "the segment's header is bad");
         wounds.push(wound(bad, WoundKind::Header(header)));
     }
     if let Some(before) = before.filter(|before| !continues(before, segment.id, &header)) {
         let mut bad = at_header(&header, "the segment does not continue the one before it");
-        bad.first = before.found.as_ref().map_or(header.first, |found| found.next);
+        bad.first = before
+            .found
+            .as_ref()
+            .map_or(header.first, |found| found.next);
         wounds.push(wound(bad, WoundKind::Order));
     }
-    for bad in &found.bad {
-        wounds.push(wound(bad.clone(), WoundKind::Range(header)));
+    for bad in bads {
+        wounds.push(wound(bad, WoundKind::Range(header)));
     }
     if let Some(behind) = behind.filter(|_| !found.is_sealed) {
         let next = behind.found.as_ref().and_then(|found| found.header);
@@ -200,6 +215,14 @@ fn missing_end(segment: &Segment, found: &Found, next: Option<SegmentHeader>) ->
         behind: consecutive.map(|next| next.previous),
         what: "the end of the segment is missing, and others follow it",
     }
+}
+
+/// Where the segment right before `id` ends: the next number, and its last CRC.
+fn end_before(before: &Segment, id: u64) -> Option<(u64, u32)> {
+    let found = before.found.as_ref()?;
+    let is_known = found.is_sealed && before.id + 1 == id;
+    is_known.then_some(())?;
+    found.crc.map(|crc| (found.next, crc))
 }
 
 /// Whether a segment goes on where the one before it ends; one that was recycled between may hide that.

@@ -226,7 +226,12 @@ impl Walk {
     fn bad_body(&mut self, header: &FrameHeader, crc: u32) {
         let (start, before) = (self.offset, self.crc);
         let end = (start + length(header)).min(self.len.max(start + block()));
-        self.open_bad(start, end, before, "the records are not those of their frame");
+        self.open_bad(
+            start,
+            end,
+            before,
+            "the records are not those of their frame",
+        );
         self.offset = end;
         self.next = header.first + u64::from(header.count);
         self.crc = Some(crc);
