@@ -6,6 +6,10 @@ mod journal;
 
 mod watermark;
 
+mod work;
+
+mod reading;
+
 pub mod memory;
 
 pub mod embedded;

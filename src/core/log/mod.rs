@@ -2,4 +2,6 @@
 
 pub mod record;
 
+pub mod read;
+
 pub mod store;

@@ -1,11 +1,14 @@
 //! What core asks of a store (SEMANTICS §14). One contract suite holds every implementation to it:
 //! `store::contract`.
 //!
-//! Reading bodies back, spilling an index, large bodies in files, stream segments and fencing join this
-//! trait with the features that need them; nothing here assumes that a store is local.
+//! Large bodies in files, stream segments and fencing join this trait with the features that need them;
+//! nothing here assumes that a store is local.
 
 use std::sync::Arc;
 
+use crate::core::log::read::Reader;
+use crate::core::log::read::SpillId;
+use crate::core::log::read::SpillReader;
 use crate::core::log::record::EntryFields;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Record;
@@ -186,6 +189,10 @@ pub struct Space {
     pub references: u64,
     /// Bytes that wait to be written.
     pub pending_bytes: u64,
+    /// Bytes of the files that hold what was put aside, unused parts included.
+    pub spill_bytes: u64,
+    /// Bytes that were put aside and are still in memory: the disk does not have them yet, or is full.
+    pub spill_pending_bytes: u64,
 }
 
 /// A durable, ordered log with a catalog's checkpoint beside it.
@@ -256,6 +263,27 @@ pub trait Store: Send + Sync {
     /// Calls `waiter` once when the watermark has reached `lsn`, or has failed; at once if so already.
     /// Registered under the log's lock, so no move of the watermark is missed.
     fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>);
+
+    /// Reads messages back. `lsns` are of publish records of this shard, ascending and each once; their
+    /// answers come once all of them are on disk, from a thread of the store and never from the caller's.
+    /// Requests that need not wait for the disk are answered one after the other, in the order asked.
+    ///
+    /// A message that lives when its answer comes is found, or is [`ReadError::Damaged`] for good; one that
+    /// was settled meanwhile may be [`ReadError::NotThere`]. What is handed over is never another message.
+    ///
+    /// [`ReadError::Damaged`]: crate::core::log::read::ReadError::Damaged
+    /// [`ReadError::NotThere`]: crate::core::log::read::ReadError::NotThere
+    fn read(&self, shard: Shard, lsns: Vec<Lsn>, reader: Box<dyn Reader>);
+
+    /// Puts aside what memory has no room for: on the node's own disk, not durable, gone with the process.
+    /// Never refuses: the bytes stay in memory until the disk has them, and while it is full.
+    fn spill_put(&self, shard: Shard, bytes: Vec<u8>) -> SpillId;
+
+    /// Gives back what was put aside, which stays there; from a thread of the store, never the caller's.
+    fn spill_get(&self, shard: Shard, id: SpillId, reader: Box<dyn SpillReader>);
+
+    /// Forgets what was put aside. A [`Self::spill_get`] before it may still find it.
+    fn spill_drop(&self, shard: Shard, id: SpillId);
 
     /// References that ended without a record: the queue was deleted, or recovery found no home for them.
     fn dead(&self, dead: &[Dead]);

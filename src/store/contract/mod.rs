@@ -3,12 +3,14 @@
 //! Each test is a function over a [`Bench`]; `contract!` runs all of them for the memory store with one
 //! and with 16 shards, and for the embedded log.
 
-mod bench;
+pub(crate) mod bench;
 mod elision;
 mod order;
+pub(crate) mod reading;
 mod recover;
 mod references;
 mod restart;
+mod spill;
 mod watermark;
 
 use bench::Bench;
@@ -78,6 +80,18 @@ contract! {
         chunks_are_elided_with_their_publish,
         what_something_else_refers_to_is_written,
         a_moved_message_is_written;
+    reading:
+        messages_are_read_back_as_they_were_published,
+        messages_are_read_back_after_a_restart,
+        a_body_in_chunks_is_read_back,
+        what_is_no_message_is_not_there,
+        a_read_waits_for_the_disk,
+        a_failed_log_does_not_say_that_a_message_is_gone,
+        what_lives_is_read_while_segments_are_recycled;
+    spill:
+        what_is_put_aside_comes_back,
+        what_is_dropped_is_not_there,
+        nothing_is_left_aside_after_a_restart;
     restart:
         a_checkpoint_is_loaded_again,
         a_clean_stop_is_told_from_a_crash,

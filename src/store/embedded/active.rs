@@ -44,6 +44,10 @@ impl Active {
             crc: tail.crc,
             is_sealed: tail.is_sealed,
         };
+        if tail.is_cut {
+            // An id is left out: the next segment does not continue this one.
+            active.header.id += 1;
+        }
         if tail.torn.is_some() {
             active.write_tombstone(next)?;
         }
@@ -84,6 +88,11 @@ impl Active {
             crc: previous,
             is_sealed: false,
         })
+    }
+
+    /// Where the next frame goes.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Bytes that can still be written without new blocks.

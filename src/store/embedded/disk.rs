@@ -30,6 +30,8 @@ pub(crate) trait SegmentFile: Send + Sync {
 pub(crate) trait Disk: Send + Sync {
     /// Opens a file, which is made if it is missing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Opens a file that is there, to read it: one that is missing must not come into being by being read.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>>;
     /// Gives a file another name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -82,6 +84,10 @@ impl Disk for RealDisk {
             .truncate(false)
             .open(path)?;
         Ok(Arc::new(file))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        Ok(Arc::new(File::open(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

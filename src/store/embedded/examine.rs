@@ -1,28 +1,34 @@
 //! `viaduct check` on a stopped broker: reads everything in a data dir and says what is not what was written. Nothing is
 //! changed, and what a start would mend by itself is no damage.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::core::log::record::Record;
-use crate::core::log::store::Scanned;
+use crate::core::log::store::Hole;
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 
 use crate::store::format;
-use crate::store::journal::Fold;
+use crate::store::format::Version;
+use crate::store::journal::Coverage;
+use crate::store::journal::Journal;
 
-use super::catalog;
+use super::checkpoint::Checkpoints;
+use super::checkpoint::Legacy;
 use super::disk::Disk;
 use super::disk::RealDisk;
-use super::frame::SegmentHeader;
 use super::meta;
+use super::meta::Meta;
 use super::meta::io_error;
-use super::repair::end_of;
+use super::places::Places;
+use super::recover::Known;
+use super::recover::Recovery;
 use super::segment::LogDir;
+use super::shared::limits;
 use super::survey;
-use super::survey::Bad;
 use super::survey::Damage;
 use super::survey::Frame;
 use super::survey::Progress;
@@ -31,6 +37,9 @@ use super::survey::Segment;
 use super::survey::Tally;
 use super::survey::Wound;
 use super::survey::WoundKind;
+
+/// Bounds frames, of which a trial start makes none.
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Examines the data dir of a stopped broker, under its lock.
 ///
@@ -42,28 +51,34 @@ pub fn check(dir: &Path, progress: &Progress) -> Result<Report, StoreError> {
     Ok(Examination::run(&disk, dir, progress)?.report)
 }
 
+/// The files of the checkpoint.
+pub(super) const CHECKPOINTS: [&str; 2] = ["checkpoint.0.redb", "checkpoint.1.redb"];
+
 /// What an examination found.
 pub(super) struct Examination {
     pub(super) report: Report,
     /// What is wrong with the log's segments.
     pub(super) wounds: Vec<Wound>,
     /// The file `meta`, if it can be read.
-    pub(super) meta: Option<meta::Meta>,
+    pub(super) meta: Option<Meta>,
     /// Files beside the log that are damaged, by their names in the data dir.
     pub(super) files: Vec<String>,
     /// Whether there is a good checkpoint.
-    pub(super) has_catalog: bool,
-    /// The number that the log must go on with, if it ends before what a checkpoint knows of it.
+    pub(super) has_checkpoint: bool,
+    /// Whether the checkpoint knows of records that are gone, or of holes.
+    pub(super) has_losses: bool,
+    /// Numbers of records that a segment has.
+    pub(super) covered: Vec<RangeInclusive<u64>>,
+    /// The number that a log without a segment must go on with.
     pub(super) goes_on_at: Option<u64>,
-    /// The last segment, and its end.
-    pub(super) last: Option<(SegmentHeader, Bad)>,
     /// The latest incarnation that something is named after.
     pub(super) incarnation: u64,
 }
 
 /// What is examined, and what is known so far.
 struct Examiner<'a> {
-    disk: &'a Arc<dyn Disk>,
+    /// Only looked at.
+    disk: Arc<dyn Disk>,
     dir: &'a Path,
     progress: &'a Progress,
     report: Report,
@@ -82,8 +97,9 @@ impl Examination {
         dir: &Path,
         progress: &Progress,
     ) -> Result<Self, StoreError> {
+        let disk: Arc<dyn Disk> = Arc::new(survey::Looking(Arc::clone(disk)));
         let mut examiner = Examiner {
-            disk,
+            disk: Arc::clone(&disk),
             dir,
             progress,
             report: Report {
@@ -94,35 +110,55 @@ impl Examination {
             files: Vec::new(),
             incarnation: 0,
         };
-        let log = LogDir::new(dir.join("log"), Arc::clone(disk));
-        let listing = log.list()?;
-        examiner.expect(&log, &listing.segments)?;
-        let (meta, absorbed) = examiner.head(!listing.segments.is_empty())?;
-        let segments = examiner.log(&log, &listing.segments, absorbed)?;
+        let log = LogDir::new(dir.join("log"), disk);
+        let ids = log.list()?.segments;
+        examiner.expect(&log, &ids)?;
+        let meta = examiner.meta(!ids.is_empty())?;
+        let checkpoints = examiner.checkpoints(meta)?;
+        let segments = examiner.log(&log, &ids)?;
         let wounds = survey::judge(&segments);
         for wound in &wounds {
             examiner.report.damages.push(damage(&log, wound));
         }
-        let goes_on_at = examiner.ends(&log, &segments, absorbed);
-        let last = segments.iter().rev().find_map(|segment| {
-            let found = segment.found.as_ref()?;
-            let end = end_of(found.end, found.next, found.crc);
-            found.header.map(|header| (header, end))
-        });
+        examiner.torn(&log, &segments);
+        let has_checkpoint = checkpoints.is_some();
+        let absorbed = checkpoints.as_ref().and_then(Checkpoints::saved);
+        let absorbed = absorbed.map_or(0, |saved| saved.catalog.max(saved.at.log));
+        let goes_on_at = (segments.is_empty() && absorbed > 0).then_some(absorbed + 1);
+        if goes_on_at.is_some() {
+            let what = "every segment is missing, though a checkpoint knows of some";
+            let remedy = "the log goes on behind what is missing, which is lost";
+            let found = file_damage(log.path(), what, remedy);
+            examiner.report.damages.push(found);
+        }
+        // What a start would make of it, where it would be one.
+        let has_losses = match (meta, goes_on_at) {
+            (Some(_), None) => examiner.start(&log, checkpoints)?,
+            _ => false,
+        };
         let incarnation = examiner.incarnation.max(examiner.tally.incarnation());
         let mut report = examiner.report;
         report.queues = examiner.tally.queues();
         Ok(Self {
             report,
             wounds,
-            meta,
+            meta: meta.map(|(meta, _)| meta),
             files: examiner.files,
-            has_catalog: absorbed.is_some(),
+            has_checkpoint,
+            has_losses,
+            covered: covered(&segments),
             goes_on_at,
-            last,
             incarnation,
         })
     }
+}
+
+/// Numbers that segments have.
+fn covered(segments: &[Segment]) -> Vec<RangeInclusive<u64>> {
+    let found = segments.iter().filter_map(|s| s.found.as_ref());
+    found
+        .filter_map(|found| Some(found.header?.first..=found.next.checked_sub(1)?))
+        .collect()
 }
 
 impl Examiner<'_> {
@@ -130,106 +166,110 @@ impl Examiner<'_> {
     fn expect(&self, log: &LogDir, segments: &[u64]) -> Result<(), StoreError> {
         for id in segments {
             let path = log.segment(*id);
-            let len = self.disk.open(&path).and_then(|file| file.len());
+            let len = self.disk.open_read(&path).and_then(|file| file.len());
             self.progress
                 .expect(len.map_err(|e| io_error("read", &path, e))?);
         }
         Ok(())
     }
 
-    /// Reads `meta` and the catalog's checkpoint: the first, and what the second has absorbed.
-    fn head(&mut self, has_log: bool) -> Result<(Option<meta::Meta>, Option<Lsn>), StoreError> {
-        let meta = match meta::read(&**self.disk, self.dir) {
-            Ok(Some(meta)) => Some(meta),
+    /// Reads `meta`.
+    fn meta(&mut self, has_log: bool) -> Result<Option<(Meta, Version)>, StoreError> {
+        let remedy = "it is made anew, with a new identity";
+        match meta::read(&*self.disk, self.dir) {
             Ok(None) if has_log => {
-                self.file_damage(
-                    "meta",
-                    "it is missing",
-                    "it is made anew, with a new identity",
-                );
-                None
+                self.file_damage("meta", "it is missing", remedy);
+                Ok(None)
             }
-            Ok(None) => None,
             Err(StoreError::Damaged { what, .. }) => {
-                self.file_damage("meta", &what, "it is made anew, with a new identity");
-                None
+                self.file_damage("meta", &what, remedy);
+                Ok(None)
             }
-            Err(error) => return Err(error),
+            read => read,
+        }
+    }
+
+    /// Reads the checkpoint; none if there is none that is good.
+    fn checkpoints(
+        &mut self,
+        meta: Option<(Meta, Version)>,
+    ) -> Result<Option<Checkpoints>, StoreError> {
+        let mut checkpoints = Checkpoints::new(self.dir, &self.disk);
+        let must_be = match meta {
+            Some((meta, Version::One)) => return self.legacy(meta, checkpoints),
+            Some((meta, Version::Two)) => meta.has_checkpoint,
+            None => checkpoints.exist(),
         };
-        let must_be = meta.is_none_or(|meta| meta.has_catalog);
-        let is_sure = meta.is_some_and(|meta| meta.has_catalog);
-        let remedy = "it is set aside and made anew from what the log still has: what was declared before that is lost";
-        let absorbed = match self.catalog() {
-            Ok(absorbed) if absorbed.is_some() || !is_sure => absorbed,
-            Ok(_) => {
-                self.file_damage("catalog.redb", "the checkpoint is missing", remedy);
-                return Ok((meta, None));
+        if !must_be {
+            return Ok(None);
+        }
+        for name in CHECKPOINTS {
+            let file = self.disk.open_read(&self.dir.join(name));
+            self.report.files += u64::from(file.is_ok());
+            self.report.bytes += file.and_then(|file| file.len()).unwrap_or(0);
+        }
+        let faults = Checkpoints::faults(self.dir, &self.disk);
+        let is_lost = faults.len() == CHECKPOINTS.len();
+        let remedy = if is_lost {
+            "it is set aside and made anew from what the log still has: what was declared before that is lost, and messages \
+             that were settled may come back"
+        } else {
+            "it is set aside, and a copy of the other one takes its place"
+        };
+        for (name, error) in faults {
+            match error {
+                StoreError::Damaged { what, .. } => self.file_damage(&name, &what, remedy),
+                error => return Err(error),
             }
-            Err(StoreError::Damaged { what, .. }) if must_be => {
+        }
+        if is_lost {
+            return Ok(None);
+        }
+        checkpoints.find()?;
+        Ok(Some(checkpoints))
+    }
+
+    /// Reads the catalog's checkpoint of format 1.
+    fn legacy(
+        &mut self,
+        meta: Meta,
+        mut checkpoints: Checkpoints,
+    ) -> Result<Option<Checkpoints>, StoreError> {
+        if !meta.has_checkpoint {
+            return Ok(None);
+        }
+        let mut legacy = Legacy::new(self.dir, Arc::clone(&self.disk));
+        match checkpoints.take_over(&mut legacy) {
+            Ok(()) => Ok(Some(checkpoints)),
+            Err(StoreError::Damaged { what, .. }) => {
+                let remedy =
+                    "it is set aside, and the catalog is made anew from what the log still has";
                 self.file_damage("catalog.redb", &what, remedy);
-                return Ok((meta, None));
+                Ok(None)
             }
-            // It was begun, and the power went: a start begins it anew.
-            Err(StoreError::Damaged { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        Ok((meta, absorbed))
+            Err(error) => Err(error),
+        }
     }
 
     fn file_damage(&mut self, name: &str, what: &str, remedy: &str) {
         self.files.push(name.to_owned());
-        self.report.damages.push(Damage {
-            file: self.dir.join(name).display().to_string(),
-            offset: 0,
-            bytes: 0,
-            first: 0,
-            last: 0,
-            queues: None,
-            what: what.to_owned(),
-            remedy: remedy.to_owned(),
-        });
+        let found = file_damage(&self.dir.join(name), what, remedy);
+        self.report.damages.push(found);
     }
 
-    /// Reads the catalog's checkpoint.
-    fn catalog(&mut self) -> Result<Option<Lsn>, StoreError> {
-        let path = self.dir.join("catalog.redb");
-        if !self.disk.exists(&path) {
-            return Ok(None);
-        }
-        let tally = &mut self.tally;
-        let (absorbed, len) =
-            catalog::inspect(&**self.disk, &path, Shard(0), &mut |key, value| {
-                tally.catalog_value(key, Some(value));
-            })?;
-        self.report.files += 1;
-        self.report.bytes += len;
-        Ok(absorbed)
-    }
-
-    /// Reads the log and counts what it says.
-    fn log(
-        &mut self,
-        log: &LogDir,
-        ids: &[u64],
-        absorbed: Option<Lsn>,
-    ) -> Result<Vec<Segment>, StoreError> {
-        let mut fold = Fold::new(absorbed);
-        let (tally, report) = (&mut self.tally, &mut self.report);
-        let incarnation = &mut self.incarnation;
-        let mut scanned = Scanned::default();
+    /// Reads every segment, and counts its records.
+    fn log(&mut self, log: &LogDir, ids: &[u64]) -> Result<Vec<Segment>, StoreError> {
+        let (report, incarnation) = (&mut self.report, &mut self.incarnation);
         let segments = survey::read_chain(log, 0, ids, self.progress, &mut |_, frame| {
             report.frames += 1;
-            records(frame, |lsn, record| {
+            records(frame, |_, record| {
                 let kind = survey::kind_name(record);
                 *report.records.entry(kind.to_owned()).or_default() += 1;
-                scanned.last = Some(lsn);
                 if let Record::Epoch { epoch, .. } = record {
                     *incarnation = (*incarnation).max(*epoch);
                 }
-                fold.record(lsn, record, tally);
             })
         })?;
-        fold.finish(&scanned, tally);
         for segment in &segments {
             report.files += 1;
             report.bytes += segment.len;
@@ -237,8 +277,67 @@ impl Examiner<'_> {
         Ok(segments)
     }
 
-    /// What is to be said of the log's end; the number that it must go on with, if that is not where it ends.
-    fn ends(&mut self, log: &LogDir, segments: &[Segment], absorbed: Option<Lsn>) -> Option<u64> {
+    /// Tries a start: what lives in which queue, and what is missing. True if the checkpoint knows of something that is
+    /// missing.
+    fn start(
+        &mut self,
+        log: &LogDir,
+        checkpoints: Option<Checkpoints>,
+    ) -> Result<bool, StoreError> {
+        let mut checkpoints = checkpoints.unwrap_or_else(|| Checkpoints::new(self.dir, &self.disk));
+        let tally = &mut self.tally;
+        checkpoints.catalog(&mut |key, value| tally.catalog_value(key, Some(value)))?;
+        let mut journal = Journal::new(Shard(0), limits(SEGMENT_BYTES));
+        let (known, coverage) = known(&mut checkpoints, &mut journal)?;
+        journal.absorbed(coverage);
+        let places = Places::default();
+        let recovery = Recovery::new(log, Shard(0), &places, &mut journal, known, tally);
+        let holes = match recovery.run() {
+            Ok(recovered) => recovered.scanned.holes,
+            // What a start cannot go on from was found as damage of its own, or is now.
+            Err(StoreError::Damaged { path, what }) => {
+                if self.report.damages.is_empty() {
+                    let remedy = "the damaged segment is set aside";
+                    let found = file_damage(Path::new(&path), &what, remedy);
+                    self.report.damages.push(found);
+                }
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let has_losses = !holes.is_empty();
+        for hole in holes {
+            self.hole(&hole);
+        }
+        Ok(has_losses)
+    }
+
+    /// Notes records that are missing, unless they are in a damaged place that was found: then that place knows more now.
+    fn hole(&mut self, hole: &Hole) {
+        let queues = hole.queues.as_ref().map(|queues| {
+            let names = queues.iter().map(|queue| self.tally.name(*queue));
+            names.collect::<Vec<_>>()
+        });
+        let (first, last) = (hole.first.number(), hole.last.number());
+        let overlaps = |d: &&mut Damage| d.first > 0 && d.first <= last && d.last >= first;
+        if let Some(damage) = self.report.damages.iter_mut().find(overlaps) {
+            damage.queues = queues;
+            return;
+        }
+        self.report.damages.push(Damage {
+            file: hole.path.clone(),
+            offset: 0,
+            bytes: 0,
+            first,
+            last,
+            queues,
+            what: hole.what.clone(),
+            remedy: "these records are given up, and their queues serve again".to_owned(),
+        });
+    }
+
+    /// Says where the log ends, and what is torn there.
+    fn torn(&mut self, log: &LogDir, segments: &[Segment]) {
         let last = segments.iter().rev().find_map(|s| s.found.as_ref());
         self.report.last = last.map_or(0, |found| found.next.saturating_sub(1));
         if let Some(tail) = last.and_then(|found| found.tail.as_ref()) {
@@ -249,19 +348,39 @@ impl Examiner<'_> {
                 tail.start
             ));
         }
-        let last = self.report.last;
-        let absorbed = absorbed.map(Lsn::number).filter(|number| *number > last)?;
-        self.report.damages.push(Damage {
-            file: log.path().display().to_string(),
-            offset: 0,
-            bytes: 0,
-            first: last + 1,
-            last: absorbed,
-            queues: None,
-            what: "the log ends before what catalog.redb has absorbed of it".to_owned(),
-            remedy: "these records are given up; the log goes on behind them".to_owned(),
-        });
-        Some(absorbed + 1)
+    }
+}
+
+/// Takes over what a checkpoint knows.
+fn known(
+    checkpoints: &mut Checkpoints,
+    journal: &mut Journal,
+) -> Result<(Known, Coverage), StoreError> {
+    let saved = checkpoints.saved().unwrap_or_default();
+    let delta = checkpoints.load()?;
+    let rows = delta.segments.iter();
+    let known = Known {
+        at: saved.at,
+        catalog: saved.catalog,
+        rows: rows
+            .filter_map(|(id, row)| Some((*id, row.clone()?)))
+            .collect(),
+    };
+    journal.load(saved.at, delta);
+    Ok((known, checkpoints.coverage()))
+}
+
+/// A file that is damaged as a whole.
+pub(super) fn file_damage(path: &Path, what: &str, remedy: &str) -> Damage {
+    Damage {
+        file: path.display().to_string(),
+        offset: 0,
+        bytes: 0,
+        first: 0,
+        last: 0,
+        queues: None,
+        what: what.to_owned(),
+        remedy: remedy.to_owned(),
     }
 }
 

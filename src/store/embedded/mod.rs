@@ -1,41 +1,49 @@
-//! The embedded log: a data dir on the local disk (format 1, `docs/format.md`).
+//! The embedded log: a data dir on the local disk (format 2, `docs/format.md`).
 //!
 //! ```text
-//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare
+//! data/ LOCK · meta · checkpoint.0.redb · checkpoint.1.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
-//! of batches, and what they share is in [`shared`]. Everything that touches the disk happens on the writer's thread or the one that makes
-//! spares, or in open, scan, load, checkpoint and close.
+//! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
+//! The [`keeper`] makes [`checkpoint`]s of what the log has said. Everything that touches the disk happens on a thread of
+//! the log (writer, spares, keeper, reader, spill), or in open, recover, scan, load, checkpoint and close.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
-use crate::core::model::ids::Shard;
 
 use crate::telemetry::Metrics;
 
+use crate::store::format::Version;
+
 mod active;
 mod backup;
-mod catalog;
+mod checkpoint;
 mod disk;
 mod examine;
 mod frame;
+mod keeper;
 mod meta;
+mod places;
+mod read;
 mod recover;
 mod repair;
 mod scrub;
 mod segment;
 mod shared;
 mod spares;
+mod spill;
 mod store;
 mod survey;
+mod walk;
 mod window;
 mod writer;
 
@@ -51,14 +59,20 @@ pub use survey::QueueCount;
 pub use survey::Report;
 
 use active::Active;
-use catalog::Catalog;
+use checkpoint::Checkpoints;
+use checkpoint::Legacy;
 use disk::Disk;
 use disk::RealDisk;
+use keeper::Keeper;
 use meta::Meta;
 use meta::io_error;
+use read::Answerer;
 use segment::LogDir;
 use shared::Shared;
+use spill::Spill;
 use writer::Writer;
+
+pub use keeper::Every;
 
 /// What can be chosen about an embedded log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +81,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// How long grants and settles may wait for something else to be written with, when nobody waits for them.
     pub patience: Duration,
+    /// When a checkpoint is made.
+    pub checkpoint: Every,
 }
 
 impl Default for Settings {
@@ -74,16 +90,19 @@ impl Default for Settings {
         Self {
             segment_bytes: 64 * 1024 * 1024,
             patience: Duration::from_millis(5),
+            checkpoint: Every::default(),
         }
     }
 }
 
 /// A log in a data dir, which it holds until it is closed.
 ///
-/// It must be scanned before the first append, unless it is empty.
+/// It must be recovered before the first append, unless it is empty.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
+    /// The thread that answers reads: while the log can be asked, even after it was closed.
+    answers: Mutex<Option<JoinHandle<()>>>,
     /// Holds the data dir's lock.
     lock: Mutex<Option<Box<dyn Send>>>,
 }
@@ -92,6 +111,8 @@ pub struct EmbeddedLog {
 struct Threads {
     writer: JoinHandle<()>,
     spares: JoinHandle<()>,
+    spill: JoinHandle<()>,
+    keeper: JoinHandle<()>,
 }
 
 impl EmbeddedLog {
@@ -118,15 +139,22 @@ impl EmbeddedLog {
         disk.make_dir(&log_path)
             .map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(&*disk, dir)?;
-        let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
+        let mut checkpoints = Checkpoints::new(dir, &disk);
+        let mut legacy = Legacy::new(dir, Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, disk));
         let mut listing = log_dir.list()?;
-        let meta = next_meta(&*log_dir.disk, dir, !listing.segments.is_empty(), &catalog)?;
+        let has_log = !listing.segments.is_empty();
+        let meta = next_meta(&*log_dir.disk, dir, has_log, &mut checkpoints, &mut legacy)?;
         write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
+        legacy.remove()?;
         if meta.identity.incarnation == 1 {
             sync_parent(&*log_dir.disk, dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
-        let shared = Arc::new(Shared::new(dir, settings, metrics, log_dir, catalog, meta));
+        let spill_path = dir.join("spill");
+        let spill = Spill::open(&spill_path, Arc::clone(&log_dir.disk))
+            .map_err(|e| io_error("clear", &spill_path, e))?;
+        let shared = Shared::new(dir, settings, metrics, log_dir, spill, checkpoints, meta);
+        let shared = Arc::new(shared);
         shared
             .spares
             .adopt(&listing.spares)
@@ -134,10 +162,13 @@ impl EmbeddedLog {
         let log = Self {
             shared,
             threads: Mutex::default(),
+            answers: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
+        let answerer = Answerer::new(Arc::clone(&log.shared));
+        *log.answers.lock() = Some(log.spawn("viaduct-reader", move || answerer.run())?);
         if listing.segments.is_empty() {
-            log.shared.applied(None)?;
+            log.shared.expect_log(None)?;
             let first = Active::first(&log.shared);
             log.start(first, 0)?;
         }
@@ -157,9 +188,13 @@ impl EmbeddedLog {
         }
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
+        let spills = Arc::clone(shared);
+        let keeper = Keeper::new(Arc::clone(shared), shared.every, now());
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
+            spill: self.spawn("viaduct-spill", move || spills.spill.run())?,
+            keeper: self.spawn("viaduct-keeper", move || keeper.run())?,
         });
         Ok(())
     }
@@ -175,7 +210,7 @@ impl EmbeddedLog {
             .map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
     }
 
-    /// Lets the writer write what is pending, and waits for both threads to end.
+    /// Lets the writer write what is pending, and waits for the threads to end.
     fn stop(&self) {
         {
             let mut log = self.shared.log.lock();
@@ -191,6 +226,10 @@ impl EmbeddedLog {
         self.shared.scrub.stop();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.bell.stop();
+        let _ = threads.keeper.join();
+        self.shared.spill.stop();
+        let _ = threads.spill.join();
     }
 }
 
@@ -205,7 +244,23 @@ impl std::fmt::Debug for EmbeddedLog {
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
         self.stop();
+        self.shared.asked.stop();
+        let answers = self.answers.lock().take();
+        // Whoever was answered last may have been the last to hold the log.
+        let is_other =
+            |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = answers.filter(is_other) {
+            let _ = thread.join();
+        }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "from here on the keeper counts how long nothing happened"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Makes the name of a new data dir survive a power cut, as its files do.
@@ -223,21 +278,26 @@ fn next_meta(
     disk: &dyn Disk,
     dir: &Path,
     has_log: bool,
-    catalog: &Catalog,
+    checkpoints: &mut Checkpoints,
+    legacy: &mut Legacy,
 ) -> Result<Meta, StoreError> {
     let damaged = |what: &str| StoreError::Damaged {
         path: dir.display().to_string(),
         what: what.to_owned(),
     };
     match meta::read(disk, dir)? {
-        Some(mut meta) => {
-            if meta.has_catalog {
-                catalog.expect_checkpoint(Shard(0))?;
+        Some((mut meta, version)) => {
+            match (meta.has_checkpoint, version) {
+                (false, _) => checkpoints.begin()?,
+                (true, Version::One) => checkpoints.take_over(legacy)?,
+                (true, Version::Two) => checkpoints.find()?,
             }
             meta.identity.incarnation += 1;
             Ok(meta)
         }
-        None if has_log || catalog.exists() => Err(damaged("the file meta is missing")),
+        None if has_log || legacy.exists() || checkpoints.exist() => {
+            Err(damaged("the file meta is missing"))
+        }
         None => {
             let mut uuid = [0; 16];
             getrandom::fill(&mut uuid)
@@ -247,7 +307,7 @@ fn next_meta(
                     uuid: u128::from_le_bytes(uuid),
                     incarnation: 1,
                 },
-                has_catalog: false,
+                has_checkpoint: false,
             })
         }
     }

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Condvar;
@@ -20,14 +23,20 @@ use crate::store::journal::Journal;
 use crate::store::journal::Limits;
 use crate::store::journal::Waiters;
 use crate::store::watermark::AtomicWatermark;
+use crate::store::work::WorkQueue;
 
 use super::Settings;
-use super::catalog::Catalog;
+use super::checkpoint::Checkpoints;
 use super::frame;
+use super::keeper::Bell;
+use super::keeper::Every;
 use super::meta::Meta;
+use super::places::Places;
+use super::read::Asked;
 use super::scrub::Scrub;
 use super::segment::LogDir;
 use super::spares::Spares;
+use super::spill::Spill;
 
 /// Largest frame: larger ones gain nothing, and delay those who wait for the next.
 const FRAME_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -48,8 +57,17 @@ pub(super) struct Shared {
     pub(super) patience: Duration,
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
-    pub(super) catalog: Catalog,
     pub(super) scrub: Scrub,
+    pub(super) places: Places,
+    pub(super) spill: Spill,
+    /// What the answering thread is asked for.
+    pub(super) asked: Arc<WorkQueue<Asked>>,
+    /// Locked before the log.
+    pub(super) checkpoints: Mutex<Checkpoints>,
+    pub(super) bell: Bell,
+    pub(super) every: Every,
+    /// Bytes that were written since the keeper made a checkpoint.
+    pub(super) unabsorbed: AtomicU64,
     pub(super) meta: Mutex<Meta>,
     pub(super) identity: Identity,
     pub(super) watermark: AtomicWatermark,
@@ -57,6 +75,8 @@ pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
     /// Tells the writer that there is something to do, when it rests.
     pub(super) kick: Condvar,
+    /// The data dir is another's to open.
+    pub(super) is_closed: AtomicBool,
 }
 
 /// What the log's lock guards.
@@ -110,7 +130,8 @@ impl Shared {
         settings: Settings,
         metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
-        catalog: Catalog,
+        spill: Spill,
+        checkpoints: Checkpoints,
         meta: Meta,
     ) -> Self {
         let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
@@ -121,8 +142,14 @@ impl Shared {
             patience: settings.patience,
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
-            catalog,
             scrub: Scrub::default(),
+            places: Places::default(),
+            spill,
+            asked: Arc::new(WorkQueue::new()),
+            checkpoints: Mutex::new(checkpoints),
+            bell: Bell::default(),
+            every: settings.checkpoint,
+            unabsorbed: AtomicU64::new(0),
             meta: Mutex::new(meta),
             identity: meta.identity,
             watermark: AtomicWatermark::default(),
@@ -136,6 +163,21 @@ impl Shared {
                 active_left: 0,
             }),
             kick: Condvar::new(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether nothing can be known of the log any more: it was closed or has failed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire) || self.watermark.has_failed()
+    }
+
+    /// Number of a record of this shard, 0, which no record has, for one of another.
+    pub(super) fn number(&self, lsn: Lsn) -> u64 {
+        if lsn.shard() == self.shard {
+            lsn.number()
+        } else {
+            0
         }
     }
 
@@ -166,15 +208,15 @@ impl Shared {
         }
     }
 
-    /// What the checkpoint has absorbed of a log that ends with `last`.
-    pub(super) fn applied(&self, last: Option<Lsn>) -> Result<Option<Lsn>, StoreError> {
-        let applied = self.catalog.applied(self.shard)?;
-        if applied <= last {
-            return Ok(applied);
+    /// Expects that a log which ends with `last` has what the checkpoint has absorbed of it.
+    pub(super) fn expect_log(&self, last: Option<Lsn>) -> Result<(), StoreError> {
+        let saved = self.checkpoints.lock().saved().unwrap_or_default();
+        if saved.catalog.max(saved.at.log) <= last.map_or(0, Lsn::number) {
+            return Ok(());
         }
         Err(StoreError::Damaged {
             path: self.dir.path().display().to_string(),
-            what: "the log ends before what catalog.redb has absorbed of it".to_owned(),
+            what: "the log ends before what the checkpoint has absorbed of it".to_owned(),
         })
     }
 

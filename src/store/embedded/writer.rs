@@ -17,6 +17,8 @@ use super::active::Active;
 use super::active::bytes_of;
 use super::frame::FRAME_HEADER_BYTES;
 use super::meta::io_error;
+use super::places::FramePlace;
+use super::read::Asked;
 use super::shared::Rest;
 use super::shared::Shared;
 
@@ -142,6 +144,8 @@ impl Writer {
             let Some(segment) = self.shared.log.lock().journal.recyclable() else {
                 return;
             };
+            self.shared.places.forget(segment);
+            self.shared.asked.push(Asked::Forget(segment));
             self.shared.spares.recycle(segment);
         }
     }
@@ -163,6 +167,7 @@ impl Writer {
         let start = Instant::now();
         self.doze_ends = None;
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
+        let offset = self.active.offset();
         let frame = batch.finish();
         let unpadded = frame.len();
         loop {
@@ -180,12 +185,21 @@ impl Writer {
         metrics.log_frames.inc();
         metrics.log_records.inc_by(bytes_of(count));
         metrics.log_bytes.inc_by(bytes_of(frame.len()));
+        self.shared.wrote(bytes_of(frame.len()));
         let records = unpadded - FRAME_HEADER_BYTES;
         metrics.log_record_bytes.inc_by(bytes_of(records));
         metrics.log_syncs.inc();
         metrics
             .log_sync_seconds
             .observe(start.elapsed().as_secs_f64());
+        let place = FramePlace {
+            first,
+            last: batch.last(),
+            start: offset,
+            end: self.active.offset(),
+        };
+        // Before the watermark moves: what is durable can be read.
+        self.shared.places.add(&self.active.header, place);
         self.written(batch);
         Ok(())
     }
@@ -255,6 +269,7 @@ mod tests {
         let settings = Settings {
             segment_bytes: 64 * 1024,
             patience: Duration::from_millis(20),
+            ..Settings::default()
         };
         let log = EmbeddedLog::open(dir.path(), settings, Metrics::new().into()).unwrap();
         log.stop();

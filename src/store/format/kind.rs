@@ -32,6 +32,8 @@ pub(super) mod message {
     pub(crate) const DEDUP_KEY: u8 = 16;
     pub(crate) const BODY_CHUNKS: u8 = 32;
     pub(crate) const BODY_FILE: u8 = 64;
+    /// Both.
+    pub(crate) const BODY: u8 = BODY_CHUNKS | BODY_FILE;
     pub(crate) const ALL: u8 = 127;
 }
 

@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::core::log::read::ReadError;
+use crate::core::log::read::Reader;
+use crate::core::log::read::SpillId;
+use crate::core::log::read::SpillReader;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
@@ -23,11 +27,13 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
-use crate::store::journal::Fold;
+use crate::store::reading::Found;
 use crate::store::watermark::AtomicWatermark;
 
+mod answers;
 mod shard;
 
+use answers::Answers;
 use shard::ShardLog;
 
 /// Records that are dropped together: small, since nothing is gained by keeping more.
@@ -36,7 +42,8 @@ const SEGMENT_BYTES: usize = 256 * 1024;
 /// A log of 1 to 255 shards in memory.
 pub struct MemoryStore {
     identity: Identity,
-    shards: Vec<MemoryShard>,
+    shards: Vec<Arc<MemoryShard>>,
+    answers: Answers,
 }
 
 struct MemoryShard {
@@ -63,11 +70,15 @@ impl MemoryStore {
         let shards = (0..shards.max(1))
             .map(|shard| MemoryShard::new(Shard(shard), ShardLog::new(Shard(shard), segment_bytes)))
             .collect();
-        Arc::new(Self { identity, shards })
+        Arc::new(Self {
+            identity,
+            shards,
+            answers: Answers::new(false),
+        })
     }
 
     /// What a restart finds: the same store, one incarnation later, with what was durable and no more.
-    /// It is not held, and must be scanned before the first append.
+    /// It is not held, and must be recovered before the first append.
     pub fn reopened(&self) -> Arc<Self> {
         let identity = Identity {
             incarnation: self.identity.incarnation + 1,
@@ -78,7 +89,23 @@ impl MemoryStore {
             .iter()
             .map(|shard| MemoryShard::new(shard.shard, shard.log.lock().reopened()))
             .collect();
-        Arc::new(Self { identity, shards })
+        Arc::new(Self {
+            identity,
+            shards,
+            answers: Answers::new(self.answers.is_by_hand()),
+        })
+    }
+
+    /// From now on, and after a restart, reads and what was put aside are answered by [`Self::answer_reads`]
+    /// only, and no longer by a thread: a test decides when a load arrives.
+    pub fn answer_by_hand(&self) {
+        self.answers.by_hand();
+    }
+
+    /// Answers what was asked for so far, on this thread, which must hold no lock of core. Returns how many
+    /// requests that were; what they ask for in turn waits for the next call.
+    pub fn answer_reads(&self) -> usize {
+        self.answers.answer()
     }
 
     /// From now on nothing becomes durable until it is released.
@@ -110,18 +137,43 @@ impl MemoryStore {
         }
     }
 
-    fn shard(&self, shard: Shard) -> Option<&MemoryShard> {
+    fn shard(&self, shard: Shard) -> Option<&Arc<MemoryShard>> {
         self.shards.get(usize::from(shard.0))
     }
 }
 
 impl MemoryShard {
-    fn new(shard: Shard, log: ShardLog) -> Self {
-        Self {
+    fn new(shard: Shard, log: ShardLog) -> Arc<Self> {
+        Arc::new(Self {
             shard,
             watermark: AtomicWatermark::default(),
             log: Mutex::new(log),
+        })
+    }
+
+    /// Calls `waiter` when record `number` is durable.
+    fn wait(&self, number: u64, waiter: Arc<dyn Waiter>) {
+        {
+            let mut log = self.log.lock();
+            if !self.watermark.answers(number) {
+                log.wait(number, waiter);
+                return;
+            }
         }
+        waiter.watermark_moved(self.shard);
+    }
+
+    /// Durable messages, each or why not.
+    fn find(&self, lsns: &[Lsn]) -> Vec<Result<Found, ReadError>> {
+        let log = self.log.lock();
+        let is_closed = self.watermark.has_failed();
+        let find = |lsn: &Lsn| {
+            if is_closed {
+                return Err(ReadError::Closed);
+            }
+            log.find(*lsn)
+        };
+        lsns.iter().map(find).collect()
     }
 
     fn write_upto(&self, upto: u64) {
@@ -185,10 +237,14 @@ impl Store for MemoryStore {
     }
 
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
-        let absorbed = self.load(shard, &mut |_, _| {})?;
-        let mut fold = Fold::new(absorbed);
-        let scanned = self.scan(shard, &mut |lsn, record| fold.record(lsn, &record, visitor))?;
-        self.dead(&fold.finish(&scanned, visitor));
+        let Some(shard) = self.shard(shard) else {
+            visitor.entries(&Scanned::default());
+            return Ok(Scanned::default());
+        };
+        let scanned = shard.log.lock().recover(visitor)?;
+        if let Some(last) = scanned.last {
+            shard.watermark.reach(last.number());
+        }
         Ok(scanned)
     }
 
@@ -223,14 +279,26 @@ impl Store for MemoryStore {
             waiter.watermark_moved(lsn.shard());
             return;
         };
-        {
-            let mut log = shard.log.lock();
-            if !shard.watermark.answers(lsn.number()) {
-                log.wait(lsn.number(), waiter);
-                return;
-            }
+        shard.wait(lsn.number(), waiter);
+    }
+
+    fn read(&self, shard: Shard, lsns: Vec<Lsn>, reader: Box<dyn Reader>) {
+        // One of another shard is not there; who asks for none gets that from any.
+        if let Some(shard) = self.shard(shard).or_else(|| self.shards.first()) {
+            self.answers.read(shard, lsns, reader);
         }
-        waiter.watermark_moved(shard.shard);
+    }
+
+    fn spill_put(&self, _shard: Shard, bytes: Vec<u8>) -> SpillId {
+        self.answers.put(bytes)
+    }
+
+    fn spill_get(&self, _shard: Shard, id: SpillId, reader: Box<dyn SpillReader>) {
+        self.answers.get(id, reader);
+    }
+
+    fn spill_drop(&self, _shard: Shard, id: SpillId) {
+        self.answers.forget(id);
     }
 
     fn dead(&self, dead: &[Dead]) {
@@ -254,7 +322,10 @@ impl Store for MemoryStore {
     }
 
     fn space(&self) -> Space {
-        let mut all = Space::default();
+        let mut all = Space {
+            spill_bytes: self.answers.spill_bytes(),
+            ..Space::default()
+        };
         for shard in &self.shards {
             let space = shard.log.lock().space();
             all.log_bytes += space.log_bytes;

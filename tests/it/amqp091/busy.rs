@@ -6,6 +6,9 @@ use std::sync::atomic::Ordering;
 
 use super::client::Broker;
 use super::client::s;
+use viaduct::core::log::read::Reader;
+use viaduct::core::log::read::SpillId;
+use viaduct::core::log::read::SpillReader;
 use viaduct::core::log::record::Record;
 use viaduct::core::log::store::AppendError;
 use viaduct::core::log::store::Capabilities;
@@ -83,6 +86,22 @@ impl Store for Moody {
 
     fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>) {
         self.store.wait(lsn, waiter);
+    }
+
+    fn read(&self, shard: Shard, lsns: Vec<Lsn>, reader: Box<dyn Reader>) {
+        self.store.read(shard, lsns, reader);
+    }
+
+    fn spill_put(&self, shard: Shard, bytes: Vec<u8>) -> SpillId {
+        self.store.spill_put(shard, bytes)
+    }
+
+    fn spill_get(&self, shard: Shard, id: SpillId, reader: Box<dyn SpillReader>) {
+        self.store.spill_get(shard, id, reader);
+    }
+
+    fn spill_drop(&self, shard: Shard, id: SpillId) {
+        self.store.spill_drop(shard, id);
     }
 
     fn dead(&self, dead: &[Dead]) {

@@ -4,7 +4,7 @@
 //! viaduct backup, format 1
 //! uuid 0123456789abcdef0123456789abcdef
 //! incarnation 7
-//! catalog 1
+//! checkpoint 1
 //! upto 123456
 //! file 4096 1a2b3c4d log/0000000001.seg     (bytes, CRC-32C, name; one line each)
 //! crc 1a2b3c4d                              (CRC-32C of the lines before)
@@ -45,10 +45,10 @@ impl Manifest {
     pub(super) fn print(&self) -> String {
         let identity = self.meta.identity;
         let mut text = format!(
-            "{TITLE}\nuuid {:032x}\nincarnation {}\ncatalog {}\nupto {}\n",
+            "{TITLE}\nuuid {:032x}\nincarnation {}\ncheckpoint {}\nupto {}\n",
             identity.uuid,
             identity.incarnation,
-            u8::from(self.meta.has_catalog),
+            u8::from(self.meta.has_checkpoint),
             self.upto,
         );
         for file in &self.files {
@@ -67,7 +67,7 @@ impl Manifest {
                 uuid: u128::from_str_radix(field("uuid")?, 16).ok()?,
                 incarnation: field("incarnation")?.parse().ok()?,
             },
-            has_catalog: field("catalog")? == "1",
+            has_checkpoint: field("checkpoint")? == "1",
         };
         let upto = field("upto")?.parse().ok()?;
         let files = lines
@@ -116,10 +116,10 @@ mod tests {
                     uuid: 7,
                     incarnation: 3,
                 },
-                has_catalog: true,
+                has_checkpoint: true,
             },
             upto: 99,
-            files: vec![listed("log/0000000001.seg"), listed("catalog.redb")],
+            files: vec![listed("log/0000000001.seg"), listed("checkpoint.0.redb")],
         };
         let text = manifest.print();
         assert_eq!(Manifest::parse(&text), Some(manifest.clone()));

@@ -1,7 +1,7 @@
 //! Backups: a copy of a data dir as of one record, taken while the broker runs or while it is stopped.
 //!
 //! ```text
-//! DIR/ log/NNNNNNNNNN.seg · catalog.redb · big/… · MANIFEST (last: without it a backup is none)
+//! DIR/ log/NNNNNNNNNN.seg · checkpoint.N.redb · big/… · MANIFEST (last: without it a backup is none)
 //! ```
 //! While one is taken nothing that it may still have to copy is written over: recycled segments wait ([`Pin`]). What is
 //! copied of the log ends with one record that is durable; what a start makes of the copy is what it would have made
@@ -21,8 +21,10 @@ use std::time::Duration;
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Watermark;
 
+use crate::store::format::Version;
+
 use super::EmbeddedLog;
-use super::catalog::Catalog;
+use super::checkpoint::Checkpoints;
 use super::disk::Disk;
 use super::disk::RealDisk;
 use super::meta;
@@ -87,15 +89,20 @@ impl Drop for Pin<'_> {
 pub fn backup(dir: &Path, target: &Path, progress: &Progress) -> Result<Saved, StoreError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let _lock = meta::lock(&*disk, dir)?;
-    let Some(meta) = meta::read(&*disk, dir)? else {
+    let Some((meta, version)) = meta::read(&*disk, dir)? else {
         let error = io::Error::new(
             io::ErrorKind::NotFound,
             "it has no file meta: no broker has run on it",
         );
         return Err(io_error("back up", dir, error));
     };
+    if version == Version::One {
+        let error =
+            io::Error::other("an earlier version wrote it: start and stop this one on it first");
+        return Err(io_error("back up", dir, error));
+    }
     let log = LogDir::new(dir.join("log"), Arc::clone(&disk));
-    let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
+    let checkpoints = Checkpoints::new(dir, &disk);
     let source = Source {
         disk: &disk,
         log: &log,
@@ -103,7 +110,7 @@ pub fn backup(dir: &Path, target: &Path, progress: &Progress) -> Result<Saved, S
         upto: None,
         is_shared: false,
     };
-    source.save(&catalog, target, progress)
+    source.save(&checkpoints, target, progress)
 }
 
 impl EmbeddedLog {
@@ -125,7 +132,7 @@ impl EmbeddedLog {
         };
         let mut copier = source.begin(target, progress)?;
         // The checkpoint first: it must not have absorbed what the copied log does not have.
-        shared.catalog.copy(&mut copier)?;
+        shared.checkpoints.lock().copy(&mut copier)?;
         source.meta = *shared.meta.lock();
         let Watermark::Durable(upto) = shared.watermark.get() else {
             let error = io::Error::other("the log has failed");
@@ -140,12 +147,12 @@ impl Source<'_> {
     /// Copies everything, with nobody else at work.
     fn save(
         &self,
-        catalog: &Catalog,
+        checkpoints: &Checkpoints,
         target: &Path,
         progress: &Progress,
     ) -> Result<Saved, StoreError> {
         let mut copier = self.begin(target, progress)?;
-        catalog.copy(&mut copier)?;
+        checkpoints.copy(&mut copier)?;
         self.finish(copier, 0)
     }
 

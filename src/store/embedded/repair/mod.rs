@@ -15,20 +15,20 @@ use std::sync::Arc;
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
 
+use super::checkpoint::Checkpoints;
 use super::disk::Disk;
 use super::disk::RealDisk;
+use super::examine::CHECKPOINTS;
 use super::examine::Examination;
 use super::frame::SegmentHeader;
 use super::meta;
 use super::meta::Meta;
 use super::meta::io_error;
 use super::segment::LogDir;
-use super::survey::Bad;
 use super::survey::Progress;
 use super::survey::Report;
 use super::survey::Wound;
 use super::survey::WoundKind;
-use super::survey::block;
 
 use fill::Fill;
 
@@ -165,7 +165,7 @@ impl Repair<'_> {
                 .map_err(|e| io_error("repair", &path, e))?;
         }
         if let Some(next) = found.goes_on_at {
-            self.go_on(found, next)?;
+            self.go_on(next)?;
         }
         for name in &found.files {
             let path = self.dir.join(name);
@@ -176,8 +176,34 @@ impl Repair<'_> {
                     .map_err(|e| io_error("remove", &path, e))?;
             }
         }
+        if found.has_checkpoint {
+            self.mend_checkpoint(found)?;
+        }
+        // A data dir of format 1 stays one, unless what its file says has changed.
         let meta = self.meta(found)?;
+        if found.meta == Some(meta) {
+            return Ok(());
+        }
         meta::write(&**self.disk, self.dir, &meta)
+    }
+
+    /// Copies the good generation to the other's place, and takes what is lost out of both.
+    fn mend_checkpoint(&self, found: &Examination) -> Result<(), StoreError> {
+        let mut is_bad = CHECKPOINTS
+            .iter()
+            .filter(|name| found.files.iter().any(|f| f == *name));
+        if let Some(bad) = is_bad.next() {
+            let good = CHECKPOINTS.iter().find(|name| *name != bad).unwrap_or(bad);
+            self.copy(&self.dir.join(good), &self.dir.join(bad))?;
+        }
+        if found.has_losses {
+            let is_there = |number| found.covered.iter().any(|range| range.contains(&number));
+            let mut checkpoints = Checkpoints::new(self.dir, self.disk);
+            if checkpoints.exist() {
+                checkpoints.accept_losses(&is_there)?;
+            }
+        }
+        Ok(())
     }
 
     fn mend_segment(&self, wound: &Wound, path: &Path) -> std::io::Result<()> {
@@ -209,35 +235,17 @@ impl Repair<'_> {
         self.log.sync()
     }
 
-    /// Lets the log go on with record `next`, because a checkpoint knows of records that are gone: seals what is there, and
-    /// begins a segment whose id says that one is missing before it.
-    fn go_on(&self, found: &Examination, next: u64) -> Result<(), StoreError> {
-        let mut id = 1;
-        if let Some((last, end)) = &found.last {
-            let path = self.log.segment(last.id);
-            let fill = Fill {
-                segment: last,
-                bad: end,
-                is_end: true,
-            };
-            let sealed = fill.bytes().unwrap_or_default();
-            let file = self.disk.open(&path);
-            file.and_then(|file| {
-                file.write_all_at(&sealed, end.start)?;
-                file.sync()
-            })
-            .map_err(|e| io_error("seal", &path, e))?;
-            id = last.id + 2;
-        }
+    /// Lets a log of which no segment is left go on with record `next`.
+    fn go_on(&self, next: u64) -> Result<(), StoreError> {
         let mut salt = [0; 8];
-        let path = self.log.segment(id);
+        let path = self.log.segment(1);
         let begun = getrandom::fill(&mut salt)
             .map_err(std::io::Error::other)
             .and_then(|()| {
                 let header = SegmentHeader {
                     shard: 0,
                     chain: 0,
-                    id,
+                    id: 1,
                     first: next,
                     salt: u64::from_le_bytes(salt),
                     previous: 0,
@@ -250,10 +258,10 @@ impl Repair<'_> {
 
     /// What `meta` shall say.
     fn meta(&self, found: &Examination) -> Result<Meta, StoreError> {
-        let has_catalog = found.has_catalog;
+        let has_checkpoint = found.has_checkpoint;
         if let Some(meta) = found.meta {
             return Ok(Meta {
-                has_catalog,
+                has_checkpoint,
                 ..meta
             });
         }
@@ -265,21 +273,8 @@ impl Repair<'_> {
                 uuid: u128::from_le_bytes(uuid),
                 incarnation: found.incarnation + INCARNATIONS,
             },
-            has_catalog,
+            has_checkpoint,
         })
-    }
-}
-
-/// The place behind the last good frame, to be sealed.
-pub(super) fn end_of(start: u64, first: u64, crc: Option<u32>) -> Bad {
-    Bad {
-        start,
-        end: start + block(),
-        first,
-        next: None,
-        before: crc,
-        behind: None,
-        what: "the log ends here",
     }
 }
 

@@ -11,6 +11,7 @@ use crate::core::model::time::CoreTime;
 use crate::telemetry::Metrics;
 
 use crate::store::embedded::EmbeddedLog;
+use crate::store::embedded::Every;
 use crate::store::embedded::Settings;
 use crate::store::embedded::check;
 
@@ -18,9 +19,16 @@ use crate::core::model::ids::Lsn;
 
 use super::*;
 
+/// Only when a test asks for one.
+const CHECKPOINT: Every = Every {
+    log_bytes: u64::MAX,
+    time: std::time::Duration::from_secs(3_600),
+    idle: std::time::Duration::from_secs(3_600),
+};
 const SETTINGS: Settings = Settings {
     segment_bytes: 64 * 1024,
     patience: std::time::Duration::from_millis(5),
+    checkpoint: CHECKPOINT,
 };
 const RECORDS: usize = 50;
 
@@ -171,24 +179,52 @@ fn a_segment_of_which_nothing_is_left_is_set_aside() {
     assert!(dir.path().join("quarantine/a/0000000002.seg").exists());
 }
 
-#[test]
-fn meta_and_catalog_are_made_anew() {
+/// A log with two generations of a checkpoint.
+fn log_with_checkpoints() -> TempDir {
     let dir = log();
     let (log, _) = open(dir.path()).unwrap();
-    let upto = Lsn::new(Shard(0), 10).unwrap();
-    log.checkpoint(
-        Shard(0),
-        upto,
-        &mut std::iter::once(("kept", Some(&b"1"[..]))),
-    )
-    .unwrap();
+    for n in [10, 11] {
+        let upto = Lsn::new(Shard(0), n).unwrap();
+        log.checkpoint(
+            Shard(0),
+            upto,
+            &mut std::iter::once(("kept", Some(&b"1"[..]))),
+        )
+        .unwrap();
+    }
     log.close(CoreTime::from_ms(3)).unwrap();
+    dir
+}
+
+#[test]
+fn a_generation_is_made_anew_from_the_other_one() {
+    for name in CHECKPOINTS {
+        let dir = log_with_checkpoints();
+        change(&dir.path().join(name), |bytes| bytes.fill(0xaa));
+        let report = check(dir.path(), &Progress::default()).unwrap();
+        assert_eq!(report.damages.len(), 1, "{:?}", report.damages);
+        assert!(report.damages[0].file.ends_with(name));
+        repaired(&dir, "a");
+        assert!(dir.path().join("quarantine/a").join(name).exists());
+        let (log, _) = open(dir.path()).unwrap();
+        let mut keys = Vec::new();
+        log.load(Shard(0), &mut |key, _| keys.push(key.to_owned()))
+            .unwrap();
+        assert_eq!(keys, ["kept"]);
+    }
+}
+
+#[test]
+fn meta_and_both_generations_are_made_anew_from_the_log() {
+    let dir = log_with_checkpoints();
     fs::write(dir.path().join("meta"), "nonsense").unwrap();
-    change(&dir.path().join("catalog.redb"), |bytes| bytes.fill(0xaa));
+    for name in CHECKPOINTS {
+        change(&dir.path().join(name), |bytes| bytes.fill(0xaa));
+    }
     assert!(open(dir.path()).is_err());
     let keys = repaired(&dir, "a");
-    assert!(keys.len() >= RECORDS - 20, "{}", keys.len());
-    for name in ["meta", "catalog.redb"] {
+    assert!(keys.len() >= RECORDS - 30, "{}", keys.len());
+    for name in CHECKPOINTS.iter().chain(&["meta"]) {
         assert!(dir.path().join("quarantine/a").join(name).exists());
     }
 }

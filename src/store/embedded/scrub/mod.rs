@@ -7,7 +7,6 @@
 mod round;
 mod task;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -143,11 +142,6 @@ fn tell(shared: &Shared, damage: &Damage) {
         what = damage.what,
         "the log is damaged: stop the broker and run viaduct repair"
     );
-}
-
-/// A file's name as a report has it.
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 #[cfg(test)]

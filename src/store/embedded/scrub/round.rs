@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use crate::store::embedded::checkpoint::Checkpoints;
+use crate::store::embedded::disk::Disk;
+use crate::store::embedded::examine;
 use crate::store::embedded::examine::damage;
 use crate::store::embedded::examine::records;
 use crate::store::embedded::survey;
@@ -15,7 +18,6 @@ use crate::store::embedded::survey::Walk;
 use crate::store::embedded::survey::Wound;
 
 use super::Shared;
-use super::shown;
 
 /// What one step reads, or a little more: a frame is read as a whole.
 const STEP_BYTES: u64 = 1024 * 1024;
@@ -26,7 +28,7 @@ pub(super) struct Round {
     segments: VecDeque<u64>,
     bytes: u64,
     current: Option<Reading>,
-    has_read_catalog: bool,
+    has_read_checkpoints: bool,
     report: Report,
 }
 
@@ -50,7 +52,7 @@ impl Round {
             segments,
             bytes,
             current: None,
-            has_read_catalog: false,
+            has_read_checkpoints: false,
             report: Report::default(),
         })
     }
@@ -68,8 +70,8 @@ impl Round {
         if let Some(id) = self.segments.pop_front() {
             return self.open(shared, id).map(Some);
         }
-        if !std::mem::replace(&mut self.has_read_catalog, true) {
-            return self.catalog(shared).map(Some);
+        if !std::mem::replace(&mut self.has_read_checkpoints, true) {
+            return self.checkpoints(shared).map(Some);
         }
         Ok(None)
     }
@@ -173,27 +175,29 @@ impl Round {
         Ok(())
     }
 
-    /// Reads the catalog's checkpoint. Nobody writes one meanwhile.
-    fn catalog(&mut self, shared: &Shared) -> io::Result<u64> {
-        match shared.catalog.verify() {
-            Ok(bytes) => {
-                self.report.files += u64::from(bytes > 0);
-                self.report.bytes += bytes;
-                Ok(bytes)
-            }
-            Err(error) => {
-                self.report.damages.push(Damage {
-                    file: shown(&shared.path.join("catalog.redb")),
-                    offset: 0,
-                    bytes: 0,
-                    first: 0,
-                    last: 0,
-                    queues: None,
-                    what: error.to_string(),
-                    remedy: "the broker's next checkpoint writes it anew if it can".to_owned(),
-                });
-                Ok(0)
+    /// Reads both generations of the checkpoint. Nobody writes one meanwhile.
+    fn checkpoints(&mut self, shared: &Shared) -> io::Result<u64> {
+        let _held = shared.checkpoints.lock();
+        let disk: Arc<dyn Disk> = Arc::new(survey::Looking(Arc::clone(&shared.dir.disk)));
+        let mut read = 0;
+        for name in examine::CHECKPOINTS {
+            let path = shared.path.join(name);
+            if disk.exists(&path) {
+                read += disk.open_read(&path)?.len()?;
+                self.report.files += 1;
             }
         }
+        self.report.bytes += read;
+        if shared.meta.lock().has_checkpoint {
+            for (name, error) in Checkpoints::faults(&shared.path, &disk) {
+                let path = shared.path.join(name);
+                self.report.damages.push(examine::file_damage(
+                    &path,
+                    &error.to_string(),
+                    "the other one is used, and a copy of it takes its place",
+                ));
+            }
+        }
+        Ok(read)
     }
 }

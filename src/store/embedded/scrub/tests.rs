@@ -1,6 +1,7 @@
 //! What a scrub finds, and what it leaves alone.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::core::log::record::Record;

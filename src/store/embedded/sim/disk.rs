@@ -271,6 +271,13 @@ impl Disk for SimDisk {
         Ok(Arc::new(Self::open(self, path)))
     }
 
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        match Disk::exists(self, path) {
+            true => Disk::open(self, path),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         found(self.0.lock().names.rename(from, to))
     }

@@ -82,7 +82,7 @@ pub(crate) fn read_one(
     progress: &Progress,
     on_frame: &mut OnFrame<'_>,
 ) -> io::Result<Segment> {
-    let file = dir.disk.open(&dir.segment(id))?;
+    let file = dir.disk.open_read(&dir.segment(id))?;
     let len = file.len()?;
     let mut at = 0;
     let mut undecodable = Vec::new();

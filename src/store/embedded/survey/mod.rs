@@ -2,6 +2,7 @@
 //! background scrub reads again and again.
 
 mod chain;
+mod looking;
 mod overlay;
 mod progress;
 mod report;
@@ -16,7 +17,7 @@ pub(crate) use chain::judge_sealed;
 pub(crate) use chain::of_frame;
 pub(crate) use chain::read as read_chain;
 pub(crate) use chain::read_one;
-pub(crate) use overlay::Overlay;
+pub(crate) use looking::Looking;
 pub use progress::Progress;
 pub use report::Damage;
 pub use report::QueueCount;

@@ -41,6 +41,14 @@ impl Tally {
         self.names.contains_key(&queue)
     }
 
+    /// A queue's virtual host and name.
+    pub(crate) fn name(&self, queue: QueueId) -> String {
+        match self.names.get(&queue) {
+            Some(named) => format!("{} {}", named.vhost, named.name),
+            None => format!("queue number {}", queue.0),
+        }
+    }
+
     /// The latest incarnation that declared a queue.
     pub(crate) fn incarnation(&self) -> u64 {
         self.names.keys().map(|id| id.0 >> 32).max().unwrap_or(0)
