@@ -85,6 +85,8 @@ impl Journal {
             && let Some(lsn) = Lsn::new(self.shard, this)
         {
             visitor.catalog(lsn, key, *value);
+            // Even where the rest is absorbed: its segment must stay until a checkpoint has the catalog as well.
+            self.open.last_catalog = self.open.last_catalog.max(this);
         }
         if this <= absorbed.log {
             return Ok(());
