@@ -217,10 +217,10 @@ impl Examiner<'_> {
             "it is set aside, and a copy of the other one takes its place"
         };
         for (name, error) in faults {
-            match error {
-                StoreError::Damaged { what, .. } => self.file_damage(&name, &what, remedy),
-                error => return Err(error),
-            }
+            let StoreError::Damaged { what, .. } = error else {
+                return Err(error);
+            };
+            self.file_damage(&name, &what, remedy);
         }
         if is_lost {
             return Ok(None);

@@ -124,6 +124,15 @@ impl Ledger {
         self.changed_rows.insert(segment, Some(()));
     }
 
+    /// The newest segment stays until both generations have what was found in it up to record `last`, and were written by
+    /// this start: the older one may lack what the newer has absorbed.
+    pub(super) fn needs_absorbing(&mut self, last: u64) {
+        if let Some(newest) = self.segments.back_mut() {
+            newest.last_absorbable = newest.last_absorbable.max(last);
+            newest.ended_before = 1;
+        }
+    }
+
     /// Takes over what a checkpoint knows of the newest segment.
     pub(super) fn load(&mut self, queues: &Arc<RoaringTreemap>) {
         if let Some(newest) = self.segments.back_mut() {

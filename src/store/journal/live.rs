@@ -2,7 +2,7 @@
 //!
 //! A record with one reference is a bit; one with n has n − 1 in bit planes of the same kind, so a fan-out to two
 //! queues costs one bit more and one to a thousand about ten. A record that some of its queues have left, and others
-//! have not, has a bit in `left` for each queue that has. Everything stands in blocks of 65,536 numbers that are
+//! have not, has a bit in `left` for each queue that has. Everything stands in blocks of 32,768 numbers that are
 //! shared with whoever writes a checkpoint, and are copied when they change meanwhile.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,10 @@ use roaring::RoaringBitmap;
 use crate::core::model::ids::QueueId;
 
 /// Bits of a record's number that say where in its block it is.
-const BLOCK_BITS: u32 = 16;
+const BLOCK_BITS: u32 = 15;
+/// Is in every block that this start made, beside its records: a bitmap gives its memory back when it gets empty, and
+/// where everything is settled soon after it was published, the newest block gets empty all the time.
+const KEEPS_MEMORY: u32 = (1 << 16) - 1;
 
 /// Records of a block.
 pub(crate) type Bits = RoaringBitmap;
@@ -23,8 +26,8 @@ pub(crate) type Bits = RoaringBitmap;
 /// Block and queue.
 pub(crate) type LeftKey = (u64, QueueId);
 
-/// Whether each of 65,536 consecutive records lives.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Whether each of 32,768 consecutive records lives.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
     /// Those with a reference.
     pub(crate) live: Bits,
@@ -83,8 +86,26 @@ impl Block {
         (!left.is_empty()).then_some(left)
     }
 
+    fn new() -> Self {
+        Self {
+            live: Bits::from_iter([KEEPS_MEMORY]),
+            more: Vec::new(),
+        }
+    }
+
+    /// Those with a reference, and nothing else.
+    pub(crate) fn members(&self) -> Bits {
+        let mut members = self.live.clone();
+        members.remove(KEEPS_MEMORY);
+        members
+    }
+
+    fn len(&self) -> u64 {
+        self.live.len() - u64::from(self.live.contains(KEEPS_MEMORY))
+    }
+
     fn is_empty(&self) -> bool {
-        self.live.is_empty()
+        self.len() == 0
     }
 
     /// References to a record that lives.
@@ -254,7 +275,7 @@ impl LiveSet {
             return Released::Kept;
         }
         if is_empty {
-            self.blocks.remove(&id);
+            self.drop_block(id);
         }
         Released::Last
     }
@@ -267,7 +288,7 @@ impl LiveSet {
             let block = self.block(id);
             block.remove(place_of(number));
             if block.is_empty() {
-                self.blocks.remove(&id);
+                self.drop_block(id);
             }
             self.references -= count;
         }
@@ -352,9 +373,7 @@ impl LiveSet {
         let blocks = std::mem::take(&mut self.changed).into_iter();
         let left = std::mem::take(&mut self.changed_left).into_iter();
         LiveChanges {
-            blocks: blocks
-                .map(|id| (id, self.blocks.get(&id).map(Arc::clone)))
-                .collect(),
+            blocks: blocks.map(|id| (id, self.whole(id))).collect(),
             left: left
                 .map(|key| (key, self.left.get(&key).map(Arc::clone)))
                 .collect(),
@@ -368,6 +387,11 @@ impl LiveSet {
             self.changed.insert(id);
             self.last_changed = Some(id);
         }
+    }
+
+    fn whole(&self, id: u64) -> Option<Arc<Block>> {
+        let block = self.blocks.get(&id).filter(|block| !block.is_empty());
+        block.map(Arc::clone)
     }
 
     /// Whether something changed since [`Self::take_changes`].
@@ -384,7 +408,7 @@ impl LiveSet {
                     .iter()
                     .zip(0..)
                     .map(|(plane, bit)| plane.len() << bit);
-                self.references += block.live.len() + above.sum::<u64>();
+                self.references += block.len() + above.sum::<u64>();
                 self.blocks.insert(id, block);
             }
         }
@@ -395,10 +419,32 @@ impl LiveSet {
         }
     }
 
+    /// Forgets a block in which nothing lives, unless it is the newest, to which more comes.
+    fn drop_block(&mut self, id: u64) {
+        if self.blocks.last_key_value().map(|(id, _)| *id) != Some(id) {
+            self.blocks.remove(&id);
+        }
+    }
+
+    /// Another block will be the newest.
+    fn drop_empty_newest(&mut self) {
+        let newest = self.blocks.last_key_value();
+        if let Some(id) = newest
+            .filter(|(_, block)| block.is_empty())
+            .map(|(id, _)| *id)
+        {
+            self.blocks.remove(&id);
+        }
+    }
+
     /// A block that is going to change.
     fn block(&mut self, id: u64) -> &mut Block {
         self.touch(id << BLOCK_BITS);
-        Arc::make_mut(self.blocks.entry(id).or_default())
+        if !self.blocks.contains_key(&id) {
+            self.drop_empty_newest();
+        }
+        let block = self.blocks.entry(id);
+        Arc::make_mut(block.or_insert_with(|| Arc::new(Block::new())))
     }
 }
 
@@ -416,7 +462,8 @@ impl LiveChanges {
             .blocks
             .entry(id)
             .or_insert_with(|| set.blocks.get(&id).map(Arc::clone));
-        Arc::make_mut(block.get_or_insert_default()).insert(place_of(number), references);
+        let block = block.get_or_insert_with(|| Arc::new(Block::new()));
+        Arc::make_mut(block).insert(place_of(number), references);
     }
 }
 
@@ -465,7 +512,7 @@ mod tests {
     }
 
     fn number() -> impl Strategy<Value = u64> {
-        prop_oneof![1..40_u64, 65_500..65_570_u64, 200_000..200_003_u64]
+        prop_oneof![1..40_u64, 32_750..32_790_u64, 200_000..200_003_u64]
     }
 
     fn acts() -> impl Strategy<Value = Vec<(u8, u64, u64)>> {
@@ -527,8 +574,8 @@ mod tests {
             }
         }
         assert_eq!(set.references(), model.counts.values().sum::<u64>());
-        let in_range = model.counts.range(20..=65_520).count();
-        assert_eq!(set.count_in(20..=65_520), u64::try_from(in_range).unwrap());
+        let in_range = model.counts.range(20..=32_770).count();
+        assert_eq!(set.count_in(20..=32_770), u64::try_from(in_range).unwrap());
     }
 
     proptest! {

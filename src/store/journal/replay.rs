@@ -51,6 +51,7 @@ impl Journal {
             }
         }
         self.purges = saved.purges;
+        self.chunked.extend(saved.chunked);
         self.holes = saved.holes;
         self.latest = at.latest;
         self.last_catalog = at.last_catalog;
@@ -62,6 +63,7 @@ impl Journal {
     pub(crate) fn replay_frame(&mut self, segment: u64, first: u64, last: u64) {
         self.ledger.replayed(&mut self.open);
         self.ledger.extend(segment, first, last);
+        self.ledger.needs_absorbing(last);
     }
 
     /// The checkpoint knows which queues the records of the newest segment name.
@@ -80,13 +82,11 @@ impl Journal {
         fact: Fact<'_>,
         visitor: &mut dyn Visitor,
     ) -> Result<(), DecodeError> {
-        if let Fact::Other(Record::Catalog { key, value }) = &fact
-            && this > absorbed.catalog
-            && let Some(lsn) = Lsn::new(self.shard, this)
-        {
-            visitor.catalog(lsn, key, *value);
-            // Even where the rest is absorbed: its segment must stay until a checkpoint has the catalog as well.
-            self.open.last_catalog = self.open.last_catalog.max(this);
+        if let Fact::Other(Record::Catalog { key, value }) = &fact {
+            self.open.last_catalog = this;
+            if let Some(lsn) = Lsn::new(self.shard, this).filter(|_| this > absorbed.catalog) {
+                visitor.catalog(lsn, key, *value);
+            }
         }
         if this <= absorbed.log {
             return Ok(());

@@ -47,6 +47,8 @@ pub(crate) struct Delta {
     pub(crate) segments: BTreeMap<u64, Option<SegmentRow>>,
     /// All purges whose entries may not all have ended.
     pub(crate) purges: Vec<Purge>,
+    /// Number of chunks of every living publish whose body is in chunk records.
+    pub(crate) chunked: BTreeMap<u64, u32>,
     /// All parts of the log that were found unreadable.
     pub(crate) holes: Vec<Hole>,
 }
@@ -58,6 +60,7 @@ impl Delta {
         self.leases.extend(later.leases);
         self.segments.extend(later.segments);
         self.purges = later.purges;
+        self.chunked = later.chunked;
         self.holes = later.holes;
     }
 }
@@ -95,6 +98,11 @@ impl Journal {
                 leases: self.leases.take_changes(),
                 segments: self.ledger.take_changes(),
                 purges: self.purges.clone(),
+                chunked: self
+                    .chunked
+                    .iter()
+                    .map(|(n, chunks)| (*n, *chunks))
+                    .collect(),
                 holes: self.holes.clone(),
             },
         }

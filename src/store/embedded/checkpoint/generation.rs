@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! catalog   key → value
-//! live      block → which of its 65,536 records live, and how many references above one each has (`rows`)
+//! live      block → which of its 32,768 records live, and how many references above one each has (`rows`)
 //! left      block, queue → which of them the queue has left, though they live for others
 //! leases    queue, entry → acquired, failed, until (0 = given up)
 //! purges    queue, last, first → nothing
+//! chunks    publish → how many chunk records before it its body is in
 //! segments  id → first and last record, queues that its records name
 //! holes     first record → what could not be read (JSON)
 //! state     "serial", "catalog", "log", "last-catalog", "latest", "clean-stop" → number
@@ -50,6 +51,7 @@ const LIVE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("live");
 const LEFT: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("left");
 const LEASES: TableDefinition<'_, (u64, u64), (u16, u16, u64)> = TableDefinition::new("leases");
 const PURGES: TableDefinition<'_, (u64, u64, u64), ()> = TableDefinition::new("purges");
+const CHUNKS: TableDefinition<'_, u64, u32> = TableDefinition::new("chunks");
 const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
 const HOLES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("holes");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
@@ -300,6 +302,10 @@ fn load(transaction: &ReadTransaction) -> Result<Option<Delta>, redb::Error> {
         let queue = QueueId(queue);
         delta.purges.push(Purge { queue, upto, from });
     }
+    for row in transaction.open_table(CHUNKS)?.iter()? {
+        let (number, chunks) = row?;
+        delta.chunked.insert(number.value(), chunks.value());
+    }
     for row in transaction.open_table(SEGMENTS)?.iter()? {
         let (id, bytes) = row?;
         let Some(segment) = rows::read_segment(bytes.value()) else {
@@ -364,6 +370,11 @@ fn write_delta(transaction: &WriteTransaction, delta: &Delta) -> Result<(), redb
     purges.retain(|_, ()| false)?;
     for purge in &delta.purges {
         purges.insert((purge.queue.0, purge.upto, purge.from), ())?;
+    }
+    let mut chunks = transaction.open_table(CHUNKS)?;
+    chunks.retain(|_, _| false)?;
+    for (number, count) in &delta.chunked {
+        chunks.insert(number, count)?;
     }
     let mut holes = transaction.open_table(HOLES)?;
     holes.retain(|_, _| false)?;

@@ -241,6 +241,7 @@ impl Checkpoints {
         let saved = self.load()?;
         let mut delta = Delta {
             purges: saved.purges,
+            chunked: saved.chunked,
             ..Delta::default()
         };
         for (number, block) in saved.live.blocks {

@@ -1,5 +1,6 @@
 //! What only the embedded log has to prove: files, frames, damage, syncs, a full disk.
 
+mod checkpoints;
 mod damage;
 mod dir;
 mod fixture;
