@@ -52,6 +52,28 @@ pub(super) enum Command {
     /// Manages users, on a running broker or a stopped one
     #[command(subcommand)]
     User(UserCommand),
+    /// Reads the whole data dir, of a running broker or a stopped one, and changes nothing; exit code 3 if it is damaged
+    Check {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes the damaged data dir of a stopped broker whole again; what is lost is shown before
+    Repair {
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Copies the data dir, of a running broker or a stopped one, as of one moment
+    Backup {
+        /// Where to; empty or missing
+        folder: PathBuf,
+    },
+    /// Makes a data dir, empty or missing before, of a backup
+    Restore {
+        /// The backup
+        backup: PathBuf,
+    },
     /// Sends load to a broker, any broker, and measures it; exit code 1 if it loses or duplicates messages
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -68,6 +68,18 @@ pub(super) async fn ask_running(
     }
 }
 
+/// Asks the broker that runs on a data dir; none if none runs.
+pub(super) async fn ask_if_running(
+    data_dir: &Path,
+    request: Request<Bytes>,
+) -> Result<Option<Reply>, Failure> {
+    match connect(data_dir).await {
+        Ok(stream) => send(stream, request).await.map(Some),
+        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) => Err(Failure::new(Exit::Failed, no_access(data_dir, &error))),
+    }
+}
+
 /// Asks the broker that runs on the data dir, or does it here if none runs.
 pub(super) async fn ask(
     config: &Config,

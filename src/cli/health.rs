@@ -31,6 +31,12 @@ pub(super) fn health(loaded: &Loaded) -> Outcome {
             health.pid
         )),
     }
+    if health.damages > 0 {
+        say(format!(
+            "damaged places in the data dir: {}; viaduct check shows them",
+            health.damages
+        ));
+    }
     Ok(if health.status == "stopping" {
         Exit::Failed
     } else {

@@ -3,7 +3,9 @@
 mod args;
 mod bench;
 mod check;
+mod clock;
 mod control;
+mod data;
 mod exit;
 mod health;
 mod password;
@@ -82,6 +84,10 @@ fn execute(args: Args) -> Outcome {
         Command::Config(ConfigCommand::Check) => check::check(&sources),
         Command::Config(ConfigCommand::Print(what)) => check::print(&sources, &what),
         Command::User(command) => user::user(&load(&sources)?, command),
+        Command::Check { json } => data::check(&load(&sources)?, json),
+        Command::Repair { yes } => data::repair(&load(&sources)?, yes),
+        Command::Backup { folder } => data::backup(&load(&sources)?, &folder),
+        Command::Restore { backup } => data::restore(&load(&sources)?, &backup),
         Command::Bench(command) => bench::bench(command),
         Command::Version => {
             say(format!("viaduct {}", env!("CARGO_PKG_VERSION")));

@@ -362,6 +362,12 @@ pub const KEYS: &[Key] = &[
         "Free disk space below which publishers wait."
     ),
     key!(
+        "limits.scrub_bytes_per_second",
+        limits.scrub_bytes_per_second,
+        Bytes::<u64> { range: 0..=1 << 30 },
+        "How much of the data dir is read again in a second, in rounds, to find what the disk has damaged; 0 reads nothing."
+    ),
+    key!(
         "limits.shutdown_timeout",
         limits.shutdown_timeout,
         Time {

@@ -49,7 +49,7 @@ mod death;
 
 mod inter;
 
-mod catalog;
+pub mod catalog;
 
 mod paging;
 

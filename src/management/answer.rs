@@ -56,6 +56,14 @@ impl Refusal {
         }
     }
 
+    pub(super) fn busy(reason: String) -> Self {
+        Self {
+            status: StatusCode::CONFLICT,
+            error: "busy",
+            reason,
+        }
+    }
+
     pub(super) fn no_broker() -> Self {
         let reason = "no broker runs on this data dir".to_owned();
         Self {

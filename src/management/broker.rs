@@ -11,7 +11,7 @@ use super::answer::Refusal;
 use super::answer::json;
 
 impl Management {
-    fn operator(&self) -> Result<&dyn Operator, Refusal> {
+    pub(super) fn operator(&self) -> Result<&dyn Operator, Refusal> {
         self.operator.as_deref().ok_or_else(Refusal::no_broker)
     }
 

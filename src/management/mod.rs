@@ -11,7 +11,9 @@ mod permissions;
 mod router;
 mod socket;
 mod users;
+mod work;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -30,6 +32,38 @@ pub trait Operator: Send + Sync {
     fn effective_config(&self) -> String;
     /// Reads the configuration again and takes over what can be taken over.
     fn reload(&self) -> Reloaded;
+    /// Begins something that takes long; why not, if something else does already.
+    fn begin(&self, task: Task) -> Result<(), String>;
+    /// How far the last such thing is, none if there was none. It is given up when nobody asks for long.
+    fn work(&self) -> Option<Work>;
+    /// Asks it to end, unfinished.
+    fn give_up(&self);
+}
+
+/// Something that takes long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Reads the data dir and says what is damaged.
+    Check,
+    /// Copies the data dir to a folder that is empty or missing.
+    Backup(PathBuf),
+}
+
+/// How far something is that takes long.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// `check` or `backup`.
+    pub task: String,
+    /// Whether it still goes on.
+    pub is_running: bool,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes to do, as far as is known.
+    pub total: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What came out: a check's report, a backup's size.
+    pub result: Option<serde_json::Value>,
 }
 
 /// How the broker is.
@@ -45,6 +79,9 @@ pub struct Health {
     pub uptime_ms: u64,
     /// Alarms in force: `memory`, `disk`.
     pub alarms: Vec<String>,
+    /// Damaged places of the data dir that were found since the start, the start included.
+    #[serde(default)]
+    pub damages: u64,
 }
 
 /// What a reload did.

@@ -41,6 +41,10 @@ impl Management {
             (&Method::GET, ["health"]) => self.health(),
             (&Method::GET, ["api", "viaduct", "config"]) => self.config(),
             (&Method::POST, ["api", "viaduct", "reload"]) => self.reload(),
+            (&Method::POST, ["api", "viaduct", "check"]) => self.begin_check(),
+            (&Method::POST, ["api", "viaduct", "backup"]) => self.begin_backup(body),
+            (&Method::GET, ["api", "viaduct", "work"]) => self.work(),
+            (&Method::DELETE, ["api", "viaduct", "work"]) => self.give_up(),
             (&Method::GET, ["api", "users"]) => self.list_users(),
             (&Method::GET, ["api", "users", name]) => self.get_user(name),
             (&Method::PUT, ["api", "users", name]) => {
@@ -60,7 +64,11 @@ impl Management {
             (
                 _,
                 ["health"]
-                | ["api", "viaduct", "config" | "reload"]
+                | [
+                    "api",
+                    "viaduct",
+                    "config" | "reload" | "check" | "backup" | "work",
+                ]
                 | ["api", "users" | "permissions"]
                 | ["api", "users", _]
                 | ["api", "permissions", _, _],

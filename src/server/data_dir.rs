@@ -17,7 +17,10 @@ use super::error::StartError;
 const MODE: u32 = 0o700;
 
 /// Makes sure that the data dir is there, without making it.
-pub(super) fn require(path: &Path) -> Result<(), StartError> {
+///
+/// # Errors
+/// [`StartError::NoDataDir`].
+pub fn require(path: &Path) -> Result<(), StartError> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StartError::NoDataDir {
             path: absolute(path),

@@ -34,6 +34,8 @@ pub(super) struct Foundation {
     pub(super) clock: Arc<Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) core: Core,
+    /// The store of `core`, for what core does not ask of one.
+    pub(super) log: Arc<EmbeddedLog>,
     pub(super) auth: Arc<Auth>,
 }
 
@@ -49,7 +51,8 @@ impl Foundation {
             embedded::Settings::default(),
             Arc::clone(&metrics),
         );
-        let store: Arc<dyn Store> = log.map_err(StartError::Store)?;
+        let log = log.map_err(StartError::Store)?;
+        let store = Arc::clone(&log) as Arc<dyn Store>;
         let memory_budget_bytes = config.limits.memory_budget(memory::available_bytes());
         let settings = Settings {
             cache_bytes: config.limits.message_cache(memory_budget_bytes),
@@ -58,6 +61,8 @@ impl Foundation {
         let start = CoreTime::from_ms(clock.now_ms());
         let (core, now) = Core::open(store, formats(), Arc::clone(&metrics), &settings, start)?;
         clock.not_below(now.as_ms());
+        log.scrub(config.limits.scrub_bytes_per_second)
+            .map_err(StartError::Store)?;
         let floor = config.limits.disk_free_floor_bytes;
         core.observe(Arc::new(Diary::new(Arc::clone(core.budget()), floor)));
         create_vhosts(&core, config, now)?;
@@ -68,6 +73,7 @@ impl Foundation {
             clock,
             metrics,
             core,
+            log,
             auth,
         })
     }

@@ -20,9 +20,11 @@ mod reload;
 mod run;
 mod stopped;
 mod watch;
+mod work;
 
 pub use broker::Broker;
 pub use broker::Goodbye;
+pub use data_dir::require as require_data_dir;
 pub use error::StartError;
 pub use error::StopError;
 pub use listening::Listening;

@@ -11,9 +11,12 @@ use crate::config::Loaded;
 use crate::management::Health;
 use crate::management::Operator;
 use crate::management::Reloaded;
+use crate::management::Task;
+use crate::management::Work;
 
 use super::foundation::Foundation;
 use super::reload::Reloader;
+use super::work::Works;
 
 /// The operator's view of a running broker.
 pub(super) struct BrokerOperator {
@@ -22,6 +25,7 @@ pub(super) struct BrokerOperator {
     /// Absent where the broker was started by a program rather than a command line.
     reloader: Option<Reloader>,
     is_stopping: Arc<AtomicBool>,
+    works: Works,
 }
 
 impl BrokerOperator {
@@ -36,6 +40,7 @@ impl BrokerOperator {
             loaded: Mutex::new(loaded),
             reloader,
             is_stopping,
+            works: Works::default(),
         }
     }
 }
@@ -60,6 +65,7 @@ impl Operator for BrokerOperator {
                 .filter(|(_, raised)| *raised)
                 .map(|(name, _)| (*name).to_owned())
                 .collect(),
+            damages: u64::try_from(self.foundation.log.damages().len()).unwrap_or(u64::MAX),
         }
     }
 
@@ -79,5 +85,17 @@ impl Operator for BrokerOperator {
                 }
             }
         }
+    }
+
+    fn begin(&self, task: Task) -> Result<(), String> {
+        self.works.begin(&self.foundation, &self.is_stopping, task)
+    }
+
+    fn work(&self) -> Option<Work> {
+        self.works.get(self.foundation.clock.now_ms())
+    }
+
+    fn give_up(&self) {
+        self.works.give_up();
     }
 }

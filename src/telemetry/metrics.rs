@@ -195,6 +195,8 @@ metrics! {
     // Depth.
     page_reads: Counter = "viaduct_page_reads_total", "Reads of what queues had put aside: page read messages by page reads is the batch of a read";
     page_read_messages: Counter = "viaduct_page_read_messages_total", "Messages read back from the log for their queues";
+    scrub_bytes: Counter = "viaduct_scrub_bytes_total", "Bytes that the scrub has read again to see whether they are still what was written";
+    scrub_damages: Counter = "viaduct_scrub_damages_total", "Damaged places that the scrub, or a check of the running broker, has found since the start: anything above 0 is for an operator to look at";
 
     // Room.
     memory_used_bytes: Gauge = "viaduct_memory_used_bytes", "Memory that messages, indexes and buffers take of the budget";

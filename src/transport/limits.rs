@@ -26,6 +26,8 @@ pub struct Limits {
     pub message_cache_bytes: Option<u64>,
     /// Free disk space below which publishers wait.
     pub disk_free_floor_bytes: u64,
+    /// How much of the data dir is read again in a second, to find what the disk lost; 0 = nothing.
+    pub scrub_bytes_per_second: u64,
     /// Time from SIGTERM to the end, with clients that don't leave.
     pub shutdown_timeout: Duration,
 }
@@ -55,6 +57,8 @@ impl Limits {
     pub const MESSAGE_CACHE_PART: u64 = 4;
     /// 1 GiB: room for consumers to drain and for the operator to react.
     pub const DISK_FREE_FLOOR_BYTES: u64 = 1 << 30;
+    /// A disk that serves a broker has twenty times as much to give, and 100 GiB are read in six hours.
+    pub const SCRUB_BYTES_PER_SECOND: u64 = 5 << 20;
     /// 8 s: container runtimes kill after 10.
     pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 }
@@ -72,6 +76,7 @@ impl Default for Limits {
             memory_budget_bytes: None,
             message_cache_bytes: None,
             disk_free_floor_bytes: Self::DISK_FREE_FLOOR_BYTES,
+            scrub_bytes_per_second: Self::SCRUB_BYTES_PER_SECOND,
             shutdown_timeout: Self::SHUTDOWN_TIMEOUT,
         }
     }

@@ -26,6 +26,8 @@ use crate::core::model::time::CoreTime;
 
 use replayed::Bindings;
 
+pub use values::NamedQueue;
+
 pub(in crate::core) use values::BindingValue;
 pub(in crate::core) use values::ExchangeValue;
 pub(in crate::core) use values::QueueValue;

@@ -28,6 +28,33 @@ pub(in crate::core) struct QueueValue {
     pub(in crate::core) settings: QueueSettings,
 }
 
+/// A queue as the catalog names it, for whoever looks at a data dir without a core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedQueue {
+    /// Its id.
+    pub id: QueueId,
+    /// Its virtual host.
+    pub vhost: VhostName,
+    /// Its name.
+    pub name: QueueName,
+}
+
+impl NamedQueue {
+    /// Reads a key and its value; none if it is no queue's, or cannot be read.
+    pub fn of_catalog(key: &str, value: &[u8]) -> Option<Self> {
+        Self::id_of_key(key)?;
+        let QueueValue {
+            id, vhost, name, ..
+        } = parse(value).ok()?;
+        Some(Self { id, vhost, name })
+    }
+
+    /// The queue that a key is about.
+    pub fn id_of_key(key: &str) -> Option<QueueId> {
+        key.strip_prefix("queue/")?.parse().ok().map(QueueId)
+    }
+}
+
 /// Value of `exchange/<vhost>\0<name>`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::core) struct ExchangeValue {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::super::Health;
 use super::super::Operator;
 use super::super::Reloaded;
+use super::super::Task;
+use super::super::Work;
 use super::*;
 use crate::auth::Auth;
 use crate::auth::AuthConfig;
@@ -22,6 +24,7 @@ impl Operator for Running {
             pid: 7,
             uptime_ms: 5,
             alarms,
+            damages: 0,
         }
     }
 
@@ -32,6 +35,25 @@ impl Operator for Running {
     fn reload(&self) -> Reloaded {
         Reloaded::default()
     }
+
+    fn begin(&self, task: Task) -> Result<(), String> {
+        match task {
+            Task::Check => Ok(()),
+            Task::Backup(folder) => Err(format!("busy, not to {}", folder.display())),
+        }
+    }
+
+    fn work(&self) -> Option<Work> {
+        Some(Work {
+            task: "check".to_owned(),
+            is_running: true,
+            done: 5,
+            total: 9,
+            ..Work::default()
+        })
+    }
+
+    fn give_up(&self) {}
 }
 
 fn management(operator: Option<Arc<dyn Operator>>) -> Management {
@@ -195,4 +217,25 @@ async fn other_paths_methods_and_bodies_are_refused() {
         400
     );
     assert_eq!(ask(&m, Method::GET, "/api/users/%ff", "").await.0, 400);
+}
+
+#[tokio::test]
+async fn what_takes_long_is_begun_asked_after_and_given_up() {
+    let m = management(Some(Arc::new(Running)));
+    let work = "/api/viaduct/work";
+    assert_eq!(ask(&m, Method::POST, "/api/viaduct/check", "").await.0, 202);
+    let (status, body) = ask(&m, Method::GET, work, "").await;
+    assert_eq!(status, 200);
+    assert!(body.contains(r#""done":5,"total":9"#), "{body}");
+    let backup = "/api/viaduct/backup";
+    let (status, body) = ask(&m, Method::POST, backup, r#"{"folder":"/x"}"#).await;
+    assert_eq!(status, 409);
+    assert!(body.contains("not to /x"), "{body}");
+    assert_eq!(
+        ask(&m, Method::POST, backup, r#"{"folder":"x"}"#).await.0,
+        400
+    );
+    assert_eq!(ask(&m, Method::DELETE, work, "").await.0, 204);
+    assert_eq!(ask(&m, Method::POST, work, "").await.0, 405);
+    assert_eq!(ask(&management(None), Method::GET, work, "").await.0, 503);
 }

@@ -26,24 +26,40 @@ use crate::telemetry::Metrics;
 use crate::store::format::Version;
 
 mod active;
+mod backup;
 mod bodies;
 mod checkpoint;
 mod cold;
 mod disk;
+mod examine;
 mod frame;
 mod keeper;
 mod meta;
 mod places;
 mod read;
 mod recover;
+mod repair;
+mod scrub;
 mod segment;
 mod shared;
 mod spares;
 mod spill;
 mod store;
+mod survey;
 mod walk;
 mod window;
 mod writer;
+
+pub use backup::Saved;
+pub use backup::backup;
+pub use backup::restore;
+pub use examine::check;
+pub use repair::Repaired;
+pub use repair::repair;
+pub use survey::Damage;
+pub use survey::Progress;
+pub use survey::QueueCount;
+pub use survey::Report;
 
 use active::Active;
 use bodies::BigFiles;
@@ -237,6 +253,7 @@ impl EmbeddedLog {
     fn join(&self, threads: Threads) {
         // A thread that panicked has said so; what it left undone is not durable.
         let _ = threads.writer.join();
+        self.shared.scrub.stop();
         self.shared.spares.stop();
         let _ = threads.spares.join();
         self.shared.forward.stop();
@@ -247,6 +264,14 @@ impl EmbeddedLog {
         for thread in threads.bodies {
             let _ = thread.join();
         }
+    }
+}
+
+impl std::fmt::Debug for EmbeddedLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedLog")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
     }
 }
 

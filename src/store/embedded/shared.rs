@@ -37,6 +37,7 @@ use super::keeper::Every;
 use super::meta::Meta;
 use super::places::Places;
 use super::read::Asked;
+use super::scrub::Scrub;
 use super::segment::LogDir;
 use super::segment::SegmentId;
 use super::spares::Spares;
@@ -61,6 +62,7 @@ pub(super) struct Shared {
     pub(super) patience: Duration,
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
+    pub(super) scrub: Scrub,
     pub(super) places: Places,
     pub(super) spill: Spill,
     /// What the answering thread is asked for.
@@ -163,6 +165,7 @@ impl Shared {
             patience: settings.patience,
             spares: Spares::new(Arc::clone(&dir), segment_bytes),
             dir,
+            scrub: Scrub::default(),
             places: Places::default(),
             spill: aside.spill,
             asked: Arc::new(WorkQueue::new()),

@@ -48,6 +48,8 @@ struct State {
     ready: VecDeque<Spare>,
     /// Segments that nothing holds any more.
     recycled: VecDeque<SegmentId>,
+    /// How many want recycled segments to stay as they are.
+    pins: usize,
     /// The segment that is written while its end is not filled yet.
     filling: Option<Arc<FilledFile>>,
     next_number: u64,
@@ -149,6 +151,17 @@ impl Spares {
         self.changed.notify_one();
     }
 
+    /// Leaves segments that nothing holds any more as they are, under their names, until [`Self::unpin`].
+    pub(super) fn pin(&self) {
+        self.state.lock().pins += 1;
+    }
+
+    /// Ends one [`Self::pin`].
+    pub(super) fn unpin(&self) {
+        self.state.lock().pins -= 1;
+        self.changed.notify_one();
+    }
+
     /// Notes that a write found the disk full.
     pub(super) fn starve(&self) {
         // With the lock, or the thread may look just before and sleep over the notice.
@@ -196,7 +209,9 @@ impl Spares {
     fn next_work(&self) -> Work {
         let mut state = self.state.lock();
         loop {
-            if let Some(segment) = state.recycled.pop_front() {
+            if state.pins == 0
+                && let Some(segment) = state.recycled.pop_front()
+            {
                 return Work::Recycle(segment);
             }
             if state.stopping {

@@ -70,6 +70,22 @@ pub(crate) struct LiveChanges {
 }
 
 impl Block {
+    /// What is left of block `number` when records that `is_there` does not have are given up; none if nothing is.
+    pub(crate) fn keep(&self, number: u64, is_there: &dyn Fn(u64) -> bool) -> Option<Self> {
+        let first = number << BLOCK_BITS;
+        let gone: Bits = self
+            .live
+            .iter()
+            .filter(|at| !is_there(first + u64::from(*at)))
+            .collect();
+        let mut left = Self {
+            live: &self.live - &gone,
+            more: self.more.iter().map(|plane| plane - &gone).collect(),
+        };
+        left.trim();
+        (!left.is_empty()).then_some(left)
+    }
+
     fn new() -> Self {
         Self {
             live: Bits::from_iter([KEEPS_MEMORY]),

@@ -43,6 +43,15 @@ pub(crate) struct BigFiles {
     writing: Mutex<Writing>,
     reads: WorkQueue<Job>,
     reading: Mutex<Reading>,
+    pinned: Mutex<Pinned>,
+}
+
+/// Files that are to stay for a while.
+#[derive(Default)]
+struct Pinned {
+    pins: usize,
+    /// Those that nobody else needs any more.
+    waiting: Vec<BodyId>,
 }
 
 /// Work for the thread that reads.
@@ -70,6 +79,7 @@ impl BigFiles {
             writing: Mutex::default(),
             reads: WorkQueue::new(),
             reading: Mutex::default(),
+            pinned: Mutex::default(),
         })
     }
 
@@ -107,8 +117,34 @@ impl BigFiles {
         self.folder.make_durable(body)
     }
 
+    /// Leaves the files as they are that nobody needs any more, until [`Self::unpin`].
+    pub(super) fn pin(&self) {
+        self.pinned.lock().pins += 1;
+    }
+
+    /// Ends one [`Self::pin`].
+    pub(super) fn unpin(&self) {
+        let waiting = {
+            let mut pinned = self.pinned.lock();
+            pinned.pins -= 1;
+            match pinned.pins {
+                0 => std::mem::take(&mut pinned.waiting),
+                _ => Vec::new(),
+            }
+        };
+        for body in waiting {
+            self.writes.push(Write::Remove(body));
+        }
+    }
+
     fn remove(&self, body: BodyId) {
-        self.writes.push(Write::Remove(body));
+        let mut pinned = self.pinned.lock();
+        if pinned.pins > 0 {
+            pinned.waiting.push(body);
+        } else {
+            drop(pinned);
+            self.writes.push(Write::Remove(body));
+        }
     }
 
     fn write_step(&self, job: Write) {

@@ -36,6 +36,7 @@ use crate::store::journal::Delta;
 use crate::store::journal::Lease;
 use crate::store::journal::Purge;
 
+use super::super::backup::Copier;
 use super::super::disk::Disk;
 use super::super::is_full;
 use super::super::meta::io_error;
@@ -108,6 +109,15 @@ impl Generation {
     pub(super) fn remove(&mut self) -> Result<(), StoreError> {
         self.file.database = None;
         self.file.remove()
+    }
+
+    /// Copies the file as the last commit left it; nothing if there is none.
+    pub(super) fn copy(&self, copier: &mut Copier<'_>) -> Result<(), StoreError> {
+        if !self.exists() {
+            return Ok(());
+        }
+        let name = self.file.path.file_name().unwrap_or_default();
+        copier.copy(&self.file.path, &name.to_string_lossy(), None)
     }
 
     pub(super) fn damaged(&self, what: &str) -> StoreError {

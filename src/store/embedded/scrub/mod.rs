@@ -1,0 +1,148 @@
+//! The scrub: what was written long ago is read again, slowly and in rounds, so that a bit that a disk lost is known before
+//! somebody needs it. `viaduct check` on a running broker is one round at full speed.
+//!
+//! The segment that is written is left out: it is read when it is sealed. A segment may be recycled while it is read;
+//! what looks damaged is believed only if the file is still the same segment and looks so again.
+
+mod round;
+mod task;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+
+use crate::core::log::store::StoreError;
+
+use super::EmbeddedLog;
+use super::meta::io_error;
+use super::shared::Shared;
+use super::survey::Damage;
+use super::survey::Progress;
+use super::survey::Report;
+
+use round::Round;
+
+/// Between two rounds of a small log: who reads the same megabyte again and again learns nothing.
+const REST: Duration = Duration::from_secs(60);
+/// Findings that are kept to be shown; more than these is a broken disk.
+const FINDINGS_MAX: usize = 1_000;
+
+/// What the scrub has found, and when it stops.
+#[derive(Default)]
+pub(super) struct Scrub {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    findings: Vec<Damage>,
+    stopping: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scrub {
+    /// Ends the thread, if there is one.
+    pub(super) fn stop(&self) {
+        let thread = {
+            let mut state = self.state.lock();
+            state.stopping = true;
+            state.thread.take()
+        };
+        self.changed.notify_all();
+        if let Some(thread) = thread {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+
+    /// Waits; true when the log is being closed.
+    fn wait(&self, time: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.stopping {
+            self.changed.wait_for(&mut state, time);
+        }
+        state.stopping
+    }
+
+    /// Notes what was found; false if it was known.
+    fn note(&self, damage: &Damage) -> bool {
+        let mut state = self.state.lock();
+        let place = |d: &Damage| (d.file.clone(), d.offset);
+        if state.findings.iter().any(|d| place(d) == place(damage)) {
+            return false;
+        }
+        if state.findings.len() < FINDINGS_MAX {
+            state.findings.push(damage.clone());
+        }
+        true
+    }
+}
+
+impl EmbeddedLog {
+    /// Begins to read the log again and again in the background, so many bytes a second; 0 = never.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if there is no thread for it.
+    pub fn scrub(&self, bytes_per_second: u64) -> Result<(), StoreError> {
+        if bytes_per_second > 0 {
+            let shared = Arc::clone(&self.shared);
+            let thread = self.spawn("viaduct-scrub", move || {
+                task::run(&shared, bytes_per_second)
+            })?;
+            self.shared.scrub.state.lock().thread = Some(thread);
+        }
+        Ok(())
+    }
+
+    /// What the scrub, and whoever asked for a check, has found since the start.
+    pub fn damages(&self) -> Vec<Damage> {
+        self.shared.scrub.state.lock().findings.clone()
+    }
+
+    /// Reads everything that is not being written, at full speed. Blocks until it is done.
+    ///
+    /// # Errors
+    /// The disk's, and the end that somebody asked for.
+    pub fn check(&self, progress: &Progress) -> Result<Report, StoreError> {
+        let shared = &self.shared;
+        let failed = |e| io_error("read", &shared.path, e);
+        let mut round = Round::begin(shared).map_err(failed)?;
+        progress.expect(round.bytes());
+        while let Some(bytes) = round.step(shared).map_err(failed)? {
+            progress.done(bytes).map_err(failed)?;
+        }
+        let mut report = round.end();
+        report.data_dir = shared.path.display().to_string();
+        report.is_running = true;
+        report.last = shared.log.lock().journal.durable();
+        for damage in &report.damages {
+            tell(shared, damage);
+        }
+        Ok(report)
+    }
+}
+
+/// Says loudly what was found, once.
+fn tell(shared: &Shared, damage: &Damage) {
+    if !shared.scrub.note(damage) {
+        return;
+    }
+    shared.metrics.scrub_damages.inc();
+    tracing::error!(
+        file = damage.file,
+        offset = damage.offset,
+        bytes = damage.bytes,
+        first = damage.first,
+        last = damage.last,
+        queues = damage.queues.as_ref().map(|queues| queues.join(", ")),
+        what = damage.what,
+        "the log is damaged: stop the broker and run viaduct repair"
+    );
+}
+
+#[cfg(test)]
+mod tests;
