@@ -1,11 +1,22 @@
 //! Backups over the simulated disk and the real one.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+
+use crate::core::log::bodies::BodyError;
+use crate::core::log::bodies::BodyWriter;
+use crate::core::log::record::BodyFields;
+use crate::core::log::record::EntryFields;
+use crate::core::log::record::MessageFields;
+use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
 use crate::core::log::store::Store;
 use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 use crate::telemetry::Metrics;
@@ -194,4 +205,63 @@ fn a_stopped_data_dir_on_the_real_disk_is_backed_up_and_restored() {
     let report = super::super::check(&restored, &Progress::default()).unwrap();
     assert!(report.is_sound(), "{:?}", report.damages);
     assert_eq!(report.records.get("catalog"), Some(&1));
+}
+
+/// A body that is being written.
+#[derive(Default)]
+struct Upload {
+    is_whole: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl BodyWriter for Upload {
+    fn written(&self, _: usize) {}
+
+    fn ended(&self, outcome: Result<(), BodyError>) {
+        outcome.unwrap();
+        *self.is_whole.lock() = true;
+        self.changed.notify_all();
+    }
+}
+
+#[test]
+fn a_large_body_is_in_the_backup() {
+    let disk = SimDisk::new(5);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (log, _) = open(&disk, "data");
+    let upload = Arc::new(Upload::default());
+    let id = log.bodies().begin(true, Arc::clone(&upload) as _);
+    log.bodies().append(id, vec![7; 1_000]);
+    log.bodies().finish(id);
+    let mut is_whole = upload.is_whole.lock();
+    while !*is_whole {
+        upload.changed.wait(&mut is_whole);
+    }
+    let publish = Record::Publish(Publish {
+        message: MessageFields {
+            body: BodyFields::File { id, bytes: 1_000 },
+            ..MessageFields::default()
+        },
+        entries: Cow::Owned(vec![EntryFields::plain(QueueId(1))]),
+        elidable: false,
+    });
+    let lsn = log
+        .append(
+            SHARD,
+            CoreTime::from_ms(1),
+            false,
+            &mut std::iter::once(publish),
+        )
+        .unwrap();
+    assert!(log.shared.wait_durable(lsn));
+    log.backup(Path::new("saved"), &Progress::default())
+        .unwrap();
+    restore_on_sim(&shared, "saved", "restored").unwrap();
+    let (copy, _) = open(&disk, "restored");
+    let path = |dir: &str| Path::new(dir).join(format!("big/{:016x}", id.0));
+    drop(copy);
+    assert_eq!(
+        disk.read_file(&path("restored")).unwrap(),
+        disk.read_file(&path("data")).unwrap()
+    );
 }

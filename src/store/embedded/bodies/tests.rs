@@ -225,3 +225,18 @@ fn a_start_keeps_what_records_name_and_removes_the_rest() {
     assert!(!test.path(unfinished).exists());
     assert_eq!(test.names(), 2, "the body and the note");
 }
+
+#[test]
+fn what_is_pinned_stays_until_nobody_pins_it() {
+    let test = Test::new();
+    let body = test.write(b"some");
+    test.files.pin();
+    test.files.pin();
+    test.files.release(body);
+    test.files.unpin();
+    test.files.step();
+    assert!(test.path(body).exists());
+    test.files.unpin();
+    test.files.step();
+    assert!(!test.path(body).exists());
+}

@@ -21,9 +21,13 @@ use crate::store::contract::bench::publish;
 use crate::store::contract::reading::Listener;
 use crate::store::embedded::EmbeddedLog;
 use crate::store::embedded::Every;
+use crate::store::embedded::Progress;
 use crate::store::embedded::Settings;
+use crate::store::embedded::backup;
+use crate::store::embedded::check;
 use crate::store::embedded::disk::Disk;
 use crate::store::embedded::disk::RealDisk;
+use crate::store::embedded::restore;
 use crate::store::embedded::test_disk::TestDisk;
 use crate::telemetry::Metrics;
 
@@ -452,4 +456,27 @@ fn the_log_keeps_to_its_floor_by_itself() {
     bench.read(&live);
     assert!(metrics.log_reclaimed_bytes.get() >= before - allowed);
     assert!(metrics.log_copied_bytes.get() > 0);
+}
+
+#[test]
+fn a_backup_has_what_was_copied_and_a_check_finds_it_sound() {
+    let dir = TempDir::new().unwrap();
+    let mut live = Live::new();
+    let mut bench = Bench::open(dir.path(), &live);
+    bench.publish(4_000, 50, 1_000, false, &mut live);
+    bench.settle(&mut live, |n| n % 1_000 == 7);
+    bench.reach_floor(dir.path(), &live);
+    assert!(!bench.forward.segments.is_empty(), "something was copied");
+    let progress = Progress::default();
+    let (running, stopped) = (dir.path().join("running"), dir.path().join("stopped"));
+    bench.log.backup(&running, &progress).unwrap();
+    drop(bench);
+    backup(dir.path(), &stopped, &progress).unwrap();
+    for saved in [&running, &stopped] {
+        let restored = TempDir::new().unwrap();
+        restore(saved, restored.path(), &progress).unwrap();
+        let report = check(restored.path(), &progress).unwrap();
+        assert!(report.is_sound(), "{:?}", report.damages);
+        Bench::open(restored.path(), &live);
+    }
 }
