@@ -132,9 +132,7 @@ struct Replay {
 impl Replay {
     fn new(traffic: Traffic) -> Self {
         let formats = Formats::new().with(mapping::FORMAT, Arc::new(mapping::Amqp091Head));
-        let settings = Settings {
-            memory_budget_bytes: 1 << 30,
-        };
+        let settings = Settings::new(1 << 30);
         let metrics = Arc::new(Metrics::new());
         let (core, _) = Core::open(MemoryStore::new(1), formats, metrics, &settings, NOW).unwrap();
         let records = Arc::<MemoryRecords>::default();

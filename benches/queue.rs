@@ -51,9 +51,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let settings = Settings {
-            memory_budget_bytes: 1 << 30,
-        };
+        let settings = Settings::new(1 << 30);
         let (store, metrics) = (MemoryStore::new(1), Arc::new(Metrics::new()));
         let (core, _) = Core::open(store, Formats::new(), metrics, &settings, NOW).unwrap();
         let vhost = core.vhost("/").unwrap();

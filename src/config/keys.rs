@@ -348,6 +348,14 @@ pub const KEYS: &[Key] = &[
         "Memory that messages may take before publishers wait. \"auto\" is 40 % of the memory of the machine or cgroup, and at most 2 GiB."
     ),
     key!(
+        "limits.message_cache",
+        limits.message_cache_bytes,
+        AutoBytes(Bytes::<u64> {
+            range: 64 << 10..=1 << 40
+        }),
+        "Memory that messages may take before deep queues keep on disk alone what is not taken next. \"auto\" is a quarter of limits.memory_budget, and at most 256 MiB."
+    ),
+    key!(
         "limits.disk_free_floor",
         limits.disk_free_floor_bytes,
         Bytes::<u64> { range: 0..=1 << 40 },

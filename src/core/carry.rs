@@ -86,6 +86,10 @@ impl Core {
         }
         self.inner.metrics.wakes.inc_by(effects.wakes.len() as u64);
         effects.wake();
+        if !effects.reaped.is_empty() {
+            let reaped = std::mem::take(&mut effects.reaped);
+            self.inner.reaper.add(queue.id(), queue.shard(), reaped);
+        }
         let doomed = effects.doomed.into_iter();
         work.extend(doomed.map(|doomed| (Arc::clone(queue), doomed)));
     }
@@ -102,11 +106,17 @@ impl Core {
     /// anyway is left out.
     pub(in crate::core) fn log_effects(
         &self,
-        queue: &Queue,
+        queue: &Arc<Queue>,
         state: &mut QueueState,
         effects: &mut Effects,
         now: CoreTime,
     ) -> Result<Logged, CoreError> {
+        self.page(queue, state, effects, now);
+        if !state.unlogged_ranges.is_empty() {
+            let later = std::mem::take(&mut effects.purged);
+            effects.purged = std::mem::take(&mut state.unlogged_ranges);
+            effects.purged.extend(later);
+        }
         if !state.unlogged.is_empty() {
             let mut settled = std::mem::take(&mut state.unlogged);
             settled.append(&effects.settled);
@@ -131,6 +141,7 @@ impl Core {
             Err(AppendError::Full | AppendError::Busy) => {
                 state.defer(
                     std::mem::take(&mut effects.settled),
+                    std::mem::take(&mut effects.purged),
                     now + RETRY_MS,
                     effects,
                 );
@@ -155,6 +166,12 @@ impl Core {
             outcome,
             entries: Cow::Borrowed(entries),
         });
+        let purged = effects.purged.iter();
+        let purged = purged.map(|&(from, upto)| Record::PurgeRange {
+            queue: id,
+            from: Some(from),
+            upto,
+        });
         let granted = effects.granted.iter();
         let granted = granted.map(|(until, entries)| Record::Grant {
             queue: id,
@@ -169,7 +186,7 @@ impl Core {
             failed: counted.failed,
         });
         let mut number = 0;
-        let records = settles.chain(granted).chain(counters);
+        let records = settles.chain(purged).chain(granted).chain(counters);
         let mut records = records.inspect(|_| number += 1);
         let first = self
             .inner

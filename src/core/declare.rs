@@ -82,7 +82,7 @@ impl Core {
             name: name.clone(),
             shard,
         });
-        let lsn = self.put_catalog(Shard(0), now, vec![(catalog::vhost_key(name), Some(value))])?;
+        let lsn = self.put_catalog(Shard(0), now, &[(catalog::vhost_key(name), Some(value))])?;
         let vhost = Vhost::new(name.clone(), shard);
         vhosts.insert(name.clone(), Arc::clone(&vhost));
         self.count_standard_exchanges();
@@ -113,7 +113,7 @@ impl Core {
             Some(self.put_catalog(
                 vhost.shard(),
                 now,
-                vec![queue_change(id, name, vhost, &settings)],
+                &[queue_change(id, name, vhost, &settings)],
             )?)
         } else {
             None
@@ -124,6 +124,7 @@ impl Core {
             vhost.name().clone(),
             vhost.shard(),
             settings,
+            &self.inner.sizes,
         );
         queue.lock().declared = lsn;
         topology.queues.insert(name.clone(), Arc::clone(&queue));
@@ -154,13 +155,16 @@ impl Core {
             }
             let mut settings = QueueSettings::clone(state.settings());
             change(&mut settings);
+            // What is durable stays so: nothing takes a queue out of the catalog but its deletion.
+            settings.durable |= state.settings().durable;
             let mut lsn = None;
             if settings.durable {
                 let mut changes = vec![queue_change(queue.id(), queue.name(), &vhost, &settings)];
                 if !state.settings().durable {
-                    changes.extend(exchanges::kept_bindings(&vhost, &topology, queue.id()));
+                    let bindings = exchanges::kept_bindings(&vhost, &topology, queue.id());
+                    changes.extend(bindings.map(|key| (key, Some(Vec::new()))));
                 }
-                lsn = Some(self.put_catalog(vhost.shard(), now, changes)?);
+                lsn = Some(self.put_catalog(vhost.shard(), now, &changes)?);
             }
             state.declared = lsn.or(state.declared);
             state.apply_settings(settings, now, effects);
@@ -197,16 +201,18 @@ impl Core {
             return Err(CoreError::NotEmpty(queue.name().to_string()));
         }
         let ready = state.ready_count();
-        let mut changes = exchanges::forgotten_bindings(self, vhost, &topology, queue.id());
+        let mut changes = Vec::new();
         if state.settings().durable {
+            let bindings = exchanges::kept_bindings(vhost, &topology, queue.id());
+            changes.extend(bindings.map(|key| (key, None)));
             changes.push((catalog::queue_key(queue.id()), None));
         }
         let lsn = match changes.is_empty() {
             true => None,
-            false => Some(self.put_catalog(vhost.shard(), now, changes)?),
+            false => Some(self.put_catalog(vhost.shard(), now, &changes)?),
         };
         // From here on nothing can fail: the log has it.
-        let (dead, cancelled) = state.delete(queue.id());
+        let gone = state.delete(queue.id());
         drop(state);
         for exchange in topology.exchanges.values_mut() {
             let bindings = exchange.router.remove_destination(&queue.id()).len();
@@ -224,10 +230,14 @@ impl Core {
             queue.name().clone(),
         ));
         drop(topology);
-        self.inner.store.dead(&dead);
+        self.inner.store.dead(&gone.dead);
+        for id in gone.unused {
+            self.inner.store.spill_drop(queue.shard(), id);
+        }
         self.inner.metrics.queues.dec();
         let effects = Effects {
-            wakes: cancelled.into(),
+            wakes: gone.cancelled.into(),
+            reaped: gone.spilled,
             ..Effects::default()
         };
         self.finish(queue, effects, &mut Work::new());

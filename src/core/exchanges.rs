@@ -8,6 +8,7 @@ use crate::core::declare::DeleteIf;
 use crate::core::declare::Written;
 use crate::core::error::CoreError;
 use crate::core::events::CoreEvent;
+use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::names::ExchangeName;
 use crate::core::model::names::QueueName;
@@ -43,8 +44,9 @@ impl Core {
         }
         let mut topology = vhost.topology.write();
         if let Some(exchange) = topology.exchanges.get(name) {
-            let key = catalog::exchange_key(vhost.name(), name);
-            let lsn = self.inner.catalog.last_change(vhost.shard(), &key);
+            // The record may still be on its way to the disk: this answer is the same promise.
+            let is_kept = exchange.settings.durable && !exchange.standard;
+            let lsn = self.last_change(vhost, is_kept);
             return Ok(Written::new(
                 Declared::Existing(exchange.settings.clone()),
                 lsn,
@@ -58,7 +60,7 @@ impl Core {
                 settings: settings.clone(),
             };
             let key = catalog::exchange_key(vhost.name(), name);
-            Some(self.put_catalog(vhost.shard(), now, vec![(key, Some(catalog::json(&value)))])?)
+            Some(self.put_catalog(vhost.shard(), now, &[(key, Some(catalog::json(&value)))])?)
         } else {
             None
         };
@@ -97,19 +99,18 @@ impl Core {
         if only.unused && !exchange.router.is_empty() {
             return Err(CoreError::InUse(name.to_string()));
         }
-        let bindings = exchange.router.bindings().map(|binding| {
-            let (to, key) = (binding.destination, &binding.key);
-            catalog::binding_key(&binding_value(vhost, name, to, key, &binding.arguments))
-        });
-        let bound = i64::try_from(exchange.router.bindings().count()).unwrap_or(0);
-        let kept = bindings.filter(|key| self.inner.catalog.contains(vhost.shard(), key));
-        let mut changes: Vec<Change> = kept.map(|key| (key, None)).collect();
+        let bound = i64::try_from(exchange.router.len()).unwrap_or(0);
+        let mut changes: Vec<Change> = Vec::new();
         if exchange.settings.durable {
+            let bindings = exchange.router.bindings();
+            let kept = bindings.filter(|binding| is_durable(&topology, binding.destination));
+            let keys = kept.map(|binding| binding_key(vhost, name, binding));
+            changes.extend(keys.map(|key| (key, None)));
             changes.push((catalog::exchange_key(vhost.name(), name), None));
         }
         let lsn = match changes.is_empty() {
             true => None,
-            false => Some(self.put_catalog(vhost.shard(), now, changes)?),
+            false => Some(self.put_catalog(vhost.shard(), now, &changes)?),
         };
         self.inner.metrics.bindings.dec_by(bound);
         topology.exchanges.remove(name);
@@ -150,18 +151,15 @@ impl Core {
             .kind
             .check(arguments)
             .map_err(|error| CoreError::BadBinding(error.to_string()))?;
-        let value = binding_value(vhost, exchange, id, key, arguments);
-        let catalog_key = catalog::binding_key(&value);
+        let is_kept = durable && found.settings.durable;
         if !found.router.bind(key, arguments, id) {
-            return Ok(Written::new(
-                (),
-                self.inner.catalog.last_change(vhost.shard(), &catalog_key),
-            ));
+            return Ok(Written::new((), self.last_change(vhost, is_kept)));
         }
         let mut lsn = None;
-        if durable && found.settings.durable {
-            let change = (catalog_key, Some(catalog::json(&value)));
-            let put = self.put_catalog(vhost.shard(), now, vec![change]);
+        if is_kept {
+            let key_of = binding_value(vhost, exchange, id, key, arguments);
+            let change = (catalog::binding_key(&key_of), Some(Vec::new()));
+            let put = self.put_catalog(vhost.shard(), now, &[change]);
             // Nobody has seen it yet: the topology is locked.
             lsn = Some(put.inspect_err(|_| {
                 found.router.unbind(key, arguments, id);
@@ -189,72 +187,60 @@ impl Core {
             return Err(CoreError::DefaultExchange);
         }
         let mut topology = vhost.topology.write();
-        let (id, _) = bound_queue(vhost, &topology, queue)?;
+        let (id, durable) = bound_queue(vhost, &topology, queue)?;
         let found = topology
             .exchanges
             .get_mut(exchange)
             .ok_or_else(|| vhost.no_exchange(exchange.as_str()))?;
-        let catalog_key = catalog::binding_key(&binding_value(vhost, exchange, id, key, arguments));
+        let is_kept = durable && found.settings.durable;
+        if !found.router.unbind(key, arguments, id) {
+            return Ok(Written::new((), self.last_change(vhost, is_kept)));
+        }
         let mut lsn = None;
-        if self.inner.catalog.contains(vhost.shard(), &catalog_key) {
-            lsn = Some(self.put_catalog(vhost.shard(), now, vec![(catalog_key, None)])?);
+        if is_kept {
+            let key_of = binding_value(vhost, exchange, id, key, arguments);
+            let change = (catalog::binding_key(&key_of), None);
+            let put = self.put_catalog(vhost.shard(), now, &[change]);
+            lsn = Some(put.inspect_err(|_| {
+                found.router.bind(key, arguments, id);
+            })?);
         }
-        if found.router.unbind(key, arguments, id) {
-            vhost.changed();
-            self.inner.metrics.bindings.dec();
-        }
+        vhost.changed();
+        self.inner.metrics.bindings.dec();
         Ok(Written::new((), lsn))
+    }
+
+    /// What a repeated declaration waits for: the last record of the catalog, which is behind its own.
+    fn last_change(&self, vhost: &Vhost, is_kept: bool) -> Option<Lsn> {
+        is_kept
+            .then(|| self.inner.catalog.last_change(vhost.shard()))
+            .flatten()
     }
 }
 
-/// The catalog's loss of the bindings to a queue.
-pub(in crate::core) fn forgotten_bindings(
-    core: &Core,
-    vhost: &Vhost,
-    topology: &Topology,
+/// The catalog's keys of a durable queue's bindings: those to durable exchanges.
+pub(in crate::core) fn kept_bindings<'a>(
+    vhost: &'a Vhost,
+    topology: &'a Topology,
     id: QueueId,
-) -> Vec<Change> {
-    let bindings = bindings_to(topology, id);
-    let keys = bindings.map(|(name, binding)| {
-        catalog::binding_key(&binding_value(
-            vhost,
-            name,
-            id,
-            &binding.key,
-            &binding.arguments,
-        ))
-    });
-    let kept = keys.filter(|key| core.inner.catalog.contains(vhost.shard(), key));
-    kept.map(|key| (key, None)).collect()
-}
-
-/// A queue became durable: its bindings to durable exchanges do too.
-pub(in crate::core) fn kept_bindings(
-    vhost: &Vhost,
-    topology: &Topology,
-    id: QueueId,
-) -> Vec<Change> {
-    let bindings = bindings_to(topology, id);
-    let durable = bindings.filter(|(name, _)| {
-        let exchange = topology.exchanges.get(*name);
-        exchange.is_some_and(|exchange| exchange.settings.durable)
-    });
-    let values = durable
-        .map(|(name, binding)| binding_value(vhost, name, id, &binding.key, &binding.arguments));
-    values
-        .map(|value| (catalog::binding_key(&value), Some(catalog::json(&value))))
-        .collect()
-}
-
-fn bindings_to(
-    topology: &Topology,
-    id: QueueId,
-) -> impl Iterator<Item = (&ExchangeName, &Binding<QueueId>)> {
-    topology.exchanges.iter().flat_map(move |(name, exchange)| {
-        let bindings = exchange.router.bindings();
-        let to = bindings.filter(move |binding| binding.destination == id);
-        to.map(move |binding| (name, binding))
+) -> impl Iterator<Item = String> + 'a {
+    let exchanges = topology.exchanges.iter();
+    let durable = exchanges.filter(|(_, exchange)| exchange.settings.durable);
+    durable.flat_map(move |(name, exchange)| {
+        let bindings = exchange.router.bindings_to(id);
+        bindings.map(move |binding| binding_key(vhost, name, binding))
     })
+}
+
+fn is_durable(topology: &Topology, id: QueueId) -> bool {
+    let queue = topology.by_id.get(&id);
+    queue.is_some_and(|queue| queue.settings().durable)
+}
+
+fn binding_key(vhost: &Vhost, exchange: &ExchangeName, binding: &Binding<QueueId>) -> String {
+    let (key, arguments) = (&binding.key, &binding.arguments);
+    let value = binding_value(vhost, exchange, binding.destination, key, arguments);
+    catalog::binding_key(&value)
 }
 
 fn bound_queue(

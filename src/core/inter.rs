@@ -170,6 +170,7 @@ impl Core {
                 state.push(entry, extra, fields.not_before, now);
             }
             state.after_push(now, &mut effects);
+            self.make_room(queue, state);
             self.log_effects(queue, state, &mut effects, now)?;
             left.push((Arc::clone(queue), effects));
         }

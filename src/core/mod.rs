@@ -51,6 +51,8 @@ mod inter;
 
 mod catalog;
 
+mod paging;
+
 mod record_of;
 
 mod recover;
@@ -62,6 +64,7 @@ mod timers;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -86,6 +89,8 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
+use crate::core::paging::reap::Reaper;
+use crate::core::queue::paging::sizes::PageSizes;
 use crate::core::timers::Timers;
 use crate::core::topology::Vhost;
 use crate::telemetry::AlarmKind;
@@ -96,6 +101,21 @@ use crate::telemetry::Metrics;
 pub struct Settings {
     /// Bytes that messages may take in memory before publishers are blocked.
     pub memory_budget_bytes: u64,
+    /// Bytes that messages may take in memory before queues put aside what is not taken next.
+    pub cache_bytes: u64,
+    /// The portions in which they do.
+    pub pages: PageSizes,
+}
+
+impl Settings {
+    /// Usual settings for a memory budget: a quarter of it is the cache.
+    pub fn new(memory_budget_bytes: u64) -> Self {
+        Self {
+            memory_budget_bytes,
+            cache_bytes: memory_budget_bytes / 4,
+            pages: PageSizes::default(),
+        }
+    }
 }
 
 /// The broker. Cheap to clone: every session has one.
@@ -111,7 +131,12 @@ struct Inner {
     budget: Arc<Budget>,
     catalog: Catalog,
     vhosts: RwLock<BTreeMap<VhostName, Arc<Vhost>>>,
-    timers: Timers,
+    timers: Arc<Timers>,
+    cache_bytes: u64,
+    sizes: Arc<PageSizes>,
+    /// A push found the cache full of what belongs to other queues.
+    is_tight: AtomicBool,
+    reaper: Arc<Reaper>,
     alarms: AlarmState,
     events: Events,
     queue_serial: AtomicU64,
@@ -139,7 +164,11 @@ impl Core {
             metrics,
             budget: Budget::new(settings.memory_budget_bytes),
             vhosts: RwLock::default(),
-            timers: Timers::default(),
+            timers: Arc::default(),
+            cache_bytes: settings.cache_bytes,
+            sizes: Arc::new(settings.pages),
+            is_tight: AtomicBool::new(false),
+            reaper: Arc::default(),
             alarms: AlarmState::default(),
             events: Events::default(),
             queue_serial: AtomicU64::new(1),
@@ -296,11 +325,11 @@ impl Core {
     /// # Panics
     /// For a key of core's own kinds.
     pub fn put(&self, key: &str, value: Option<Vec<u8>>, now: CoreTime) -> Result<Lsn, CoreError> {
-        assert!(!recover::is_core_key(key), "{key} is core's own");
-        self.put_catalog(Shard(0), now, vec![(key.to_owned(), value)])
+        assert!(!catalog::is_core_key(key), "{key} is core's own");
+        self.put_catalog(Shard(0), now, &[(key.to_owned(), value)])
     }
 
-    /// Every catalog key and value that starts with `prefix`.
+    /// Every key and value of other layers ([`Core::put`]) that starts with `prefix`.
     pub fn scan(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         self.inner.catalog.scan(prefix)
     }
@@ -314,6 +343,11 @@ impl Core {
             self.inner.catalog.checkpoint(&self.inner.store, shard)?;
         }
         Ok(())
+    }
+
+    /// Whether so much of the catalog has changed that [`Core::checkpoint`] should not wait for its time.
+    pub fn has_catalog_backlog(&self) -> bool {
+        self.inner.catalog.has_backlog()
     }
 
     /// Stops cleanly: logs the counters of entries that somebody had, and closes the store. Does IO.
@@ -337,7 +371,7 @@ impl Core {
         &self,
         shard: Shard,
         now: CoreTime,
-        changes: Vec<catalog::Change>,
+        changes: &[catalog::Change],
     ) -> Result<Lsn, CoreError> {
         self.inner
             .catalog

@@ -109,6 +109,7 @@ impl Core {
         let queues = route.queues().iter();
         for ((queue, state), effects) in queues.zip(&mut guards).zip(&mut effects) {
             state.after_push(now, effects);
+            self.make_room(queue, state);
             self.log_effects(queue, state, effects, now)?;
         }
         drop(guards);

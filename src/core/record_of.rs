@@ -6,12 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::core::body::BodyFile;
-use crate::core::budget::Budget;
 use crate::core::log::bodies::Bodies;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::CHUNK_MAX_BYTES;
 use crate::core::log::record::MessageFields;
-use crate::core::model::batch::BatchBuilder;
 use crate::core::model::batch::COPY_MAX_BYTES;
 use crate::core::model::batch::Draft;
 use crate::core::model::batch::DraftBody;
@@ -19,7 +17,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::message::BodyKind;
 use crate::core::model::message::FormatId;
 use crate::core::model::message::Message;
-use crate::core::model::message::Producer;
+use crate::core::queue::paging::gather::Gathered;
 
 /// The records that a body longer than one takes.
 pub(in crate::core) fn body_chunks(message: &Message) -> impl Iterator<Item = &[u8]> {
@@ -73,59 +71,52 @@ pub(in crate::core) fn message_fields<'a>(
     }
 }
 
-/// A message again; `chunks` are the chunk records before its publish.
-pub(in crate::core) fn message_of(
-    fields: &MessageFields<'_>,
+/// The draft of a message again, and what a batch knows of it; `chunks` are the chunk records before its
+/// publish. None: it cannot be read.
+pub(in crate::core) fn draft_of<'a>(
+    fields: &'a MessageFields<'_>,
     lsn: Lsn,
     chunks: Vec<Bytes>,
     bodies: &Arc<dyn Bodies>,
-    budget: &Arc<Budget>,
-) -> Option<Message> {
-    let joined;
-    let body = match &fields.body {
-        BodyFields::Inline(parts) => {
-            let bytes: &[u8] = match &**parts {
-                [one] => one,
-                many => {
-                    joined = many.concat();
-                    &joined
-                }
-            };
-            match bytes.len() {
-                0..=COPY_MAX_BYTES => DraftBody::Copied(bytes),
-                _ => DraftBody::Shared(vec![Bytes::copy_from_slice(bytes)]),
-            }
-        }
-        BodyFields::Chunks { bytes, .. } => {
-            let found: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-            if found != *bytes {
-                return None;
-            }
-            DraftBody::Shared(chunks)
-        }
-        BodyFields::File { id, bytes } => DraftBody::File(BodyFile::open(bodies, *id, *bytes)),
-    };
-    let mut builder = BatchBuilder::new();
-    builder.push(Draft {
+) -> Option<(Draft<'a>, Gathered<'a>)> {
+    let draft = Draft {
         format: FormatId(fields.format),
         head: fields.head,
         exchange: std::str::from_utf8(fields.exchange).ok()?,
         routing_key: fields.routing_key,
         body_kind: BodyKind::from_number(fields.body_kind),
-        body,
+        body: body_of(&fields.body, chunks, bodies)?,
         durable: true,
         priority: fields.priority,
         expiration_ms: fields.expiration_ms,
         delay_ms: fields.delay_ms,
         group: fields.group,
-    });
-    let producer = Producer {
-        user: fields.user.into(),
-        client_id: fields.client_id.into(),
     };
-    let message = builder
-        .finish(&Arc::new(producer), fields.enqueued_at, budget)
-        .message(0)?;
-    message.set_lsn(lsn);
-    Some(message)
+    let gathered = Gathered {
+        enqueued_at: fields.enqueued_at,
+        user: fields.user,
+        client_id: fields.client_id,
+        id: lsn.get(),
+    };
+    Some((draft, gathered))
+}
+
+fn body_of<'a>(
+    body: &'a BodyFields<'_>,
+    chunks: Vec<Bytes>,
+    bodies: &Arc<dyn Bodies>,
+) -> Option<DraftBody<'a>> {
+    match body {
+        BodyFields::Inline(parts) => match &**parts {
+            [one] if one.len() <= COPY_MAX_BYTES => Some(DraftBody::Copied(one)),
+            many => Some(DraftBody::Shared(vec![many.concat().into()])),
+        },
+        BodyFields::Chunks { bytes, .. } => {
+            let found: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+            (found == *bytes).then_some(DraftBody::Shared(chunks))
+        }
+        BodyFields::File { id, bytes } => {
+            Some(DraftBody::File(BodyFile::open(bodies, *id, *bytes)))
+        }
+    }
 }

@@ -1,96 +1,128 @@
-//! Starting: the catalog's checkpoint, then the log, record by record.
+//! Starting: the catalog's checkpoint and what changed since, then every live entry in order.
 
-use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use crate::core::Core;
 use crate::core::catalog;
-use crate::core::catalog::BindingValue;
 use crate::core::catalog::ExchangeValue;
 use crate::core::catalog::QueueValue;
 use crate::core::catalog::VhostValue;
 use crate::core::error::CoreError;
-use crate::core::log::record::BodyFields;
-use crate::core::log::record::EntryFields;
-use crate::core::log::record::EntryRef;
-use crate::core::log::record::GrantedEntry;
-use crate::core::log::record::Move;
-use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
-use crate::core::log::store::Dead;
+use crate::core::log::store::LiveEntry;
+use crate::core::log::store::Scanned;
+use crate::core::log::store::Visitor;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
-use crate::core::model::message::Message;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
-use crate::core::queue::restore::Restored;
-use crate::core::record_of::message_of;
+use crate::core::queue::effects::Effects;
+use crate::core::queue::state::QueueState;
 use crate::core::topology::Exchange;
 use crate::core::topology::Vhost;
 
-/// Entries of one queue by their LSN, which is their order.
-type Entries = BTreeMap<Lsn, Restored>;
-
-/// What replay has gathered.
-struct Replay<'a> {
+/// Puts live entries back into their queues as the log names them.
+struct Rebuild<'a> {
     core: &'a Core,
     shard: Shard,
-    absorbed: Option<Lsn>,
-    queues: HashMap<QueueId, Entries>,
-    /// Bytes of the chunk records right before this one.
-    chunks: Vec<Bytes>,
-    /// Entries whose message cannot be read: lost, unless it turns out that they were settled.
-    broken: HashMap<(QueueId, Lsn), Dead>,
+    queues: HashMap<QueueId, Arc<Queue>>,
+    /// Entries up to this LSN may have been taken before without a word in the log.
+    suspect: Option<Lsn>,
+}
+
+impl Visitor for Rebuild<'_> {
+    fn catalog(&mut self, lsn: Lsn, key: &str, value: Option<&[u8]>) {
+        let catalog = &self.core.inner.catalog;
+        catalog.restore(self.shard, Some(lsn), key, value);
+    }
+
+    fn entries(&mut self, scanned: &Scanned) {
+        self.queues = self.core.build(self.shard);
+        self.suspect = match scanned.clean_stop {
+            true => self.core.suspect(self.shard),
+            false => scanned.last,
+        };
+    }
+
+    fn entry(&mut self, live: LiveEntry<'_>) -> bool {
+        let Some(queue) = self.queues.get(&live.fields.queue) else {
+            return self.core.is_unreadable(live.fields.queue);
+        };
+        let is_suspect = self.suspect.is_some_and(|suspect| live.entry <= suspect);
+        let mut put = self.core.spill(queue.shard());
+        queue.lock().restore(&live, is_suspect, &mut put);
+        true
+    }
 }
 
 impl Core {
     /// Reads the store and builds what it says. Returns the latest core time in the log.
     pub(in crate::core) fn recover(&self, now: CoreTime) -> Result<CoreTime, CoreError> {
         let mut latest = now;
-        let mut entries = HashMap::new();
+        let mut unclean = Vec::new();
         for shard in (0..self.inner.store.capabilities().shards).map(Shard) {
             let catalog = &self.inner.catalog;
-            let absorbed = self.inner.store.load(shard, &mut |key, value| {
-                catalog.restore(shard, None, key, Some(value))
+            self.inner.store.load(shard, &mut |key, value| {
+                catalog.restore(shard, None, key, Some(value));
             })?;
-            let mut replay = Replay {
+            let mut rebuild = Rebuild {
                 core: self,
                 shard,
-                absorbed,
                 queues: HashMap::new(),
-                chunks: Vec::new(),
-                broken: HashMap::new(),
+                suspect: None,
             };
-            let scanned = self
-                .inner
-                .store
-                .scan(shard, &mut |lsn, record| replay.record(lsn, record))?;
+            let scanned = self.inner.store.recover(shard, &mut rebuild)?;
             latest = latest.max(scanned.latest);
-            replay.bury_broken();
-            for (queue, restored) in replay.queues {
-                entries.insert(queue, (restored, scanned.clean_stop));
-            }
+            let last = scanned.last.filter(|_| !scanned.clean_stop);
+            unclean.extend(last.map(|last| (shard, last)));
         }
         self.log_start(latest)?;
-        self.build(entries, latest)?;
-        self.keep_limits(latest)?;
+        for (shard, last) in unclean {
+            self.set_suspect(shard, last, latest)?;
+        }
+        self.build_bindings();
+        self.inner.catalog.restored();
+        self.each_queue(latest, QueueState::restored)?;
+        self.each_queue(latest, |state, effects| state.after_push(latest, effects))?;
         Ok(latest)
     }
 
-    /// What was leased is ready again, and may be more than a queue's limits allow. Once all queues,
-    /// exchanges and bindings are there, so that dead letters find their way.
-    fn keep_limits(&self, now: CoreTime) -> Result<(), CoreError> {
+    /// The last record before the latest unclean stop. Entries up to it may have been taken by links, whose
+    /// leases are not logged. A clean stop after it does not log that of each of them.
+    fn suspect(&self, shard: Shard) -> Option<Lsn> {
+        let rows = self.inner.catalog.scan(&suspect_key(shard));
+        rows.first()
+            .and_then(|(_, value)| catalog::parse(value).ok())
+    }
+
+    fn set_suspect(&self, shard: Shard, last: Lsn, now: CoreTime) -> Result<(), CoreError> {
+        let change = (suspect_key(shard), Some(catalog::json(&last)));
+        match self.put_catalog(shard, now, &[change]) {
+            Err(error @ CoreError::Full) => {
+                tracing::warn!(%error, "after the next clean stop, old messages may come without the mark of a redelivery");
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Once all queues, exchanges and bindings are there: what was leased is ready again, and may be more than a
+    /// queue's limits allow, and dead letters have to find their way.
+    fn each_queue(
+        &self,
+        now: CoreTime,
+        operation: impl Fn(&mut QueueState, &mut Effects),
+    ) -> Result<(), CoreError> {
         for vhost in self.vhosts() {
             let mut queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
             queues.sort_by_key(|queue| queue.id());
             for queue in queues {
-                self.on_queue(&queue, now, |state, effects| state.after_push(now, effects))?;
+                self.on_queue(&queue, now, &operation)?;
             }
         }
         Ok(())
@@ -117,71 +149,85 @@ impl Core {
         Ok(())
     }
 
-    fn build(
-        &self,
-        mut entries: HashMap<QueueId, (Entries, bool)>,
-        now: CoreTime,
-    ) -> Result<(), CoreError> {
+    /// Builds what the catalog has in a shard, without bindings, and says which queues there are.
+    fn build(&self, shard: Shard) -> HashMap<QueueId, Arc<Queue>> {
+        // All of them stand in the first shard, which comes first.
         for value in self.values::<VhostValue>("vhost/") {
-            let vhost = Vhost::new(value.name.clone(), value.shard);
-            self.inner.vhosts.write().insert(value.name, vhost);
-            self.count_standard_exchanges();
+            let mut vhosts = self.inner.vhosts.write();
+            if let Entry::Vacant(place) = vhosts.entry(value.name) {
+                let vhost = Vhost::new(place.key().clone(), value.shard);
+                place.insert(vhost);
+                self.count_standard_exchanges();
+            }
         }
+        let known = |name: &VhostName| {
+            self.known_vhost(name)
+                .filter(|vhost| vhost.shard() == shard)
+        };
         for value in self.values::<ExchangeValue>("exchange/") {
-            if let Some(vhost) = self.known_vhost(&value.vhost) {
-                vhost
-                    .topology
-                    .write()
-                    .exchanges
-                    .insert(value.name, Exchange::new(value.settings));
+            if let Some(vhost) = known(&value.vhost) {
+                let exchange = Exchange::new(value.settings);
+                let mut topology = vhost.topology.write();
+                topology.exchanges.insert(value.name, exchange);
                 self.inner.metrics.exchanges.inc();
             }
         }
+        let mut queues = HashMap::new();
         for value in self.values::<QueueValue>("queue/") {
-            let Some(vhost) = self.known_vhost(&value.vhost) else {
+            let Some(vhost) = known(&value.vhost) else {
                 continue;
             };
             let queue = Queue::new(
                 value.id,
                 value.name.clone(),
                 value.vhost,
-                vhost.shard(),
+                shard,
                 value.settings,
+                &self.inner.sizes,
             );
-            if let Some((restored, clean_stop)) = entries.remove(&value.id) {
-                self.on_queue(&queue, now, |state, effects| {
-                    state.restore(restored.into_values(), clean_stop, effects);
-                })?;
-            }
+            queues.insert(value.id, Arc::clone(&queue));
             let mut topology = vhost.topology.write();
             topology.queues.insert(value.name, Arc::clone(&queue));
             topology.by_id.insert(value.id, queue);
             self.inner.metrics.queues.inc();
         }
-        for value in self.values::<BindingValue>("binding/") {
+        queues
+    }
+
+    /// Whether the catalog has a queue that this version cannot read: its entries are kept for one that can.
+    fn is_unreadable(&self, id: QueueId) -> bool {
+        let key = catalog::queue_key(id);
+        let rows = self.inner.catalog.scan(&key);
+        rows.iter().any(|(found, _)| *found == key)
+    }
+
+    /// Once exchanges and queues are there. A binding of one that is not is left alone.
+    fn build_bindings(&self) {
+        self.inner.catalog.take_bindings(|key, made| {
+            let value = match catalog::parse_binding(key) {
+                Ok(value) => value,
+                Err(error) => {
+                    tracing::error!(key, %error, "catalog key cannot be read");
+                    return;
+                }
+            };
             let Some(vhost) = self.known_vhost(&value.vhost) else {
-                continue;
+                return;
             };
             let mut topology = vhost.topology.write();
             if !topology.by_id.contains_key(&value.queue) {
-                continue;
+                return;
             }
-            if let Some(exchange) = topology.exchanges.get_mut(&value.exchange) {
-                exchange
-                    .router
-                    .bind(&value.key, &value.arguments, value.queue);
-                self.inner.metrics.bindings.inc();
+            let Some(exchange) = topology.exchanges.get_mut(&value.exchange) else {
+                return;
+            };
+            let (router, bindings) = (&mut exchange.router, &self.inner.metrics.bindings);
+            if made && router.bind(&value.key, &value.arguments, value.queue) {
+                bindings.inc();
+            } else if !made && router.unbind(&value.key, &value.arguments, value.queue) {
+                bindings.dec();
             }
-        }
-        // Entries of queues that are no more. A queue that only cannot be read keeps its own.
-        let unreadable =
-            |id: &QueueId| !self.inner.catalog.scan(&catalog::queue_key(*id)).is_empty();
-        let gone = entries.into_iter().filter(|(id, _)| !unreadable(id));
-        let dead: Vec<Dead> = gone
-            .flat_map(|(id, (restored, _))| restored.into_values().map(move |r| r.dead(id)))
-            .collect();
-        self.inner.store.dead(&dead);
-        Ok(())
+        });
     }
 
     fn known_vhost(&self, name: &VhostName) -> Option<Arc<Vhost>> {
@@ -202,168 +248,6 @@ impl Core {
     }
 }
 
-impl Replay<'_> {
-    fn record(&mut self, lsn: Lsn, record: Record<'_>) {
-        if let Record::Chunk { bytes, .. } = &record {
-            self.chunks.push(Bytes::copy_from_slice(bytes));
-            return;
-        }
-        // Chunks of a publish that was settled before it was written, or torn off, have no publish.
-        let chunks = std::mem::take(&mut self.chunks);
-        match record {
-            Record::Publish(publish) => self.publish(lsn, &publish, chunks),
-            Record::Settle { queue, entries, .. } => {
-                for entry in entries.iter() {
-                    self.remove(queue, entry.entry);
-                }
-            }
-            Record::Move(moved) => self.moved(lsn, &moved),
-            Record::Grant {
-                queue,
-                until,
-                entries,
-                ..
-            } => self.granted(queue, until, &entries),
-            Record::Counters {
-                queue,
-                entry,
-                acquired,
-                failed,
-            } => {
-                if let Some(restored) = self.entry(queue, entry) {
-                    restored.acquired = acquired;
-                    restored.failed = failed;
-                    restored.until = None;
-                    restored.is_counted = true;
-                }
-            }
-            Record::Catalog { key, value } => self.catalog(lsn, key, value),
-            // The store reads these itself, or nothing writes them yet.
-            Record::Chunk { .. }
-            | Record::PurgeRange { .. }
-            | Record::Schedule { .. }
-            | Record::Retained { .. }
-            | Record::Mark { .. }
-            | Record::Prepared { .. }
-            | Record::Decision { .. }
-            | Record::Forget { .. }
-            | Record::Cursor { .. }
-            | Record::PartitionAppend { .. }
-            | Record::Reservation { .. }
-            | Record::Epoch { .. }
-            | Record::Copy { .. }
-            | Record::Tombstone => {}
-        }
-    }
-
-    fn entry(&mut self, queue: QueueId, entry: Lsn) -> Option<&mut Restored> {
-        self.queues.get_mut(&queue)?.get_mut(&entry)
-    }
-
-    fn remove(&mut self, queue: QueueId, entry: Lsn) -> Option<Restored> {
-        self.broken.remove(&(queue, entry));
-        self.queues.get_mut(&queue)?.remove(&entry)
-    }
-
-    fn publish(&mut self, lsn: Lsn, publish: &Publish<'_>, mut chunks: Vec<Bytes>) {
-        let count = match publish.message.body {
-            BodyFields::Chunks { chunks, .. } => chunks,
-            BodyFields::Inline(_) | BodyFields::File { .. } => 0,
-        };
-        // Only its own: those before them belong to a publish that is not there.
-        let own = usize::try_from(count).unwrap_or(usize::MAX);
-        chunks.drain(..chunks.len().saturating_sub(own));
-        let inner = &self.core.inner;
-        let (bodies, budget) = (inner.store.bodies(), &inner.budget);
-        match message_of(&publish.message, lsn, chunks, bodies, budget) {
-            Some(message) => {
-                for fields in publish.entries.iter() {
-                    self.insert(lsn, fields, message.clone());
-                }
-            }
-            None => {
-                tracing::error!(%lsn, "a message in the log cannot be read");
-                self.broken(lsn, lsn, &publish.entries);
-            }
-        }
-    }
-
-    fn broken(&mut self, entry: Lsn, message: Lsn, entries: &[EntryFields]) {
-        let entry = EntryRef { entry, message };
-        let lost = entries.iter().map(|fields| fields.queue);
-        self.broken
-            .extend(lost.map(|queue| ((queue, entry.entry), Dead { queue, entry })));
-    }
-
-    fn bury_broken(&self) {
-        let lost: Vec<Dead> = self.broken.values().copied().collect();
-        if !lost.is_empty() {
-            tracing::error!(
-                entries = lost.len(),
-                "entries are lost: their messages cannot be read"
-            );
-            self.core.inner.store.dead(&lost);
-        }
-    }
-
-    fn insert(&mut self, lsn: Lsn, fields: &EntryFields, message: Message) {
-        let restored = Restored::new(lsn, fields, message);
-        self.queues
-            .entry(fields.queue)
-            .or_default()
-            .insert(lsn, restored);
-    }
-
-    fn moved(&mut self, lsn: Lsn, moved: &Move<'_>) {
-        match self.remove(moved.source, moved.entry.entry) {
-            Some(source) => {
-                for fields in moved.targets.iter() {
-                    self.insert(lsn, fields, source.message.clone());
-                }
-            }
-            None => self.broken(lsn, moved.entry.message, &moved.targets),
-        }
-    }
-
-    fn granted(&mut self, queue: QueueId, until: CoreTime, entries: &[GrantedEntry]) {
-        for granted in entries {
-            if let Some(restored) = self.entry(queue, granted.entry) {
-                restored.acquired = granted.acquired;
-                restored.failed = granted.failed;
-                restored.until = Some(until);
-                restored.is_counted = true;
-            }
-        }
-    }
-
-    fn catalog(&mut self, lsn: Lsn, key: &str, value: Option<&[u8]>) {
-        if self.absorbed.is_some_and(|absorbed| lsn <= absorbed) {
-            return;
-        }
-        self.core
-            .inner
-            .catalog
-            .restore(self.shard, Some(lsn), key, value);
-    }
-}
-
-impl Restored {
-    /// Its references, when nobody has a place for it.
-    fn dead(&self, queue: QueueId) -> Dead {
-        let message = self.message.lsn().unwrap_or(self.lsn);
-        Dead {
-            queue,
-            entry: EntryRef {
-                entry: self.lsn,
-                message,
-            },
-        }
-    }
-}
-
-/// Whether a key is one of core's own: other layers keep theirs beside them.
-pub(in crate::core) fn is_core_key(key: &str) -> bool {
-    ["vhost/", "queue/", "exchange/", "binding/"]
-        .iter()
-        .any(|prefix| key.starts_with(prefix))
+fn suspect_key(shard: Shard) -> String {
+    format!("suspect/{:03}", shard.0)
 }

@@ -52,7 +52,8 @@ impl Foundation {
         let store: Arc<dyn Store> = log.map_err(StartError::Store)?;
         let memory_budget_bytes = config.limits.memory_budget(memory::available_bytes());
         let settings = Settings {
-            memory_budget_bytes,
+            cache_bytes: config.limits.message_cache(memory_budget_bytes),
+            ..Settings::new(memory_budget_bytes)
         };
         let start = CoreTime::from_ms(clock.now_ms());
         let (core, now) = Core::open(store, formats(), Arc::clone(&metrics), &settings, start)?;

@@ -23,8 +23,11 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Free disk space is looked at once a second: a disk writes less than the floor of 1 GiB meanwhile.
 const LOOKS_PER_DISK_LOOK: u32 = 10;
 
-/// How often the catalog is checkpointed, when it changed.
-const CHECKPOINT: Duration = Duration::from_secs(30);
+/// How often it is looked whether much of the catalog has changed.
+const CHECKPOINT_LOOK: Duration = Duration::from_secs(1);
+
+/// The catalog is checkpointed every 30 s, when it changed at all.
+const LOOKS_PER_CHECKPOINT: u32 = 30;
 
 /// Queues that are looked up at once for the sums of metrics.
 const QUEUES_PER_PAGE: usize = 1000;
@@ -62,6 +65,8 @@ impl Watch {
         let (watch, stop) = (self.clone(), runtime.stop_token().clone());
         runtime.spawn(async move { until(stop, watch.look()).await });
         let (watch, stop, blocking) = (self.clone(), runtime.stop_token().clone(), runtime.clone());
+        runtime.spawn(async move { until(stop, watch.keep_house(&blocking)).await });
+        let (watch, stop, blocking) = (self.clone(), runtime.stop_token().clone(), runtime.clone());
         runtime.spawn(async move { until(stop, watch.checkpoints(&blocking)).await });
     }
 
@@ -95,6 +100,25 @@ impl Watch {
         }
     }
 
+    /// Gives memory and the log's room back. Off the async threads: there may be much of it.
+    async fn keep_house(&self, runtime: &Runtime) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let core = self.foundation.core.clone();
+            if core.has_house_work() {
+                let done = runtime.spawn_blocking(move || {
+                    core.squeeze();
+                    core.reap();
+                });
+                if let Err(error) = done.await {
+                    tracing::error!(%error, "memory and room could not be given back");
+                }
+            }
+        }
+    }
+
     /// After a failed sync nothing is confirmed any more: the process must end, loudly.
     fn check_log(&self) {
         let core = &self.foundation.core;
@@ -119,15 +143,23 @@ impl Watch {
         core.set_disk_alarm(free < floor);
     }
 
+    /// Checkpoints the catalog again and again: sooner when much has changed, which is in memory until then.
     async fn checkpoints(&self, runtime: &Runtime) {
-        let mut ticks = tokio::time::interval(CHECKPOINT);
+        let mut ticks = tokio::time::interval(CHECKPOINT_LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
             let core = self.foundation.core.clone();
             let written = runtime.spawn_blocking(move || core.checkpoint()).await;
-            if let Ok(Err(error)) = written {
+            let error = written.ok().and_then(Result::err);
+            if let Some(error) = &error {
                 tracing::warn!(%error, "the catalog could not be checkpointed; the log still has it");
+            }
+            for _ in 0..LOOKS_PER_CHECKPOINT {
+                ticks.tick().await;
+                // A disk that just refused is not asked again at once.
+                if error.is_none() && self.foundation.core.has_catalog_backlog() {
+                    break;
+                }
             }
         }
     }

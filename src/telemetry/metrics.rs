@@ -188,6 +188,10 @@ metrics! {
     body_file_bytes: Gauge = "viaduct_body_file_bytes", "Disk space that the files of large bodies take";
     damaged: Counter = "viaduct_messages_damaged_total", "Entries dropped because their message cannot be read back";
 
+    // Depth.
+    page_reads: Counter = "viaduct_page_reads_total", "Reads of what queues had put aside: page read messages by page reads is the batch of a read";
+    page_read_messages: Counter = "viaduct_page_read_messages_total", "Messages read back from the log for their queues";
+
     // Room.
     memory_used_bytes: Gauge = "viaduct_memory_used_bytes", "Memory that messages, indexes and buffers take of the budget";
     memory_limit_bytes: Gauge = "viaduct_memory_limit_bytes", "Memory budget: beyond it publishers wait";

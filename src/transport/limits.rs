@@ -21,6 +21,9 @@ pub struct Limits {
     pub connections_max: u32,
     /// Memory that messages may take; `None` is the smaller of 40 % of the memory and 2 GiB.
     pub memory_budget_bytes: Option<u64>,
+    /// Memory that messages may take before queues put aside what is not taken next; `None` is the smaller
+    /// of a quarter of the budget and 256 MiB.
+    pub message_cache_bytes: Option<u64>,
     /// Free disk space below which publishers wait.
     pub disk_free_floor_bytes: u64,
     /// Time from SIGTERM to the end, with clients that don't leave.
@@ -46,6 +49,10 @@ impl Limits {
     pub const MEMORY_BUDGET_MAX_BYTES: u64 = 2 << 30;
     /// 40 %: the rest is for connections, page cache and neighbours.
     pub const MEMORY_BUDGET_PERCENT: u64 = 40;
+    /// 256 MiB: more helps only queues that are deeper than their consumers read ahead.
+    pub const MESSAGE_CACHE_MAX_BYTES: u64 = 256 << 20;
+    /// A quarter: the rest is for what is leased, moved and on its way.
+    pub const MESSAGE_CACHE_PART: u64 = 4;
     /// 1 GiB: room for consumers to drain and for the operator to react.
     pub const DISK_FREE_FLOOR_BYTES: u64 = 1 << 30;
     /// 8 s: container runtimes kill after 10.
@@ -63,6 +70,7 @@ impl Default for Limits {
             login_timeout: Self::LOGIN_TIMEOUT,
             connections_max: Self::CONNECTIONS_MAX,
             memory_budget_bytes: None,
+            message_cache_bytes: None,
             disk_free_floor_bytes: Self::DISK_FREE_FLOOR_BYTES,
             shutdown_timeout: Self::SHUTDOWN_TIMEOUT,
         }
@@ -76,6 +84,13 @@ impl Limits {
             memory_bytes.map_or(u64::MAX, |bytes| bytes / 100 * Self::MEMORY_BUDGET_PERCENT);
         self.memory_budget_bytes
             .unwrap_or(share.min(Self::MEMORY_BUDGET_MAX_BYTES))
+    }
+
+    /// What queues keep of messages that are not taken next, of a memory budget.
+    pub fn message_cache(&self, memory_budget_bytes: u64) -> u64 {
+        let part = memory_budget_bytes / Self::MESSAGE_CACHE_PART;
+        self.message_cache_bytes
+            .unwrap_or(part.min(Self::MESSAGE_CACHE_MAX_BYTES))
     }
 }
 
@@ -106,5 +121,7 @@ mod tests {
             ..limits
         };
         assert_eq!(set.memory_budget(Some(1000)), 5);
+        assert_eq!(limits.message_cache(1000), 250);
+        assert_eq!(limits.message_cache(2 << 30), 256 << 20);
     }
 }

@@ -290,6 +290,9 @@ fn a_publisher_that_uses_up_the_memory_budget_is_told_of_in_the_log() {
     let broker = Broker::start(&[
         "--set",
         "limits.memory_budget=16 MiB",
+        // What is queued stays in memory.
+        "--set",
+        "limits.message_cache=1 GiB",
         "--set",
         "aws.credentials=any",
     ]);

@@ -36,6 +36,7 @@ use proptest::test_runner::Config;
 use proptest::test_runner::FileFailurePersistence;
 
 use crate::operation::operations;
+use crate::run::Memory;
 
 fn config() -> Config {
     let cases = match std::env::var("PROPTEST_CASES") {
@@ -59,13 +60,20 @@ proptest! {
     fn the_core_on_one_shard_does_what_the_reference_does(
         operations in operations(),
     ) {
-        run::run(1, &operations);
+        run::run(1, Memory::Ample, &operations);
     }
 
     #[test]
     fn the_core_on_sixteen_shards_does_what_the_reference_does(
         operations in operations(),
     ) {
-        run::run(16, &operations);
+        run::run(16, Memory::Ample, &operations);
+    }
+
+    #[test]
+    fn the_core_without_memory_does_what_the_reference_does(
+        operations in operations(),
+    ) {
+        run::run(1, Memory::None, &operations);
     }
 }

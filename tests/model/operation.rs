@@ -12,6 +12,7 @@ use viaduct::core::model::overlay::Cause;
 use viaduct::core::queue::settings::DeadLetterTarget;
 use viaduct::core::queue::settings::Overflow;
 use viaduct::core::queue::settings::QueueSettings;
+use viaduct::core::queue::vocabulary::Vocabulary;
 
 /// Names of queues: few, so that dead letters and bindings meet.
 pub(crate) const QUEUES: [&str; 4] = ["q0", "q1", "q2", "q3"];
@@ -103,9 +104,31 @@ pub(crate) enum Operation {
     Hold,
     ReleaseHold,
     Checkpoint,
+    /// Queues let go of what is not taken next.
+    Squeeze,
+    /// What was asked of the store is answered, once.
+    Answer,
     Restart {
         clean: bool,
     },
+}
+
+impl Operation {
+    /// Whether reads that it started, or that were under way, may go on into the next operation: nothing that both
+    /// say about themselves hangs on them.
+    pub(crate) fn leaves_reads_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Take { .. }
+                | Self::TakeOnce { .. }
+                | Self::Subscribe { .. }
+                | Self::Unsubscribe { .. }
+                | Self::Purge { .. }
+                | Self::Delete { .. }
+                | Self::Squeeze
+                | Self::Answer
+        )
+    }
 }
 
 /// A message.
@@ -204,6 +227,8 @@ fn log() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Hold),
         1 => Just(Operation::ReleaseHold),
         1 => Just(Operation::Checkpoint),
+        2 => Just(Operation::Squeeze),
+        1 => Just(Operation::Answer),
         4 => any::<bool>().prop_map(|clean| Operation::Restart { clean }),
     ]
 }
@@ -297,7 +322,7 @@ fn settings() -> impl Strategy<Value = QueueSettings> {
             delivery_limit: limits.0,
             receive_limit: limits.1,
             dead_letter,
-            vocabulary: BTreeMap::new(),
+            vocabulary: Vocabulary::default(),
         },
     )
 }

@@ -53,9 +53,7 @@ struct Shared {
 }
 
 fn open(store: &Arc<MemoryStore>) -> Shared {
-    let settings = Settings {
-        memory_budget_bytes: 1 << 30,
-    };
+    let settings = Settings::new(1 << 30);
     let (now, metrics) = (CoreTime::from_ms(1), Arc::new(Metrics::new()));
     let store = Arc::clone(store) as Arc<dyn Store>;
     let (core, now) = Core::open(store, Formats::new(), metrics, &settings, now).unwrap();

@@ -38,6 +38,8 @@ const MAX_VISIBILITY_SECONDS: i64 = 43_200;
 const MAX_IN_FLIGHT: u64 = 120_000;
 /// An answer of ten of SQS' own largest messages; larger ones of other doors come one by one.
 const MAX_ANSWER_BYTES: usize = 10 * 1_048_576;
+/// A disk that takes longer for one read is not worth waiting for: the client asks again.
+const LOADING_MAX: Duration = Duration::from_secs(5);
 /// System attributes that can be asked for.
 const SYSTEM: [&str; 9] = [
     "SenderId",
@@ -171,12 +173,24 @@ async fn take(
         let took = core
             .take_once(queue, terms, now, &mut out)
             .map_err(|error| refusal(&error))?;
-        return if took == Took::Gone {
-            Err(errors::no_such_queue())
-        } else {
-            Ok(out)
-        };
+        match took {
+            Took::Gone => return Err(errors::no_such_queue()),
+            Took::Entries { .. } | Took::Nothing => return Ok(out),
+            // A deep queue must not look empty: it waits for the disk, but for nothing else.
+            Took::Loading => {}
+        }
     }
+    wait_for(context, queue, wanted).await
+}
+
+/// Waits for the first message as long as the client wants to, and as long as one is being loaded.
+async fn wait_for(
+    context: Context<'_>,
+    queue: &Arc<Queue>,
+    wanted: &Wanted,
+) -> Result<Vec<Delivery>, AwsError> {
+    let core = context.core();
+    let mut out = Vec::new();
     let inbox = Inbox::new();
     let consumer = core
         .subscribe(queue, &inbox, 0, false)
@@ -188,18 +202,21 @@ async fn take(
     };
     let timeout = tokio::time::sleep(wanted.wait);
     tokio::pin!(timeout);
+    let patience = tokio::time::sleep(wanted.wait + LOADING_MAX);
+    tokio::pin!(patience);
     loop {
         let (terms, now) = terms(context, wanted, true);
         let Some(consumer) = &place.consumer else {
             return Ok(out);
         };
-        match core
+        let took = core
             .take(consumer, terms, now, &mut out)
-            .map_err(|error| refusal(&error))?
-        {
+            .map_err(|error| refusal(&error))?;
+        match took {
             Took::Gone => return Err(errors::no_such_queue()),
             Took::Entries { .. } if !out.is_empty() => return Ok(out),
-            Took::Entries { .. } | Took::Nothing => {}
+            Took::Nothing if wanted.wait.is_zero() => return Ok(out),
+            Took::Entries { .. } | Took::Loading | Took::Nothing => {}
         }
         // All branches are safe to drop: nothing is taken but by `take`.
         tokio::select! {
@@ -212,7 +229,8 @@ async fn take(
                 | Event::AlarmsChanged
                 | Event::BodyMoved => {}
             },
-            () = &mut timeout => return Ok(out),
+            () = &mut timeout, if took != Took::Loading => return Ok(out),
+            () = &mut patience => return Ok(out),
         }
     }
 }

@@ -48,10 +48,7 @@ pub(super) struct Told {
 impl Told {
     /// What a queue's vocabulary holds; `None` when this door was never told anything.
     pub(super) fn of(settings: &QueueSettings) -> Option<Self> {
-        settings
-            .vocabulary
-            .get(VOCABULARY)
-            .and_then(|value| serde_json::from_value(value.clone()).ok())
+        settings.vocabulary.get(VOCABULARY)
     }
 
     /// A number that holds for a queue.
@@ -71,12 +68,17 @@ impl Told {
     }
 }
 
+/// The numbers alone of [`Told`].
+#[derive(Deserialize)]
+struct Numbers<'a> {
+    #[serde(borrow, default)]
+    numbers: BTreeMap<&'a str, u32>,
+}
+
 /// A number that holds for a queue, read where it lies: every send and receive asks for one.
 pub(super) fn number(settings: &QueueSettings, rule: &NumberRule) -> u32 {
-    let told = settings.vocabulary.get(VOCABULARY);
-    let number = told.and_then(|told| told.get("numbers")?.get(rule.name)?.as_u64());
-    number
-        .and_then(|number| u32::try_from(number).ok())
+    let told: Option<Numbers<'_>> = settings.vocabulary.get(VOCABULARY);
+    told.and_then(|told| told.numbers.get(rule.name).copied())
         .unwrap_or(rule.default)
 }
 
@@ -145,10 +147,7 @@ fn write(settings: &mut QueueSettings, mut told: Told, given: &Given, now: CoreT
     if let Some((_, text)) = &given.redrive_allow {
         told.redrive_allow = (!text.is_empty()).then(|| text.clone());
     }
-    // A struct of maps and numbers always has a JSON form.
-    if let Ok(value) = serde_json::to_value(&told) {
-        settings.vocabulary.insert(VOCABULARY.to_owned(), value);
-    }
+    settings.vocabulary.insert(VOCABULARY, &told);
 }
 
 /// The redrive policy that holds, as this door prints it.

@@ -261,6 +261,16 @@ impl Message {
         self.slot().lsn()
     }
 
+    /// Its id as it stands in the batch: an LSN, or a number of this start; 0 = not published yet.
+    pub(in crate::core) fn raw_id(&self) -> u64 {
+        self.slot().id.load(Ordering::Relaxed)
+    }
+
+    /// Names a message that came back as it was named before.
+    pub(in crate::core) fn set_raw_id(&self, id: u64) {
+        self.slot().id.store(id, Ordering::Relaxed);
+    }
+
     /// Names it by its publish's LSN. The first name stays.
     pub(in crate::core) fn set_lsn(&self, lsn: Lsn) {
         let _ = self

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
+use crate::core::log::read::SpillId;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::GrantedEntry;
 use crate::core::log::record::SettleKind;
@@ -36,12 +37,29 @@ pub(in crate::core) struct Counted {
     pub(in crate::core) failed: u16,
 }
 
+/// A chunk that was put aside and is emptied: what its entries hold in the log is still to be released.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core) struct Reaped {
+    pub(in crate::core) id: SpillId,
+    /// Sequences that it spans.
+    pub(in crate::core) len: u32,
+    /// Entries in it.
+    pub(in crate::core) live: u64,
+    /// Bytes of their bodies.
+    pub(in crate::core) ready_bytes: u64,
+    /// The lowest and the highest LSN of their records; none if the log holds none of them.
+    pub(in crate::core) lsns: Option<(Lsn, Lsn)>,
+}
+
 /// Filled under the lock of a queue, carried out by `Core` without it.
 #[derive(Debug, Default)]
 pub(in crate::core) struct Effects {
     /// Left the queue for good.
     pub(in crate::core) settled: Runs<SettleKind, EntryRef>,
     pub(in crate::core) doomed: Vec<Doomed>,
+    /// Ranges of LSNs whose entries left, of those in [`Effects::reaped`].
+    pub(in crate::core) purged: Vec<(Lsn, Lsn)>,
+    pub(in crate::core) reaped: Vec<Reaped>,
     /// Leased to nobody until this time.
     pub(in crate::core) granted: Runs<CoreTime, GrantedEntry>,
     pub(in crate::core) counted: Vec<Counted>,
@@ -64,7 +82,10 @@ impl Effects {
 
     /// Whether the log is not concerned.
     pub(in crate::core) fn has_no_records(&self) -> bool {
-        self.settled.is_empty() && self.granted.is_empty() && self.counted.is_empty()
+        self.settled.is_empty()
+            && self.purged.is_empty()
+            && self.granted.is_empty()
+            && self.counted.is_empty()
     }
 
     /// Posts the events, in order.

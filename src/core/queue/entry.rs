@@ -27,7 +27,7 @@ pub(in crate::core) enum EntryState {
 /// INVARIANT: 32 bytes (DESIGN §2): a deep queue is millions of them.
 #[derive(Debug)]
 pub(in crate::core) struct Entry {
-    /// None once it is gone.
+    /// None once it is gone, and while it is cold: its message is in the log or put aside.
     batch: Option<MessageBatch>,
     /// LSN of the record that put it here; none = transient here.
     pub(in crate::core) lsn: Option<Lsn>,
@@ -48,6 +48,10 @@ const HAS_EXTRA: u8 = 1;
 const IS_RETENTION: u8 = 2;
 /// The log has its counters as they are.
 const IS_LOGGED: u8 = 4;
+/// While it is cold: its message stands under another LSN than its own, which its chunk knows.
+const IS_MOVED: u8 = 8;
+/// What an entry keeps while its chunk is spilled.
+const KEPT: u8 = IS_RETENTION | IS_LOGGED;
 
 const _: () = assert!(size_of::<Entry>() <= 32);
 
@@ -65,6 +69,85 @@ impl Entry {
             state: EntryState::Ready,
             flags: 0,
         }
+    }
+
+    /// A ready entry whose message is not in memory.
+    pub(in crate::core) fn cold(lsn: Option<Lsn>, expiry_ms: u64) -> Self {
+        Self {
+            batch: None,
+            lsn,
+            expiry_ms,
+            index: 0,
+            acquired: 0,
+            failed: 0,
+            state: EntryState::Ready,
+            flags: 0,
+        }
+    }
+
+    /// What is left of an entry in a chunk that others still need.
+    pub(in crate::core) fn gone() -> Self {
+        Self {
+            state: EntryState::Gone,
+            ..Self::cold(None, 0)
+        }
+    }
+
+    /// Whether it is there, but its message is not in memory.
+    pub(in crate::core) fn is_cold(&self) -> bool {
+        self.batch.is_none() && self.state != EntryState::Gone
+    }
+
+    /// Whether its message is all that keeps the file of its body.
+    pub(in crate::core) fn keeps_file(&self) -> bool {
+        self.lsn.is_none()
+            && self
+                .message()
+                .is_some_and(|message| message.body_file().is_some())
+    }
+
+    /// Whether its message is in memory.
+    pub(in crate::core) fn is_warm(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// Lets the message go: the entry is cold.
+    pub(in crate::core) fn chill(&mut self) -> Option<Message> {
+        let message = self
+            .batch
+            .take()
+            .map(|batch| Message::from_parts(batch, self.index))?;
+        let is_moved = self.lsn.is_some() && message.lsn() != self.lsn;
+        self.set_moved(is_moved);
+        Some(message)
+    }
+
+    /// Gives it its message back.
+    pub(in crate::core) fn warm(&mut self, message: Message) {
+        let (batch, index) = message.into_parts();
+        self.batch = Some(batch);
+        self.index = index;
+        self.set_moved(false);
+    }
+
+    /// Whether its message, which is not in memory, stands under another LSN than its own.
+    pub(in crate::core) fn is_moved(&self) -> bool {
+        self.flags & IS_MOVED != 0
+    }
+
+    /// Says whether its message stands under another LSN than its own.
+    pub(in crate::core) fn set_moved(&mut self, is_moved: bool) {
+        self.flags = (self.flags & !IS_MOVED) | if is_moved { IS_MOVED } else { 0 };
+    }
+
+    /// The flags that a spilled entry keeps.
+    pub(in crate::core) fn kept_flags(&self) -> u8 {
+        self.flags & KEPT
+    }
+
+    /// Sets what [`Entry::kept_flags`] returned.
+    pub(in crate::core) fn set_kept_flags(&mut self, flags: u8) {
+        self.flags |= flags & KEPT;
     }
 
     /// Whether the queue's side table has more about it.
@@ -115,14 +198,14 @@ impl Entry {
         self.acquired
     }
 
-    /// A handle on the message; none once the entry is gone.
+    /// A handle on the message; none once the entry is gone, and while it is cold.
     pub(in crate::core) fn message(&self) -> Option<Message> {
         self.batch
             .as_ref()
             .map(|batch| Message::from_parts(batch.clone(), self.index))
     }
 
-    /// Takes the message out: the entry is gone.
+    /// Takes the message out, if it is in memory: the entry is gone.
     pub(in crate::core) fn take_message(&mut self) -> Option<Message> {
         self.state = EntryState::Gone;
         self.batch
@@ -130,10 +213,14 @@ impl Entry {
             .map(|batch| Message::from_parts(batch, self.index))
     }
 
-    /// How the log names it; none if the log does not hold it.
+    /// How the log names it; none if the log does not hold it, or if its chunk has to say.
     pub(in crate::core) fn reference(&self) -> Option<EntryRef> {
         let entry = self.lsn?;
-        let message = self.batch.as_ref()?.lsn_of(self.index)?;
+        let message = match &self.batch {
+            Some(batch) => batch.lsn_of(self.index)?,
+            None if self.is_moved() => return None,
+            None => entry,
+        };
         Some(EntryRef { entry, message })
     }
 
@@ -142,7 +229,7 @@ impl Entry {
         self.expiry_ms != 0 && self.expiry_ms <= now.as_ms()
     }
 
-    /// Length of the body in bytes, 0 once it is gone.
+    /// Length of the body in bytes, 0 once it is gone; of a cold one its chunk knows it.
     pub(in crate::core) fn body_len(&self) -> u64 {
         self.batch
             .as_ref()

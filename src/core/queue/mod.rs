@@ -5,13 +5,17 @@
 
 pub mod settings;
 
+pub mod vocabulary;
+
 pub mod entry;
 
 pub mod take;
 
 pub mod settle;
 
-mod ring;
+pub(in crate::core) mod ring;
+
+pub mod paging;
 
 mod runs;
 
@@ -41,6 +45,7 @@ use crate::core::model::ids::Shard;
 use crate::core::model::names::QueueName;
 use crate::core::model::names::VhostName;
 use crate::core::queue::consumers::ConsumerSlot;
+use crate::core::queue::paging::sizes::PageSizes;
 use crate::core::queue::settings::QueueSettings;
 use crate::core::queue::state::QueueState;
 
@@ -75,8 +80,10 @@ impl Queue {
         vhost: VhostName,
         shard: Shard,
         settings: QueueSettings,
+        sizes: &Arc<PageSizes>,
     ) -> Arc<Self> {
-        let state = Mutex::new(QueueState::new(Arc::new(settings)));
+        let state = QueueState::new(Arc::new(settings), Arc::clone(sizes));
+        let state = Mutex::new(state);
         Arc::new(Self {
             id,
             name,

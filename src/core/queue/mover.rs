@@ -5,6 +5,7 @@
 
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
+use crate::core::model::ids::Lsn;
 use crate::core::model::overlay::Cause;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::effects::Doomed;
@@ -34,6 +35,31 @@ impl QueueState {
             return;
         }
         entry.state = EntryState::Moving;
+        // What it says of its deaths, and where it goes, only its message can tell. Nobody overtakes.
+        if entry.is_cold() || !self.pages.doomed.is_empty() {
+            self.pages.doomed.push_back((seq, cause));
+        } else {
+            self.bury(seq, cause, effects);
+        }
+    }
+
+    /// Dead letters whose messages have come go on their way, in order.
+    pub(in crate::core) fn bury_loaded(&mut self, effects: &mut Effects) {
+        while let Some((seq, cause)) = self.pages.doomed.front().copied() {
+            if self.is_moving(seq) && self.is_cold(seq) {
+                return;
+            }
+            self.pages.doomed.pop_front();
+            if self.is_moving(seq) {
+                self.bury(seq, cause, effects);
+            }
+        }
+    }
+
+    fn bury(&mut self, seq: u64, cause: Cause, effects: &mut Effects) {
+        let Some(entry) = self.ring.get(seq) else {
+            return;
+        };
         let (Some(message), reference) = (entry.message(), entry.reference()) else {
             return;
         };
@@ -75,10 +101,10 @@ impl QueueState {
         kind: SettleKind,
         effects: &mut Effects,
     ) {
-        let Some(entry) = self.ring.get(seq) else {
+        if self.ring.get(seq).is_none() {
             return;
-        };
-        if let Some(reference) = entry.reference() {
+        }
+        if let Some(reference) = self.ring.reference(seq) {
             effects.settled.push(kind, reference);
         }
         self.take_out(seq);
@@ -87,7 +113,8 @@ impl QueueState {
         }
     }
 
-    /// Takes an entry that is not ready out, with what side tables know of it.
+    /// Takes an entry that is not ready out, with what side tables know of it, and gives its message back
+    /// if that is in memory.
     pub(in crate::core) fn take_out(
         &mut self,
         seq: u64,
@@ -106,11 +133,13 @@ impl QueueState {
     pub(in crate::core) fn defer(
         &mut self,
         settled: Runs<SettleKind, EntryRef>,
+        purged: Vec<(Lsn, Lsn)>,
         retry: CoreTime,
         effects: &mut Effects,
     ) {
-        if !settled.is_empty() {
+        if !settled.is_empty() || !purged.is_empty() {
             self.unlogged = settled;
+            self.unlogged_ranges = purged;
             self.retry_due = Some(self.retry_due.map_or(retry, |due| due.min(retry)));
             self.ask_for_timer(effects);
         }
@@ -165,8 +194,7 @@ impl QueueState {
 
     /// The mover gives an entry up: it is dropped.
     pub(in crate::core) fn lay_down(&mut self, seq: u64, kind: SettleKind, effects: &mut Effects) {
-        let reference = self.ring.get(seq).and_then(|entry| entry.reference());
-        if let Some(entry) = reference {
+        if let Some(entry) = self.ring.reference(seq) {
             effects.settled.push(kind, entry);
         }
         self.take_out(seq);

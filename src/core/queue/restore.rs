@@ -2,105 +2,76 @@
 
 use std::sync::Arc;
 
-use crate::core::log::record::EntryFields;
-use crate::core::model::ids::Lsn;
-use crate::core::model::message::Message;
+use crate::core::log::store::LiveEntry;
 use crate::core::model::overlay::Overlay;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::effects::Counted;
 use crate::core::queue::effects::Effects;
+use crate::core::queue::entry::Entry;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::entry::Extra;
+use crate::core::queue::paging::Put;
+use crate::core::queue::ring::ColdEntry;
+use crate::core::queue::state::Delayed;
 use crate::core::queue::state::QueueState;
 
-/// An entry that the log says is still there.
-#[derive(Clone, Debug)]
-pub(in crate::core) struct Restored {
-    pub(in crate::core) lsn: Lsn,
-    pub(in crate::core) message: Message,
-    pub(in crate::core) acquired: u16,
-    pub(in crate::core) failed: u16,
-    /// Whether the log has its counters, so that somebody may still name a lease of it.
-    pub(in crate::core) is_counted: bool,
-    /// Deadline of a lease that nobody has given up.
-    pub(in crate::core) until: Option<CoreTime>,
-    expiry: Option<CoreTime>,
-    not_before: Option<CoreTime>,
-    overlay: Option<Arc<Overlay>>,
-    first_received: Option<CoreTime>,
-}
-
-impl Restored {
-    pub(in crate::core) fn new(lsn: Lsn, fields: &EntryFields, message: Message) -> Self {
-        let more = fields.more.as_deref();
-        let overlay = more
-            .and_then(|more| serde_json::from_slice(&more.overlay).ok())
-            .map(Arc::new);
-        Self {
-            lsn,
-            message,
-            acquired: more.map_or(0, |more| more.acquired),
-            failed: more.map_or(0, |more| more.failed),
-            is_counted: false,
-            until: None,
-            expiry: fields.expiry,
-            not_before: fields.not_before,
-            overlay,
-            first_received: more.and_then(|more| more.first_delivery),
-        }
-    }
-}
-
 impl QueueState {
-    /// Puts entries back, in log order, into a queue that is still empty.
+    /// Puts an entry back, cold, behind those that came before it. Their messages stay in the log until
+    /// somebody takes them, and what is deep is put aside as it comes.
     ///
-    /// Link leases are not logged: after an unclean stop every entry counts as acquired at least once, so
-    /// that its next delivery says redelivered (SEMANTICS §2).
+    /// `may_have_been_taken`: link leases are not logged, so after an unclean stop every entry counts as
+    /// acquired at least once, and its next delivery says redelivered (SEMANTICS §2).
     pub(in crate::core) fn restore(
         &mut self,
-        entries: impl Iterator<Item = Restored>,
-        clean_stop: bool,
-        effects: &mut Effects,
+        live: &LiveEntry<'_>,
+        may_have_been_taken: bool,
+        put: Put<'_>,
     ) {
-        for restored in entries {
-            // When it was first leased is not logged; it was not before this.
-            let entry_time = restored.message.enqueued_at();
-            let mut entry = self.entry(restored.message, Some(restored.lsn), restored.expiry);
-            entry.acquired = if clean_stop {
-                restored.acquired
-            } else {
-                restored.acquired.max(1)
-            };
-            entry.failed = restored.failed;
-            if restored.is_counted {
-                entry.set_logged();
-            }
-            let seen = restored.until.map(|_| entry_time);
-            let extra = Extra {
-                overlay: restored.overlay,
-                first_received: restored.first_received.or(seen),
-            };
-            let not_before = restored
-                .not_before
-                .filter(|_| restored.until.is_none() && !restored.is_counted);
-            if let Some(due) = not_before {
-                // A delay that is over by now ends at the first tick, in its order.
-                self.push(entry, extra, Some(due), CoreTime::default());
-                continue;
-            }
-            let seq = self.push_ready(entry, extra);
-            if let Some(until) = restored.until {
-                self.unready(seq);
-                self.lease_until(seq, until, until);
-            }
-            if restored.is_counted {
-                self.restored.insert(restored.lsn, seq);
-            }
+        let expiry_ms = live.fields.expiry.map_or(0, CoreTime::as_ms);
+        let mut entry = Entry::cold(Some(live.entry), expiry_ms);
+        entry.set_retention(live.fields.is_retention || self.is_retention_of(live));
+        entry.acquired = live.acquired.max(u16::from(may_have_been_taken));
+        entry.failed = live.failed;
+        entry.set_logged();
+        let cold = ColdEntry {
+            body_len: u32::try_from(live.body_bytes).unwrap_or(u32::MAX),
+            moved: (live.message != live.entry).then_some(live.message),
+        };
+        let extra = extra_of(live);
+        let delay = live.fields.not_before;
+        match delay.filter(|_| live.until.is_none() && !live.is_counted) {
+            // A delay that is over by now ends at the first tick, in its order.
+            Some(due) => self.delay(due, Delayed::cold(entry, extra, cold)),
+            None => self.restore_ready(live, entry, extra, cold),
         }
+        self.pack_restored(put);
+    }
+
+    fn restore_ready(&mut self, live: &LiveEntry<'_>, entry: Entry, extra: Extra, cold: ColdEntry) {
+        let seq = self.push_cold(entry, extra, cold);
+        if let Some(until) = live.until {
+            self.unready(seq);
+            self.lease_until(seq, until, until);
+        }
+        if live.is_counted {
+            self.restored.insert(live.entry, seq);
+            self.ring.set_named(seq);
+        }
+    }
+
+    /// Format 1 does not say it.
+    fn is_retention_of(&self, live: &LiveEntry<'_>) -> bool {
+        let end = self.settings.retention_ms.map(|ms| live.enqueued_at + ms);
+        live.fields.expiry.is_some() && live.fields.expiry == end
+    }
+
+    /// All entries are back.
+    pub(in crate::core) fn restored(&mut self, effects: &mut Effects) {
         self.ask_for_timer(effects);
     }
 
-    /// The counters of entries that somebody had, for a clean stop to log.
+    /// The counters of entries that somebody had, for a clean stop to log. What was put aside nobody had
+    /// since the log knew it.
     pub(in crate::core) fn counters(&self) -> Vec<Counted> {
         let states = [EntryState::Ready, EntryState::Leased, EntryState::Moving];
         let seqs = states
@@ -117,5 +88,16 @@ impl QueueState {
                 (!entry.is_logged()).then_some(counted)
             })
             .collect()
+    }
+}
+
+fn extra_of(live: &LiveEntry<'_>) -> Extra {
+    let more = live.fields.more.as_deref();
+    let overlay = more.and_then(|more| serde_json::from_slice::<Overlay>(&more.overlay).ok());
+    // When it was first leased is not logged; it was not before this.
+    let seen = live.until.map(|_| live.enqueued_at);
+    Extra {
+        overlay: overlay.map(Arc::new),
+        first_received: more.and_then(|more| more.first_delivery).or(seen),
     }
 }

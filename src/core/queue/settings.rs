@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::core::model::names::ExchangeName;
 use crate::core::model::overlay::Cause;
+use crate::core::queue::vocabulary::Vocabulary;
 
 /// What happens to what does not fit (SEMANTICS §8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub struct QueueSettings {
     /// Where dead letters go, by cause. A cause without target: dropped, counted.
     pub dead_letter: BTreeMap<Cause, DeadLetterTarget>,
     /// What each door declared, in its own words: opaque to core, kept for equivalence and for showing.
-    pub vocabulary: BTreeMap<String, serde_json::Value>,
+    pub vocabulary: Vocabulary,
 }
 
 impl QueueSettings {

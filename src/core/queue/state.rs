@@ -19,7 +19,12 @@ use crate::core::queue::effects::Effects;
 use crate::core::queue::entry::Entry;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::entry::Extra;
+use crate::core::queue::paging::Pages;
+use crate::core::queue::paging::sizes::PageSizes;
+use crate::core::queue::ring::ColdEntry;
+use crate::core::queue::ring::New;
 use crate::core::queue::ring::Ring;
+use crate::core::queue::ring::Shape;
 use crate::core::queue::runs::Runs;
 use crate::core::queue::settings::Overflow;
 use crate::core::queue::settings::QueueSettings;
@@ -29,6 +34,42 @@ use crate::core::queue::settings::QueueSettings;
 pub(in crate::core) struct Delayed {
     pub(in crate::core) entry: Entry,
     pub(in crate::core) extra: Extra,
+    /// What is known of its message, if that is not in memory.
+    cold: Option<ColdEntry>,
+}
+
+impl Delayed {
+    /// One whose message is not in memory.
+    pub(in crate::core) fn cold(entry: Entry, extra: Extra, cold: ColdEntry) -> Self {
+        Self {
+            entry,
+            extra,
+            cold: Some(cold),
+        }
+    }
+
+    /// How the log names it; none if the log does not hold it.
+    pub(in crate::core) fn reference(&self) -> Option<EntryRef> {
+        let Some(cold) = &self.cold else {
+            return self.entry.reference();
+        };
+        let entry = self.entry.lsn?;
+        Some(EntryRef {
+            entry,
+            message: cold.moved.unwrap_or(entry),
+        })
+    }
+}
+
+/// What goes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Next {
+    /// This entry, whose message may be cold.
+    Entry(u64),
+    /// One that is not in memory.
+    Loading,
+    /// Nothing is ready.
+    Nothing,
 }
 
 /// How long an entry with a time to live of 0 stays when a consumer is waiting (RabbitMQ hands it over
@@ -39,6 +80,8 @@ const NOW_OR_NEVER_MS: u64 = 1000;
 pub(in crate::core) struct QueueState {
     pub(in crate::core) settings: Arc<QueueSettings>,
     pub(in crate::core) ring: Ring,
+    pub(in crate::core) sizes: Arc<PageSizes>,
+    pub(in crate::core) pages: Pages,
     /// Ready entries below the ring's cursor: released ones, back at their old place.
     pub(in crate::core) returned: BTreeSet<u64>,
     pub(in crate::core) delayed: BTreeMap<(CoreTime, u64), Delayed>,
@@ -53,6 +96,8 @@ pub(in crate::core) struct QueueState {
     pub(in crate::core) expiry_due: Option<CoreTime>,
     /// Settles that found the disk full: logged when there is room, tried again at `retry_due`.
     pub(in crate::core) unlogged: Runs<SettleKind, EntryRef>,
+    /// Purged ranges that found the disk full, likewise.
+    pub(in crate::core) unlogged_ranges: Vec<(Lsn, Lsn)>,
     /// Dead letters whose target refused: the mover has them, and tries again at `retry_due`.
     pub(in crate::core) stranded: BTreeMap<u64, Doomed>,
     /// Bytes of their bodies.
@@ -72,10 +117,16 @@ pub(in crate::core) struct QueueState {
 }
 
 impl QueueState {
-    pub(in crate::core) fn new(settings: Arc<QueueSettings>) -> Self {
+    pub(in crate::core) fn new(settings: Arc<QueueSettings>, sizes: Arc<PageSizes>) -> Self {
+        let shape = Shape {
+            entries: sizes.chunk_entries,
+            bytes: sizes.chunk_bytes,
+        };
         Self {
             settings,
-            ring: Ring::new(),
+            ring: Ring::new(shape),
+            sizes,
+            pages: Pages::default(),
             returned: BTreeSet::new(),
             delayed: BTreeMap::new(),
             delayed_serial: 0,
@@ -85,6 +136,7 @@ impl QueueState {
             restored: HashMap::new(),
             expiry_due: None,
             unlogged: Runs::default(),
+            unlogged_ranges: Vec::new(),
             stranded: BTreeMap::new(),
             stranded_bytes: 0,
             retry_due: None,
@@ -213,9 +265,12 @@ impl QueueState {
     ) {
         match not_before {
             Some(due) if due > now => {
-                self.delayed_serial += 1;
-                self.delayed
-                    .insert((due, self.delayed_serial), Delayed { entry, extra });
+                let delayed = Delayed {
+                    entry,
+                    extra,
+                    cold: None,
+                };
+                self.delay(due, delayed);
             }
             _ => {
                 self.push_ready(entry, extra);
@@ -223,26 +278,63 @@ impl QueueState {
         }
     }
 
+    /// Keeps an entry back until `due`.
+    pub(in crate::core) fn delay(&mut self, due: CoreTime, delayed: Delayed) {
+        self.delayed_serial += 1;
+        self.delayed.insert((due, self.delayed_serial), delayed);
+    }
+
+    /// The delay of an entry is over.
+    pub(in crate::core) fn end_delay(&mut self, delayed: Delayed) {
+        match delayed.cold {
+            Some(cold) => self.push_cold(delayed.entry, delayed.extra, cold),
+            None => self.push_ready(delayed.entry, delayed.extra),
+        };
+    }
+
     /// Puts a ready entry at the end.
     pub(in crate::core) fn push_ready(&mut self, mut entry: Entry, extra: Extra) -> u64 {
-        self.ready += 1;
         self.ready_bytes += entry.body_len();
-        self.expect_expiry(entry.expiry_ms);
-        let has_extra = extra.overlay.is_some() || extra.first_received.is_some();
-        if has_extra {
-            entry.set_extra();
-        }
+        let is_extra = self.expect_ready(&mut entry, &extra);
         let seq = self.ring.push(entry);
-        if has_extra {
+        if is_extra {
             self.extras.insert(seq, extra);
         }
         seq
     }
 
+    /// Puts a ready entry at the end whose message is not in memory.
+    pub(in crate::core) fn push_cold(
+        &mut self,
+        mut entry: Entry,
+        extra: Extra,
+        cold: ColdEntry,
+    ) -> u64 {
+        self.ready_bytes += u64::from(cold.body_len);
+        let is_extra = self.expect_ready(&mut entry, &extra);
+        let seq = self.ring.push_cold(entry, cold);
+        if is_extra {
+            self.extras.insert(seq, extra);
+        }
+        seq
+    }
+
+    /// Counts an entry that becomes ready, and says whether the side table has more about it.
+    fn expect_ready(&mut self, entry: &mut Entry, extra: &Extra) -> bool {
+        self.ready += 1;
+        self.expect_expiry(entry.expiry_ms);
+        let has_extra = extra.overlay.is_some() || extra.first_received.is_some();
+        if has_extra {
+            entry.set_extra();
+        }
+        has_extra
+    }
+
     /// After entries became ready: makes room, wakes a consumer, and asks for the timer.
     pub(in crate::core) fn after_push(&mut self, now: CoreTime, effects: &mut Effects) {
         self.drop_oldest(now, effects);
-        if self.ready > 0 {
+        // While they wait for a load, they need not come: it wakes one when it ends.
+        if self.ready > 0 && !self.pages.is_awaited {
             effects.wakes.extend(self.consumers.wake_one());
         }
         self.ask_for_timer(effects);
@@ -251,6 +343,7 @@ impl QueueState {
     /// x-max-length: stranded dead letters, then the oldest ready entries make room. A queue that refuses
     /// what does not fit never drops what it let in, even when released entries make it longer.
     pub(in crate::core) fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
+        self.pages.is_too_long = false;
         if self.settings.overflow != Overflow::DropOldest {
             return;
         }
@@ -262,7 +355,15 @@ impl QueueState {
                 self.remove_for(stranded.seq, stranded.cause.settle_kind(), effects);
                 continue;
             }
-            let Some(seq) = self.next_ready() else { return };
+            let seq = match self.next_ready() {
+                Next::Entry(seq) => seq,
+                // What else is too much goes when it has come.
+                Next::Loading => {
+                    self.pages.is_too_long = true;
+                    return;
+                }
+                Next::Nothing => return,
+            };
             let is_expired = self
                 .ring
                 .get(seq)
@@ -275,36 +376,40 @@ impl QueueState {
         }
     }
 
-    /// The entry that goes next: the smaller of the first returned and the first new one.
-    pub(in crate::core) fn next_ready(&mut self) -> Option<u64> {
-        let new = self.ring.peek_new();
-        match (self.returned.first().copied(), new) {
-            (Some(returned), Some(new)) => Some(returned.min(new)),
-            (one, other) => one.or(other),
+    /// The entry that goes next: the first returned one, for all of them stand below the new ones.
+    pub(in crate::core) fn next_ready(&mut self) -> Next {
+        if let Some(returned) = self.returned.first() {
+            return Next::Entry(*returned);
+        }
+        match self.ring.peek_new() {
+            New::Ready(seq) => Next::Entry(seq),
+            New::Spilled => Next::Loading,
+            New::Nothing => Next::Nothing,
         }
     }
 
     /// A ready entry stops being ready; its state is the caller's to set.
     pub(in crate::core) fn unready(&mut self, seq: u64) {
         if self.ring.is_new(seq) {
-            if self.ring.is_at(seq) || self.ring.peek_new() == Some(seq) {
+            if self.ring.is_at(seq) || self.ring.peek_new() == New::Ready(seq) {
                 self.ring.advance_past(seq);
             }
         } else {
             self.returned.remove(&seq);
         }
         self.ready -= 1;
-        self.ready_bytes -= self.ring.get(seq).map_or(0, Entry::body_len);
+        self.ready_bytes -= self.ring.body_len(seq);
     }
 
     /// An entry that was leased or moving is ready again, at its old place.
     pub(in crate::core) fn make_ready(&mut self, seq: u64) {
         let is_new = self.ring.is_new(seq);
+        let bytes = self.ring.body_len(seq);
         let Some(entry) = self.ring.get_mut(seq) else {
             return;
         };
         entry.state = EntryState::Ready;
-        let (bytes, expiry_ms) = (entry.body_len(), entry.expiry_ms);
+        let expiry_ms = entry.expiry_ms;
         self.ready += 1;
         self.ready_bytes += bytes;
         self.ring.note_expiry(seq, expiry_ms);
@@ -325,7 +430,8 @@ impl QueueState {
     pub(in crate::core) fn next_due(&self) -> Option<CoreTime> {
         let deadline = self.deadlines.first().map(|(due, _)| *due);
         let delayed = self.delayed.first_key_value().map(|((due, _), _)| *due);
-        [deadline, delayed, self.expiry_due, self.retry_due]
+        let again = self.pages.again_at;
+        [deadline, delayed, self.expiry_due, self.retry_due, again]
             .into_iter()
             .flatten()
             .min()

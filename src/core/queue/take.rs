@@ -8,6 +8,7 @@ use crate::core::queue::consumers::ConsumerSlot;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::entry::Delivery;
 use crate::core::queue::entry::EntryState;
+use crate::core::queue::state::Next;
 use crate::core::queue::state::QueueState;
 
 /// What a take makes of the entries.
@@ -43,6 +44,10 @@ pub enum Took {
         /// Whether another take now would find some.
         more: bool,
     },
+    /// What goes next is there, but not in memory yet. A taker that waits gets
+    /// [`crate::core::inbox::Event::Ready`]; one that does not must not take this for
+    /// [`Took::Nothing`].
+    Loading,
     /// Nothing is ready. A taker that waits gets [`crate::core::inbox::Event::Ready`].
     Nothing,
     /// The queue is gone.
@@ -75,12 +80,31 @@ impl QueueState {
         if terms.lease == Lease::Settled {
             effects.settled.expect(most.min(EXPECTED_MAX));
         }
+        let mut is_loading = false;
         while out.len() - before < most && bytes < terms.bytes.max(1) {
-            let Some(seq) = self.next_ready() else { break };
+            let seq = match self.next_ready() {
+                Next::Entry(seq) => seq,
+                Next::Loading => {
+                    is_loading = true;
+                    break;
+                }
+                Next::Nothing => break,
+            };
+            if self.drops_out(seq, now, effects) {
+                continue;
+            }
+            if self.is_cold(seq) {
+                is_loading = true;
+                break;
+            }
             if let Some(delivery) = self.take_one(seq, terms.lease, now, effects) {
                 bytes += delivery.message.body_len();
                 out.push(delivery);
             }
+        }
+        if terms.entries > 0 {
+            self.pages.was_taken = true;
+            self.pages.is_awaited = is_loading;
         }
         self.after_take(slot, terms.wait, out.len() > before, effects)
     }
@@ -93,14 +117,15 @@ impl QueueState {
         effects: &mut Effects,
     ) -> Took {
         self.ask_for_timer(effects);
-        let more = self.ready > 0;
-        if more {
+        let (more, is_loading) = (self.ready > 0, self.pages.is_awaited);
+        if more && !is_loading {
             effects.wakes.extend(self.consumers.wake_one());
         } else if let (Some(slot), true, false) = (slot, wait, some) {
             self.consumers.wait(slot);
         }
         match (some, more) {
             (true, more) => Took::Entries { more },
+            (false, true) if is_loading => Took::Loading,
             // Only limits of zero leave ready entries untaken.
             (false, _) => Took::Nothing,
         }
@@ -112,7 +137,24 @@ impl QueueState {
         ready.div_ceil(others + 1).max(1)
     }
 
-    /// Leases one entry; none if it turned out to have expired or to have been received too often.
+    /// Whether the entry that would be taken has expired or was received too often, and leaves instead.
+    fn drops_out(&mut self, seq: u64, now: CoreTime, effects: &mut Effects) -> bool {
+        let receive_limit = self.settings.receive_limit;
+        let Some(entry) = self.ring.get(seq) else {
+            return false;
+        };
+        if entry.is_expired(now) {
+            self.expire_ready(seq, effects);
+            return true;
+        }
+        if receive_limit.is_some_and(|limit| entry.failed >= limit) {
+            self.doom_ready(seq, Cause::ReceiveLimit, effects);
+            return true;
+        }
+        false
+    }
+
+    /// Leases one entry, whose message is in memory.
     fn take_one(
         &mut self,
         seq: u64,
@@ -120,16 +162,6 @@ impl QueueState {
         now: CoreTime,
         effects: &mut Effects,
     ) -> Option<Delivery> {
-        let receive_limit = self.settings.receive_limit;
-        let entry = self.ring.get(seq)?;
-        if entry.is_expired(now) {
-            self.expire_ready(seq, effects);
-            return None;
-        }
-        if receive_limit.is_some_and(|limit| entry.failed >= limit) {
-            self.doom_ready(seq, Cause::ReceiveLimit, effects);
-            return None;
-        }
         self.unready(seq);
         let entry = self.ring.get_mut(seq)?;
         let attempt = entry.acquire();
@@ -142,7 +174,7 @@ impl QueueState {
         let mut first_received = None;
         let message = match lease {
             Lease::Settled => {
-                if let Some(reference) = self.ring.get(seq).and_then(|entry| entry.reference()) {
+                if let Some(reference) = self.ring.reference(seq) {
                     effects.settled.push(SettleKind::Accepted, reference);
                 }
                 self.take_out(seq)?

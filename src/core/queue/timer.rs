@@ -4,6 +4,9 @@ use crate::core::model::time::CoreTime;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::state::QueueState;
 
+/// How long reads that the disk refused wait until they are tried again.
+const AGAIN_MS: u64 = 1000;
+
 impl QueueState {
     /// Does what is due at `now`, and asks for the next timer.
     pub(in crate::core) fn on_timer(&mut self, now: CoreTime, effects: &mut Effects) {
@@ -19,15 +22,29 @@ impl QueueState {
                 break;
             }
             let delayed = first.remove();
-            self.push_ready(delayed.entry, delayed.extra);
+            self.end_delay(delayed);
         }
+        self.pages_turn(now, effects);
         if self.expiry_due.is_some_and(|due| due <= now) {
             for seq in self.ring.expired(now) {
                 self.expire_ready(seq, effects);
             }
-            self.expiry_due = self.ring.earliest_expiry();
+            self.expiry_due = self.ring.earliest_expiry(now);
+            self.pages.is_due = self.ring.is_paged();
         }
         self.retry_stranded(now, effects);
         self.after_push(now, effects);
+    }
+
+    /// Loads have ended, or the disk refused some.
+    fn pages_turn(&mut self, now: CoreTime, effects: &mut Effects) {
+        if std::mem::take(&mut self.pages.must_wait) {
+            self.pages.again_at = Some(now + AGAIN_MS);
+        } else if self.pages.again_at.is_some_and(|again| again <= now) {
+            self.pages.again_at = None;
+            // Whoever waits for what was refused comes and asks again.
+            self.pages.is_awaited = false;
+        }
+        self.bury_loaded(effects);
     }
 }

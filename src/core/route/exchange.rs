@@ -147,19 +147,20 @@ impl<D: Clone + Ord> Router<D> {
         found
     }
 
-    /// Undoes every binding to `destination`, and returns them.
-    pub fn remove_destination(&mut self, destination: &D) -> Vec<Binding<D>> {
+    /// Every binding to `destination`.
+    pub fn bindings_to(&self, destination: D) -> impl Iterator<Item = &Binding<D>> {
         let first = Binding {
             destination: destination.clone(),
             key: Box::default(),
             arguments: BindingArguments::default(),
         };
-        let gone: Vec<_> = self
-            .bindings
-            .range(first..)
-            .take_while(|binding| binding.destination == *destination)
-            .cloned()
-            .collect();
+        let from = self.bindings.range(first..);
+        from.take_while(move |binding| binding.destination == destination)
+    }
+
+    /// Undoes every binding to `destination`, and returns them.
+    pub fn remove_destination(&mut self, destination: &D) -> Vec<Binding<D>> {
+        let gone: Vec<_> = self.bindings_to(destination.clone()).cloned().collect();
         for binding in &gone {
             self.bindings.remove(binding);
             self.routes.remove(binding);
@@ -170,6 +171,11 @@ impl<D: Clone + Ord> Router<D> {
     /// Every binding, by destination.
     pub fn bindings(&self) -> impl Iterator<Item = &Binding<D>> {
         self.bindings.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.bindings.len()
     }
 
     /// Whether nothing is bound.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::core::model::names::ExchangeName;
@@ -55,6 +56,14 @@ const LATER: [&str; 4] = [
     "x-max-priority",
     "x-single-active-consumer",
 ];
+
+/// What a queue's vocabulary holds of this door.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    durable: Option<bool>,
+    arguments: Arguments,
+}
 
 /// Arguments by name, the first of a repeated name.
 pub(super) type Arguments = BTreeMap<Box<str>, Value>;
@@ -186,7 +195,7 @@ impl Declaration {
             settings.dead_letter = causes.map(|cause| (cause, target.clone())).into();
         }
         let told = json!({ "durable": self.durable, "arguments": self.arguments });
-        settings.vocabulary.insert(VOCABULARY.to_owned(), told);
+        settings.vocabulary.insert(VOCABULARY, &told);
         settings
     }
 
@@ -199,18 +208,15 @@ impl Declaration {
         settings: &QueueSettings,
         queue: &str,
     ) -> Result<(), Refusal> {
-        let told = settings.vocabulary.get(VOCABULARY);
-        let was = told
-            .and_then(|told| told.get("durable"))
-            .and_then(serde_json::Value::as_bool);
+        let told: Told = settings.vocabulary.get(VOCABULARY).unwrap_or_default();
         // Another door may have made it durable since: both declarations mean this queue.
-        if self.durable != settings.durable && Some(self.durable) != was {
+        if self.durable != settings.durable && Some(self.durable) != told.durable {
             let (received, current) = (self.durable, settings.durable);
             return Err(Refusal::precondition(format!(
                 "inequivalent arg 'durable' for {queue}: received '{received}' but current is '{current}'"
             )));
         }
-        let current = declared(settings);
+        let current = told.arguments;
         for name in COMPARED {
             let (new, old) = (self.arguments.get(name), current.get(name));
             if !is_same(name, new, old) {
@@ -227,12 +233,8 @@ impl Declaration {
 
 /// The arguments that this door declared a queue with; none if another door made it.
 pub(super) fn declared(settings: &QueueSettings) -> Arguments {
-    settings
-        .vocabulary
-        .get(VOCABULARY)
-        .and_then(|told| told.get("arguments"))
-        .and_then(|arguments| serde_json::from_value(arguments.clone()).ok())
-        .unwrap_or_default()
+    let told: Option<Told> = settings.vocabulary.get(VOCABULARY);
+    told.unwrap_or_default().arguments
 }
 
 /// The type that a queue was declared with.

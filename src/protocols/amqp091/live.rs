@@ -11,6 +11,7 @@ use crate::auth::Identity;
 use crate::core::model::ids::Lsn;
 use crate::core::model::message::Producer;
 use crate::core::model::time::CoreTime;
+use crate::core::queue::Consumer as Place;
 use crate::core::queue::entry::Delivery;
 use crate::core::topology::Vhost;
 use crate::protocols::amqp091::channel::Channel;
@@ -104,6 +105,17 @@ pub(super) struct Live {
     pub(super) refused: Option<(u16, Refusal, (u16, u16))>,
     /// A method of this channel waits for the answers before it.
     pub(super) behind: Option<u16>,
+    /// A basic.get waits for its message to come into memory.
+    pub(super) getting: Option<Getting>,
+}
+
+/// A basic.get whose queue is not empty, but has nothing in memory: it stands in the input until it was
+/// told that there is something.
+pub(super) struct Getting {
+    pub(super) key: u64,
+    /// Its place in the queue's list; clients do not see it.
+    pub(super) place: Place,
+    pub(super) is_told: bool,
 }
 
 /// Class and method of what may be handled out of turn.
@@ -143,6 +155,7 @@ impl Live {
             method_waits: None,
             refused: None,
             behind: None,
+            getting: None,
         }
     }
 
@@ -159,6 +172,10 @@ impl Live {
             || self.method_waits.is_some()
             || self.refused.is_some()
             || self.behind.is_some()
+            || self
+                .getting
+                .as_ref()
+                .is_some_and(|getting| !getting.is_told)
             || self.answers >= ANSWERS_MAX
     }
 
@@ -416,7 +433,10 @@ impl Live {
             return Ok(Used::Held);
         }
         self.dispatch(turn, number, method)?;
-        Ok(Used::Bytes(0))
+        match &self.getting {
+            Some(getting) if !getting.is_told => Ok(Used::Held),
+            Some(_) | None => Ok(Used::Bytes(0)),
+        }
     }
 
     /// The channel, which was found open.

@@ -34,6 +34,7 @@ impl Live {
 
     pub(super) fn on_event(&mut self, turn: &mut Turn<'_>, event: Event) -> Result<(), Fault> {
         match event {
+            Event::Ready(key) | Event::Cancelled(key) if self.get_told(key) => {}
             Event::Ready(key) => self.consumers.ready(key),
             Event::Cancelled(key) => self.cancelled(turn, key),
             Event::WatermarkMoved => {

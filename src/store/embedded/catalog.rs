@@ -29,6 +29,9 @@ use super::meta::io_error;
 
 const APPLIED: TableDefinition<'_, u8, u64> = TableDefinition::new("applied");
 
+/// What the library may keep of the file in memory. It is read once, at a start, and the library's own bound is 1 GiB.
+const CACHE_BYTES: usize = 2 * 1024 * 1024;
+
 /// The checkpoint's file, opened when it is first needed.
 pub(super) struct Catalog {
     path: PathBuf,
@@ -153,6 +156,7 @@ impl Catalog {
         let mut builder = Database::builder();
         // Without it the library trusts what it finds, and panics on a file that was cut off.
         builder.set_check_integrity_on_open(true);
+        builder.set_cache_size(CACHE_BYTES);
         if self.has_checkpoint.load(Ordering::Acquire) {
             self.renew()?;
             return Ok(self.disk.open_database(&self.path, &builder)?);

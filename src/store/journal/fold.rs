@@ -22,6 +22,8 @@ pub(crate) struct Fold {
     absorbed: Option<Lsn>,
     /// By entry and queue: the order in which they are told.
     entries: BTreeMap<(Lsn, QueueId), Live>,
+    /// What ranges purged: they release no reference.
+    purged: Vec<Dead>,
 }
 
 /// An entry and what is known of it.
@@ -49,6 +51,7 @@ impl Fold {
         Self {
             absorbed,
             entries: BTreeMap::new(),
+            purged: Vec::new(),
         }
     }
 
@@ -146,9 +149,18 @@ impl Fold {
     }
 
     fn purge(&mut self, queue: QueueId, from: Option<Lsn>, upto: Lsn) {
-        self.entries.retain(|(entry, of), _| {
+        let purged = &mut self.purged;
+        self.entries.retain(|(entry, of), live| {
             let is_covered = *of == queue && from.is_none_or(|from| *entry >= from);
-            !is_covered || *entry > upto
+            if !is_covered || *entry > upto {
+                return true;
+            }
+            let entry = EntryRef {
+                entry: *entry,
+                message: live.message.lsn,
+            };
+            purged.push(Dead { queue, entry });
+            false
         });
     }
 
@@ -169,7 +181,7 @@ impl Fold {
     /// Every record was followed: tells the entries, and says which nobody has a place for.
     pub(crate) fn finish(self, scanned: &Scanned, visitor: &mut dyn Visitor) -> Vec<Dead> {
         visitor.entries(scanned);
-        let mut dead = Vec::new();
+        let mut dead = self.purged;
         for ((entry, queue), live) in &self.entries {
             let message = live.message;
             let told = LiveEntry {

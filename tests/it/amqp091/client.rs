@@ -75,9 +75,7 @@ impl Broker {
         memory_budget_bytes: u64,
     ) -> Self {
         let formats = Formats::new().with(mapping::FORMAT, Arc::new(mapping::Amqp091Head));
-        let settings = Settings {
-            memory_budget_bytes,
-        };
+        let settings = Settings::new(memory_budget_bytes);
         let metrics = Arc::new(Metrics::new());
         let (core, _) = Core::open(front, formats, metrics, &settings, START).unwrap();
         let records = Arc::<MemoryRecords>::default();

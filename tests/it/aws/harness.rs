@@ -126,9 +126,7 @@ pub(super) async fn start_hasty(
 ) -> Broker {
     let clock = Arc::new(Clock::start());
     let formats = formats.with(SQS_FORMAT, Arc::new(SqsDecode));
-    let settings = Settings {
-        memory_budget_bytes,
-    };
+    let settings = Settings::new(memory_budget_bytes);
     let now = CoreTime::from_ms(clock.now_ms());
     let (core, _) = Core::open(
         store.clone(),

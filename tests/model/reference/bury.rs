@@ -34,6 +34,7 @@ impl Reference {
     }
 
     fn bury_one(&mut self, id: Id, doomed: Doomed, now: u64, work: &mut Work) {
+        self.buried += 1;
         let queue = self.queues.get_mut(&id).unwrap();
         let entry = queue.find(doomed.seq).unwrap().clone();
         // Whoever had it in between may have wanted it to go round.
@@ -74,6 +75,7 @@ impl Reference {
     /// A message that a queue refused goes to that queue's dead letters.
     pub(super) fn bury_refused(&mut self, id: Id, message: &Rc<Message>, now: u64) {
         let cause = Cause::MaxLength;
+        self.buried += 1;
         if !self.queues[&id].settings.dead_letter.contains_key(&cause) {
             self.drops.count(DropReason::MaxLength);
             return;

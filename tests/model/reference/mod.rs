@@ -64,6 +64,8 @@ pub(crate) struct Reference {
     /// Number of the last record of a message in the log.
     log: u64,
     last_id: Id,
+    /// How many dead letters were on their way so far.
+    pub(crate) buried: u64,
 }
 
 /// Dead letters that wait for their turn, with the queue that each is in.
@@ -199,6 +201,16 @@ impl Reference {
             }
         }
         (logged, refused)
+    }
+
+    /// How many entries a taker gets at most.
+    pub(crate) fn most(&self, id: Id, consumer: Option<usize>, terms: Terms) -> usize {
+        let queue = &self.queues[&id];
+        let others = queue
+            .parked
+            .iter()
+            .filter(|other| Some(**other) != consumer);
+        queue.most(others.count(), terms)
     }
 
     /// Takes for a consumer, or for nobody.

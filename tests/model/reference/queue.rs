@@ -81,6 +81,10 @@ pub(super) struct Entry {
     pub(super) first_received: Option<u64>,
     /// None until somebody had it and the log was told.
     pub(super) logged: Option<Logged>,
+    /// Whether somebody had it, or had it no more, since the start.
+    pub(super) was_touched: bool,
+    /// Whether it was there when the broker stopped uncleanly.
+    pub(super) is_suspect: bool,
 }
 
 impl Entry {
@@ -235,6 +239,8 @@ impl Queue {
             state: State::Ready,
             first_received: None,
             logged: None,
+            was_touched: false,
+            is_suspect: false,
         }
     }
 
@@ -324,6 +330,12 @@ impl Queue {
         }
     }
 
+    /// What a taker gets at most: it leaves to others who wait their part.
+    pub(super) fn most(&self, others: usize, terms: Terms) -> usize {
+        let share = self.ready().count().div_ceil(others + 1).max(1);
+        terms.entries.min(share)
+    }
+
     /// Takes in ready order, leaving to others who wait their part.
     pub(super) fn take(
         &mut self,
@@ -333,9 +345,9 @@ impl Queue {
         doomed: &mut Vec<Doomed>,
         drops: &mut Drops,
     ) -> Vec<Taken> {
-        let share = self.ready().count().div_ceil(others + 1).max(1);
+        let most = self.most(others, terms);
         let (mut out, mut bytes) = (Vec::new(), 0);
-        while out.len() < terms.entries.min(share) && bytes < terms.bytes.max(1) {
+        while out.len() < most && bytes < terms.bytes.max(1) {
             let Some(entry) = self.entries.iter_mut().find(|e| e.state == State::Ready) else {
                 break;
             };
@@ -353,6 +365,7 @@ impl Queue {
                 continue;
             }
             entry.acquired += 1;
+            entry.was_touched = true;
             entry.state = State::Leased(None);
             let mut first_received = None;
             if let Lease::Deadline(until) = terms.lease {
@@ -427,6 +440,7 @@ impl Queue {
         let limit = self.settings.delivery_limit;
         let Some(entry) = self.find(seq) else { return };
         entry.state = State::Ready;
+        entry.was_touched = true;
         if counted {
             entry.failed += 1;
             entry.log_counters();

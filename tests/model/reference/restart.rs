@@ -9,7 +9,7 @@ use super::queue::State;
 impl Reference {
     /// Only what is durable is there again, in the order of the log. After a clean stop it comes with its
     /// counters; after another, with those that the log happened to hold, and everything counts as
-    /// delivered before.
+    /// delivered before, from then on.
     pub(crate) fn restart(&mut self, clean: bool, now: u64) {
         self.drops = super::Drops::default();
         self.topology.exchanges.retain(|exchange| exchange.durable);
@@ -48,7 +48,9 @@ fn restarted(before: &Queue, clean: bool) -> Queue {
     entries.sort_by_key(|entry| entry.log);
     for mut entry in entries {
         let (acquired, failed) = entry.logged.map_or((0, 0), |l| (l.acquired, l.failed));
-        entry.acquired = acquired.max(u16::from(!clean));
+        entry.is_suspect |= !clean;
+        entry.was_touched = false;
+        entry.acquired = acquired.max(u16::from(entry.is_suspect));
         entry.failed = failed;
         let until = entry.logged.and_then(|logged| logged.until);
         // The log does not say when it was first received, only when it came.
@@ -68,9 +70,9 @@ fn restarted(before: &Queue, clean: bool) -> Queue {
     queue
 }
 
-/// A clean stop writes the counters of whatever somebody had; deadlines are in the log already.
+/// A clean stop writes the counters of whatever somebody had since the start; deadlines are in the log already.
 fn stop(entry: &mut Entry) {
-    if entry.acquired > 0 && !matches!(entry.state, State::Leased(Some(_))) {
+    if entry.was_touched && entry.acquired > 0 && !matches!(entry.state, State::Leased(Some(_))) {
         entry.log_counters();
     }
 }

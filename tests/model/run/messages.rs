@@ -24,6 +24,7 @@ use crate::operation::Spec;
 use crate::operation::Want;
 use crate::reference::Id;
 use crate::reference::Message;
+use crate::reference::Taken;
 
 use super::Held;
 use super::Tap;
@@ -139,14 +140,56 @@ impl World {
         if self.consumers.is_empty() {
             return;
         }
-        let (terms, now) = (self.terms(want), self.time());
+        let terms = self.terms(want);
         let at = consumer % self.consumers.len();
         let tap = &mut self.consumers[at];
-        let mut out = Vec::new();
-        let took = self.core.take(&tap.consumer, terms, now, &mut out).unwrap();
         tap.woken = false;
         let (id, queue, name) = (tap.id, tap.queue, tap.name);
-        self.took(queue, name, Some(id), terms, took, &out);
+        let most = self.reference.most(queue, Some(id), terms);
+        let taken = self.reference.take(queue, Some(id), terms, self.now);
+        let upto = (taken.len(), most);
+        let (took, out) = self.take_all(name, terms, upto, |world, terms, out| {
+            let tap = &world.consumers[at];
+            // What it was told while it waited for a load, it comes for now.
+            while tap.inbox.try_next().is_some() {}
+            let now = world.time();
+            world.core.take(&tap.consumer, terms, now, out).unwrap()
+        });
+        self.took(queue, name, terms, took, &out, &taken);
+    }
+
+    /// Takes until as many have come as the reference says, whatever had to be read for it, and until what
+    /// leaves instead of being taken has left.
+    fn take_all(
+        &mut self,
+        name: &str,
+        terms: Terms,
+        (expected, most): (usize, usize),
+        mut take: impl FnMut(&mut Self, Terms, &mut Vec<Delivery>) -> Took,
+    ) -> (Took, Vec<Delivery>) {
+        let mut out: Vec<Delivery> = Vec::new();
+        let (queue, id) = self.queue(name).unwrap();
+        for _ in 0..100 {
+            let bytes: usize = out.iter().map(|delivery| delivery.message.body_len()).sum();
+            let is_full = out.len() >= most || bytes >= terms.bytes;
+            let is_behind = queue.counts().ready > self.reference.holds(id).ready;
+            if !out.is_empty() && out.len() >= expected && (is_full || !is_behind) {
+                return (Took::Entries { more: true }, out);
+            }
+            let rest = Terms {
+                entries: most - out.len(),
+                bytes: terms.bytes - bytes,
+                wait: terms.wait && out.is_empty(),
+                ..terms
+            };
+            match take(self, rest, &mut out) {
+                Took::Nothing if !out.is_empty() => return (Took::Entries { more: false }, out),
+                took @ (Took::Nothing | Took::Gone) => return (took, out),
+                Took::Loading | Took::Entries { .. } => {}
+            }
+            self.store.answer_reads();
+        }
+        panic!("what is loading never comes");
     }
 
     /// Takes without a consumer, and says whether something came.
@@ -154,10 +197,15 @@ impl World {
         let Some((queue, id)) = self.queue(name) else {
             return false;
         };
-        let (terms, now) = (self.terms(want), self.time());
-        let mut out = Vec::new();
-        let took = self.core.take_once(&queue, terms, now, &mut out).unwrap();
-        self.took(id, name, None, terms, took, &out);
+        let terms = self.terms(want);
+        let most = self.reference.most(id, None, terms);
+        let taken = self.reference.take(id, None, terms, self.now);
+        let upto = (taken.len(), most);
+        let (took, out) = self.take_all(name, terms, upto, |world, terms, out| {
+            let now = world.time();
+            world.core.take_once(&queue, terms, now, out).unwrap()
+        });
+        self.took(id, name, terms, took, &out, &taken);
         !out.is_empty()
     }
 
@@ -165,12 +213,11 @@ impl World {
         &mut self,
         queue: Id,
         name: &'static str,
-        consumer: Option<usize>,
         terms: Terms,
         took: Took,
         out: &[Delivery],
+        taken: &[Taken],
     ) {
-        let taken = self.reference.take(queue, consumer, terms, self.now);
         let by_core: Vec<_> = out.iter().map(Seen::by_core).collect();
         let by_reference: Vec<_> = taken.iter().map(Seen::by_reference).collect();
         assert_eq!(by_core, by_reference, "taken from {name}");
@@ -179,7 +226,7 @@ impl World {
         if terms.lease == Lease::Settled {
             return;
         }
-        let leases = out.iter().zip(&taken).map(|(delivery, taken)| Held {
+        let leases = out.iter().zip(taken).map(|(delivery, taken)| Held {
             queue,
             name,
             core: LeaseRef {

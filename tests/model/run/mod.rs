@@ -26,8 +26,10 @@ use viaduct::core::model::names::VhostName;
 use viaduct::core::model::time::CoreTime;
 use viaduct::core::queue::Consumer;
 use viaduct::core::queue::Queue;
+use viaduct::core::queue::paging::sizes::PageSizes;
 use viaduct::core::queue::settle::LeaseRef;
 use viaduct::core::queue::settle::Outcome;
+use viaduct::core::queue::take::Took;
 use viaduct::core::topology::Vhost;
 use viaduct::store::memory::MemoryStore;
 use viaduct::telemetry::Metrics;
@@ -49,19 +51,63 @@ const START_MS: u64 = 1_000_000;
 const SEGMENT_BYTES: usize = 512;
 
 /// Runs a sequence; panics where core and reference differ.
-pub(crate) fn run(shards: u8, operations: &[Operation]) {
-    let mut world = World::new(shards);
+pub(crate) fn run(shards: u8, memory: Memory, operations: &[Operation]) {
+    let mut world = World::new(shards, memory);
     for operation in operations {
+        let before = world.loads_and_dead_letters();
         world.operate(operation);
+        if !operation.leaves_reads_open() {
+            world.quiesce();
+        }
+        if world.is_later_than(before) {
+            world.drain();
+            return;
+        }
         world.compare();
+        if !operation.leaves_reads_open() {
+            world.compare_references();
+        }
     }
     world.empty();
 }
 
+/// How much memory the core has for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Everything stays, but what a restart brings back.
+    Ample,
+    /// Nothing that is not taken next.
+    None,
+}
+
+impl Memory {
+    fn settings(self) -> Settings {
+        match self {
+            Self::Ample => Settings::new(1 << 30),
+            Self::None => Settings {
+                cache_bytes: 0,
+                pages: PageSizes {
+                    chunk_entries: 3,
+                    chunk_bytes: 40,
+                    window_entries: 2,
+                    window_bytes: 20,
+                    piece_entries: 2,
+                    piece_bytes: 20,
+                    sweep_ms: 0,
+                },
+                ..Settings::new(1 << 30)
+            },
+        }
+    }
+}
+
 struct World {
+    memory: Memory,
     store: Arc<MemoryStore>,
     core: Core,
     metrics: Arc<Metrics>,
+    /// Reads before the last restart.
+    reads_before: u64,
     vhost: Arc<Vhost>,
     reference: Reference,
     /// What an unclean restart finds while nothing reaches the disk.
@@ -112,11 +158,9 @@ struct Held {
     by_link: bool,
 }
 
-fn open(store: &Arc<MemoryStore>, now: u64) -> (Core, Arc<Metrics>, Arc<Vhost>) {
+fn open(memory: Memory, store: &Arc<MemoryStore>, now: u64) -> (Core, Arc<Metrics>, Arc<Vhost>) {
     let metrics = Arc::new(Metrics::new());
-    let settings = Settings {
-        memory_budget_bytes: 1 << 30,
-    };
+    let settings = memory.settings();
     let store = Arc::clone(store) as Arc<dyn Store>;
     let now = CoreTime::from_ms(now);
     let (core, _) =
@@ -126,15 +170,18 @@ fn open(store: &Arc<MemoryStore>, now: u64) -> (Core, Arc<Metrics>, Arc<Vhost>) 
 }
 
 impl World {
-    fn new(shards: u8) -> Self {
+    fn new(shards: u8, memory: Memory) -> Self {
         let store = MemoryStore::with_segments(shards, SEGMENT_BYTES);
-        let (core, metrics, vhost) = open(&store, START_MS);
+        store.answer_by_hand();
+        let (core, metrics, vhost) = open(memory, &store, START_MS);
         let told = Arc::new(Told::default());
         core.observe(Arc::clone(&told) as Arc<dyn Observer>);
         Self {
+            memory,
             store,
             core,
             metrics,
+            reads_before: 0,
             vhost,
             reference: Reference::default(),
             held: None,
@@ -229,6 +276,10 @@ impl World {
                 self.held = None;
             }
             Operation::Checkpoint => self.core.checkpoint().unwrap(),
+            Operation::Squeeze => self.core.squeeze(),
+            Operation::Answer => {
+                self.store.answer_reads();
+            }
             Operation::Restart { clean } => self.restart(*clean),
         }
     }
@@ -236,6 +287,7 @@ impl World {
     /// Time passes, with a tick whenever the core asks for one.
     fn advance(&mut self, ms: u64) {
         let end = self.now + ms;
+        let (reads, _) = self.loads_and_dead_letters();
         let mut ticks = 0;
         while let Some(due) = self
             .core
@@ -246,7 +298,10 @@ impl World {
             self.now = self.now.max(due);
             self.core.tick(self.time()).unwrap();
             self.reference.tick(self.now);
-            self.compare();
+            self.quiesce();
+            if self.loads_and_dead_letters().0 == reads {
+                self.compare();
+            }
             ticks += 1;
             assert!(ticks < 10_000, "the core asks for ticks without end");
         }
@@ -254,26 +309,36 @@ impl World {
     }
 
     fn hold(&mut self) {
-        if self.held.is_none() {
+        // A read waits for the disk: without memory nothing could be taken.
+        if self.held.is_none() && self.memory == Memory::Ample {
             self.store.hold();
             self.held = Some(self.reference.clone());
         }
     }
 
     fn restart(&mut self, clean: bool) {
+        let before = self.loads_and_dead_letters();
         if clean {
             self.core.close(self.time()).unwrap();
             self.held = None;
         }
         if let Some(held) = self.held.take() {
+            let buried = self.reference.buried;
             self.reference = held;
+            self.reference.buried = buried;
         }
+        self.reads_before += self.metrics.page_reads.get();
         self.store = self.store.reopened();
-        (self.core, self.metrics, self.vhost) = open(&self.store, self.now);
+        (self.core, self.metrics, self.vhost) = open(self.memory, &self.store, self.now);
         self.core
             .observe(Arc::clone(&self.told) as Arc<dyn Observer>);
         self.reference.restart(clean, self.now);
         self.consumers.clear();
+        self.quiesce();
+        if self.is_later_than(before) {
+            self.leases.clear();
+            return;
+        }
         // Leases without a holder go on; who has one names it by its entry's record.
         let leases = std::mem::take(&mut self.leases);
         for mut held in leases.into_iter().filter(|held| !held.by_link) {
@@ -293,13 +358,78 @@ impl World {
         }
     }
 
+    fn loads_and_dead_letters(&self) -> (u64, u64) {
+        let reads = self.reads_before + self.metrics.page_reads.get();
+        (reads, self.reference.buried)
+    }
+
+    /// Whether there were reads and dead letters since. One whose message had to be read arrives later than
+    /// others: not what the reference says, which knows of no disk.
+    fn is_later_than(&self, before: (u64, u64)) -> bool {
+        let after = self.loads_and_dead_letters();
+        after.0 > before.0 && after.1 > before.1
+    }
+
+    /// Answers reads and gives turns until nothing is under way.
+    fn quiesce(&mut self) {
+        let mut rounds = 0;
+        loop {
+            let answered = self.store.answer_reads();
+            let is_due = self.core.next_due().is_some_and(|due| due <= self.time());
+            if is_due {
+                self.core.tick(self.time()).unwrap();
+                self.reference.tick(self.now);
+            }
+            if !self.core.reap() && answered == 0 && !is_due {
+                return;
+            }
+            rounds += 1;
+            assert!(rounds < 10_000, "no end of reads");
+        }
+    }
+
+    /// Takes everything out, without a look at the order.
+    fn drain(&mut self) {
+        self.consumers.clear();
+        for name in QUEUES {
+            let Ok(queue) = self.vhost.queue(name) else {
+                continue;
+            };
+            let terms = self.terms(Want {
+                lease: Kind::Settled,
+                entries: 3,
+                bytes: usize::MAX,
+                wait: false,
+            });
+            let mut rounds = 0;
+            loop {
+                let mut out = Vec::new();
+                let took = self.core.take_once(&queue, terms, self.time(), &mut out);
+                match took.unwrap() {
+                    Took::Nothing | Took::Gone => break,
+                    Took::Entries { .. } => {}
+                    Took::Loading => {
+                        self.store.answer_reads();
+                    }
+                }
+                rounds += 1;
+                assert!(rounds < 10_000, "{name} is never empty");
+            }
+        }
+    }
+
     /// Gives every lease back and takes everything out, which shows the order of what is left.
     fn empty(&mut self) {
         for held in std::mem::take(&mut self.leases) {
             self.settle_all(&[held], Outcome::Release { counted: false });
         }
         for ms in [0, 100, 3_000] {
+            let before = self.loads_and_dead_letters();
             self.advance(ms);
+            self.quiesce();
+            if self.is_later_than(before) {
+                return self.drain();
+            }
             for name in QUEUES {
                 let want = Want {
                     lease: Kind::Settled,
@@ -307,11 +437,19 @@ impl World {
                     bytes: usize::MAX,
                     wait: false,
                 };
-                while self.take_once(name, want) {
+                let before = self.loads_and_dead_letters();
+                let mut is_left = true;
+                while is_left {
+                    is_left = self.take_once(name, want);
+                    self.quiesce();
+                    if self.is_later_than(before) {
+                        return self.drain();
+                    }
                     self.compare();
                 }
             }
         }
         self.compare();
+        self.compare_references();
     }
 }

@@ -120,7 +120,7 @@ impl Live {
         }
         match took {
             Took::Entries { .. } => self.consumers.again(key),
-            Took::Nothing | Took::Gone => consumer.doing = Doing::Waiting,
+            Took::Nothing | Took::Loading | Took::Gone => consumer.doing = Doing::Waiting,
         }
         let taken = self.scratch.drain(..).map(|delivery| Taken {
             consumer: key,

@@ -34,9 +34,7 @@ const QUEUES: [&str; 2] = ["one", "other"];
 
 /// A connection to a broker with two queues.
 fn link() -> (Link, Arc<Vhost>) {
-    let settings = Settings {
-        memory_budget_bytes: 1 << 30,
-    };
+    let settings = Settings::new(1 << 30);
     let metrics = Arc::new(Metrics::new());
     let opened = Core::open(MemoryStore::new(1), Formats::new(), metrics, &settings, T0);
     let (core, _) = opened.unwrap();
