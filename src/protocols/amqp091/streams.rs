@@ -223,7 +223,7 @@ impl Live {
             }
             Some(Unstarted::Got(got)) => {
                 let (queue, no_ack) = (got.queue, got.no_ack);
-                Ok(self.get_from(turn, stream.channel, queue, no_ack)?)
+                Ok(self.get_instead(turn, stream.channel, queue, no_ack)?)
             }
             None => {
                 let text = format!("a message cannot be sent: {error}");
