@@ -122,6 +122,7 @@ impl QueueState {
             effects.wakes.extend(self.consumers.wake_one());
         } else if let (Some(slot), true, false) = (slot, wait, some) {
             self.consumers.wait(slot);
+            self.pages.was_told |= is_loading;
         }
         match (some, more) {
             (true, more) => Took::Entries { more },

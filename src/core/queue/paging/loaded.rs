@@ -136,6 +136,7 @@ impl QueueState {
                 if purpose == Purpose::Due {
                     self.expiry_due = Some(CoreTime::default());
                 }
+                self.tell_if_empty(effects);
                 let has_more = purpose == Purpose::Due
                     || self.pages.is_too_long
                     || !self.pages.doomed.is_empty();

@@ -75,6 +75,8 @@ pub(in crate::core) enum What {
 pub(in crate::core) struct Pages {
     /// A taker found that what comes next is loading.
     pub(in crate::core) is_awaited: bool,
+    /// Somebody who waits was told that something is loading.
+    pub(in crate::core) was_told: bool,
     /// Somebody took since loads were last looked for.
     pub(in crate::core) was_taken: bool,
     /// Ends of the pieces that are loaded or loading ahead of the ring's cursor, ascending.
@@ -125,3 +127,6 @@ impl Pages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

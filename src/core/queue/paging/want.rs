@@ -35,6 +35,7 @@ impl QueueState {
         self.ring.is_paged()
             || self.ring.has_unused()
             || self.pages.is_awaited
+            || self.pages.was_told
             || self.pages.lost > 0
     }
 
@@ -57,7 +58,20 @@ impl QueueState {
                 effects.wakes.extend(self.consumers.wake_one());
             }
         }
+        self.tell_if_empty(effects);
         loads
+    }
+
+    /// Who was told that something is loading may wait for nothing else (basic.get). If that has gone to others, or
+    /// for good, and nothing is left, all who wait come and see.
+    pub(in crate::core) fn tell_if_empty(&mut self, effects: &mut Effects) {
+        if self.ready > 0 || !std::mem::take(&mut self.pages.was_told) {
+            return;
+        }
+        self.pages.is_awaited = false;
+        while let Some(wake) = self.consumers.wake_one() {
+            effects.wakes.push(wake);
+        }
     }
 
     fn want(&mut self, now: CoreTime, loads: &mut Loads) {

@@ -36,8 +36,8 @@ pub(super) enum Body {
 pub(super) struct Open {
     pub(super) entries: Vec<Entry>,
     pub(super) cold: Option<Box<Cold>>,
-    /// Somebody names one of them by its LSN.
-    pub(super) is_named: bool,
+    /// Something of it has to stay in memory: somebody names an entry by its LSN, or only a handle holds a body.
+    pub(super) must_stay: bool,
 }
 
 /// Entries that were put aside, messages and all: ready ones that were never taken.

@@ -111,7 +111,7 @@ impl Ring {
         let mut states = open.entries.iter().map(|entry| entry.state);
         chunk.base >= self.cursor
             && is_closed
-            && !open.is_named
+            && !open.must_stay
             && states.all(|state| matches!(state, EntryState::Ready | EntryState::Gone))
     }
 
@@ -205,7 +205,7 @@ impl Ring {
     pub(in crate::core) fn set_named(&mut self, seq: u64) {
         let chunk = self.chunk_of(seq).and_then(|at| self.chunks.get_mut(at));
         if let Some(open) = chunk.and_then(Chunk::open_mut) {
-            open.is_named = true;
+            open.must_stay = true;
         }
     }
 
@@ -359,7 +359,7 @@ impl Ring {
         chunk.body = Body::Open(Open {
             entries,
             cold: Some(Box::new(cold)),
-            is_named: false,
+            must_stay: false,
         });
         self.unused.push(id);
         let place = self.open.partition_point(|other| *other < base);
@@ -451,6 +451,8 @@ impl Open {
             if let Some(message) = cold.chill(offset, entry) {
                 blobs.add(offset, &message, put);
             }
+            // Looked at for room again and again, it would hide the chunks before it.
+            self.must_stay |= entry.is_warm();
         }
         blobs.close(put);
         cold.blobs.append(&mut blobs.done);
