@@ -56,8 +56,8 @@ impl Core {
                 let messages = Messages {
                     answer,
                     wanted,
-                    bodies: Arc::clone(store.bodies()),
                     gather,
+                    bodies: Arc::clone(store.bodies()),
                     unreadable: Vec::new(),
                 };
                 store.read(shard, lsns, Box::new(messages));
@@ -92,8 +92,8 @@ impl Answer {
 struct Messages {
     answer: Answer,
     wanted: Vec<(Lsn, u64)>,
-    bodies: Arc<dyn Bodies>,
     gather: Gather<Lsn>,
+    bodies: Arc<dyn Bodies>,
     unreadable: Vec<(Lsn, ReadError)>,
 }
 
