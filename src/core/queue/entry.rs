@@ -98,6 +98,14 @@ impl Entry {
         self.batch.is_none() && self.state != EntryState::Gone
     }
 
+    /// Whether its message is all that keeps the file of its body.
+    pub(in crate::core) fn keeps_file(&self) -> bool {
+        self.lsn.is_none()
+            && self
+                .message()
+                .is_some_and(|message| message.body_file().is_some())
+    }
+
     /// Whether its message is in memory.
     pub(in crate::core) fn is_warm(&self) -> bool {
         self.batch.is_some()

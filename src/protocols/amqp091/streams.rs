@@ -29,6 +29,9 @@ use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::live::Taken;
 use crate::transport::buffer::WriteBuf;
 
+/// Class and method of basic.get.
+const BASIC_GET: (u16, u16) = (60, 70);
+
 /// A content on its way out.
 pub(super) struct Stream {
     channel: u16,
@@ -223,7 +226,10 @@ impl Live {
             }
             Some(Unstarted::Got(got)) => {
                 let (queue, no_ack) = (got.queue, got.no_ack);
-                Ok(self.get_from(turn, stream.channel, queue, no_ack)?)
+                match self.get_instead(turn, stream.channel, queue, no_ack) {
+                    Ok(()) => Ok(()),
+                    Err(refusal) => self.refuse(turn, stream.channel, refusal, BASIC_GET),
+                }
             }
             None => {
                 let text = format!("a message cannot be sent: {error}");

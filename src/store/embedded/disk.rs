@@ -134,7 +134,7 @@ impl Disk for RealDisk {
             .write(true)
             .open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(file)),
+            Ok(()) => Ok(Box::new(Locked(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -146,6 +146,18 @@ impl Disk for RealDisk {
 
     fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
         builder.open(path)
+    }
+}
+
+/// A file that is locked.
+struct Locked(File);
+
+impl Drop for Locked {
+    /// A process that was forked and has not begun its program yet still has the file open, and the lock with it,
+    /// unless it is given back in so many words.
+    fn drop(&mut self) {
+        // Closing it is the next thing that happens, which gives it back as well.
+        let _ = self.0.unlock();
     }
 }
 

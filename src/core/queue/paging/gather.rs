@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::core::budget::Budget;
 use crate::core::model::batch::BatchBuilder;
 use crate::core::model::batch::Draft;
+use crate::core::model::batch::DraftBody;
 use crate::core::model::message::Message;
 use crate::core::model::message::Producer;
 use crate::core::model::time::CoreTime;
@@ -54,8 +55,16 @@ impl<K> Gather<K> {
                 });
             }
         }
+        // A neighbour would keep its file from going.
+        let is_file = matches!(draft.body, DraftBody::File(_));
+        if is_file {
+            self.close();
+        }
         self.builder.push(draft);
         self.names.push((key, of.id));
+        if is_file {
+            self.close();
+        }
     }
 
     fn close(&mut self) {

@@ -87,10 +87,6 @@ impl Cold {
         if entry.lsn.is_some() && lsn.is_none() {
             return None;
         }
-        if entry.lsn.is_none() && message.body_file().is_some() {
-            // Nothing but this handle holds the file, and it holds no more than the file's name.
-            return None;
-        }
         entry.chill();
         self.add(offset, body_len);
         if entry.lsn.is_none() {

@@ -447,7 +447,10 @@ impl Open {
             if !is_here || !entry.is_warm() {
                 continue;
             }
-            if let Some(message) = cold.chill(offset, entry) {
+            // A body in a file takes no memory; one that the log does not hold would go with its message.
+            if !entry.keeps_file()
+                && let Some(message) = cold.chill(offset, entry)
+            {
                 blobs.add(offset, &message, put);
             }
             // Looked at for room again and again, it would hide the chunks before it.

@@ -58,19 +58,8 @@ impl Live {
             .vhost
             .queue(&name)
             .map_err(|error| errors::refusal(&error, ""))?;
-        self.get_from(turn, number, queue, method.no_ack)
-    }
-
-    /// Takes one message, and answers with it.
-    pub(in crate::protocols::amqp091) fn get_from(
-        &mut self,
-        turn: &mut Turn<'_>,
-        number: u16,
-        queue: Arc<Queue>,
-        no_ack: bool,
-    ) -> Result<(), Refusal> {
         let terms = Terms {
-            lease: if no_ack {
+            lease: if method.no_ack {
                 TakeLease::Settled
             } else {
                 TakeLease::Link
@@ -88,6 +77,17 @@ impl Live {
             self.reply(turn, number, &wire::GetEmpty::default(), None);
             return Ok(());
         };
+        self.answer_get(turn, number, queue, method.no_ack, delivery)
+    }
+
+    fn answer_get(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        queue: Arc<Queue>,
+        no_ack: bool,
+        delivery: Delivery,
+    ) -> Result<(), Refusal> {
         let is_large = delivery.message.body_file().is_some();
         let got = Got {
             queue,
@@ -102,6 +102,42 @@ impl Live {
         let (message, frame_max) = (&got.delivery.message, turn.link.frame_max);
         self.outgoing = delivery::write_body(number, message, frame_max, turn.out);
         Ok(())
+    }
+
+    /// Gets the next message in place of one that turned out to be damaged.
+    pub(in crate::protocols::amqp091) fn get_instead(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u16,
+        queue: Arc<Queue>,
+        no_ack: bool,
+    ) -> Result<(), Refusal> {
+        let terms = Terms {
+            lease: if no_ack {
+                TakeLease::Settled
+            } else {
+                TakeLease::Link
+            },
+            entries: 1,
+            bytes: usize::MAX,
+            wait: false,
+        };
+        let mut taken = Vec::new();
+        let took = turn
+            .core()
+            .take_once(&queue, terms, turn.now, &mut taken)
+            .map_err(|error| errors::refusal(&error, ""))?;
+        match taken.pop() {
+            Some(delivery) => self.answer_get(turn, number, queue, no_ack, delivery),
+            // Its method is gone, so that it cannot wait; and the queue must not look empty.
+            None if took == Took::Loading => Err(Refusal::precondition(
+                "the message was damaged, and the next one is loading: get again".to_owned(),
+            )),
+            None => {
+                self.reply(turn, number, &wire::GetEmpty::default(), None);
+                Ok(())
+            }
+        }
     }
 
     /// Writes method and header of what was got.
