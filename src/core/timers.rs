@@ -31,14 +31,20 @@ struct State {
 }
 
 impl Timers {
-    /// Calls on `queue` at `due`. Wakes whoever waits for an earlier time than the one it knew.
+    /// Calls on `queue` at `due`, unless it stands here with an earlier time: two that have left its lock come in any
+    /// order, and a call too many harms nothing. Wakes whoever waits for an earlier time than the one it knew.
     pub(in crate::core) fn set(&self, queue: &Arc<Queue>, due: CoreTime) {
         let waker = {
             let mut state = self.state.lock();
             let earliest = state.due.first_key_value().map(|((due, _), _)| *due);
-            if let Some(old) = state.of.insert(queue.id(), due) {
-                state.due.remove(&(old, queue.id()));
+            match state.of.get(&queue.id()).copied() {
+                Some(old) if old <= due => return,
+                Some(old) => {
+                    state.due.remove(&(old, queue.id()));
+                }
+                None => {}
             }
+            state.of.insert(queue.id(), due);
             state.due.insert((due, queue.id()), Arc::downgrade(queue));
             if earliest.is_none_or(|earliest| due < earliest) {
                 state.waker.take()
@@ -89,5 +95,36 @@ impl Timers {
         }
         state.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::model::ids::Shard;
+    use crate::core::model::names::QueueName;
+    use crate::core::model::names::VhostName;
+    use crate::core::queue::paging::sizes::PageSizes;
+    use crate::core::queue::settings::QueueSettings;
+
+    #[test]
+    fn a_later_time_that_comes_late_does_not_replace_an_earlier_one() {
+        let queue = Queue::new(
+            QueueId(1),
+            QueueName::parse("q").unwrap(),
+            VhostName::parse("/").unwrap(),
+            Shard(0),
+            QueueSettings::new(true),
+            &Arc::new(PageSizes::default()),
+        );
+        let (timers, at) = (Timers::default(), CoreTime::from_ms);
+        for (due, expected) in [(50, 50), (10, 10), (70, 10)] {
+            timers.set(&queue, at(due));
+            assert_eq!(timers.next_due(), Some(at(expected)));
+        }
+        assert!(timers.pop_due(at(10)).is_some());
+        assert!(timers.pop_due(at(100)).is_none(), "it stands there once");
+        timers.set(&queue, at(70));
+        assert_eq!(timers.next_due(), Some(at(70)));
     }
 }
