@@ -147,7 +147,8 @@ impl Broker {
         let listening = sockets.addresses();
         let control = ControlSocket::bind(&config.data_dir).map_err(unusable)?;
         // Whoever reads this and connects is kept by the kernel until the door opens, in a moment.
-        listening.publish(&config.data_dir).map_err(unusable)?;
+        let published = listening.publish(&config.data_dir).await;
+        published.map_err(unusable)?;
 
         let failed = CancellationToken::new();
         let is_stopping = Arc::new(AtomicBool::new(false));

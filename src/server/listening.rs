@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -14,6 +15,14 @@ use crate::transport::bind;
 
 /// Name of the file in the data dir.
 const FILE: &str = "listeners.json";
+
+/// A file that is given up when a start finds the disk full.
+const ROOM: &str = "room";
+const ROOM_BYTES: usize = 64 * 1024;
+
+/// How often the file is tried on a full disk.
+const TRIES: u32 = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// The real addresses of every door, with the ports that the system chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -64,8 +73,30 @@ impl Listening {
         ]
     }
 
-    /// Writes `listeners.json`, as a whole or not at all.
-    pub(super) fn publish(&self, data_dir: &Path) -> io::Result<()> {
+    /// Writes `listeners.json`. A full disk must not keep a broker from starting, for only what is consumed makes room:
+    /// an earlier start has kept some for it. It is tried for a while, since the log gives back what it took for a spare
+    /// in vain, and then left out.
+    pub(super) async fn publish(&self, data_dir: &Path) -> io::Result<()> {
+        for _ in 0..TRIES {
+            match self.write(data_dir) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    if std::fs::remove_file(data_dir.join(ROOM)).is_err() {
+                        tokio::time::sleep(BETWEEN_TRIES).await;
+                    }
+                }
+                Ok(()) => {
+                    keep_room(data_dir);
+                    return Ok(());
+                }
+                failed => return failed,
+            }
+        }
+        tracing::warn!(path = %file(data_dir).display(), "the disk is full: nobody can look up where the doors listen");
+        Ok(())
+    }
+
+    /// Writes the file, as a whole or not at all.
+    fn write(&self, data_dir: &Path) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         let unfinished = data_dir.join(format!("{FILE}.new"));
         std::fs::write(&unfinished, text + "\n")?;
@@ -76,6 +107,15 @@ impl Listening {
     pub(super) fn withdraw(data_dir: &Path) {
         // It may not be there, and a stale one harms only whoever doesn't ask for health.
         let _ = std::fs::remove_file(file(data_dir));
+    }
+}
+
+/// Keeps room for the next start, if there is any.
+fn keep_room(data_dir: &Path) {
+    let room = data_dir.join(ROOM);
+    if !room.exists() && std::fs::write(&room, vec![0; ROOM_BYTES]).is_err() {
+        // Part of it is better given back than half a promise.
+        let _ = std::fs::remove_file(&room);
     }
 }
 

@@ -105,6 +105,8 @@ pub(super) struct Log {
     pub(super) waiters: Waiters,
     /// Whether the writer rests.
     pub(super) rest: Rest,
+    /// The disk is full.
+    pub(super) is_starved: Arc<AtomicBool>,
     /// The writer is to end when nothing is pending.
     pub(super) is_stopping: bool,
     /// Appends are taken.
@@ -128,8 +130,12 @@ pub(super) enum Rest {
 
 impl Log {
     /// Whether what is pending must be written now: somebody waits, or will.
+    ///
+    /// On a full disk a waiting publisher says nothing about a settle, and a settle alone in its frame takes a block of
+    /// the room that is left for it: settles share one, and make more room than they take.
     pub(super) fn is_pressing(&self) -> bool {
-        self.is_stopping || !self.waiters.is_empty() || self.journal.is_pressing()
+        let is_awaited = !self.waiters.is_empty() && !self.is_starved.load(Ordering::Acquire);
+        self.is_stopping || is_awaited || self.journal.is_pressing()
     }
 
     /// Whether the writer must be kicked, which is for the caller to do without the lock.
@@ -158,12 +164,14 @@ impl Shared {
     ) -> Self {
         let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
         let files = Arc::new(aside.bodies);
+        let spares = Spares::new(Arc::clone(&dir), segment_bytes);
+        let is_starved = spares.starved();
         Self {
             shard: Shard(0),
             path: path.to_owned(),
             segment_bytes,
             patience: settings.patience,
-            spares: Spares::new(Arc::clone(&dir), segment_bytes),
+            spares,
             dir,
             scrub: Scrub::default(),
             places: Places::default(),
@@ -183,6 +191,7 @@ impl Shared {
             watermark: AtomicWatermark::default(),
             metrics,
             log: Mutex::new(Log {
+                is_starved,
                 journal: Journal::new(Shard(0), limits(segment_bytes)),
                 waiters: Waiters::default(),
                 rest: Rest::Awake,

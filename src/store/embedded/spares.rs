@@ -38,7 +38,7 @@ pub(super) struct Spares {
     state: Mutex<State>,
     changed: Condvar,
     /// The disk is full: no spare could be made.
-    starved: AtomicBool,
+    starved: Arc<AtomicBool>,
     /// Bytes of the spares.
     ready_bytes: AtomicU64,
 }
@@ -82,7 +82,7 @@ impl Spares {
             segment_bytes,
             state: Mutex::default(),
             changed: Condvar::new(),
-            starved: AtomicBool::new(false),
+            starved: Arc::default(),
             ready_bytes: AtomicU64::new(0),
         }
     }
@@ -101,6 +101,11 @@ impl Spares {
             }
         }
         Ok(())
+    }
+
+    /// Whether the disk is full, for who looks at it often.
+    pub(super) fn starved(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.starved)
     }
 
     /// Whether the disk is full, and how many bytes the spares then still hold.
