@@ -10,6 +10,7 @@ use crate::core::log::record::Record;
 use crate::core::model::ids::Lsn;
 
 use crate::store::format;
+use crate::store::format::Version;
 
 /// The records of a message, without their lengths.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub(crate) struct Found {
 ///
 /// # Errors
 /// [`ReadError::NotThere`] if the record is no publish, [`ReadError::Damaged`] if it is no record.
-pub(crate) fn chunks_of(record: &[u8]) -> Result<u32, ReadError> {
-    match format::decode(record) {
+pub(crate) fn chunks_of(version: Version, record: &[u8]) -> Result<u32, ReadError> {
+    match format::decode_as(version, record) {
         Ok(Record::Publish(Publish { message, .. })) => match message.body {
             BodyFields::Chunks { chunks, .. } => Ok(chunks),
             BodyFields::Inline(_) | BodyFields::File { .. } => Ok(0),
@@ -39,8 +40,8 @@ pub(crate) fn chunks_of(record: &[u8]) -> Result<u32, ReadError> {
 ///
 /// # Errors
 /// [`ReadError::NotThere`] if the record is none, [`ReadError::Damaged`] if it is no record.
-pub(crate) fn chunk_of(record: &Bytes) -> Result<Bytes, ReadError> {
-    match format::decode(record) {
+pub(crate) fn chunk_of(version: Version, record: &Bytes) -> Result<Bytes, ReadError> {
+    match format::decode_as(version, record) {
         Ok(Record::Chunk { bytes, .. }) => Ok(record.slice_ref(bytes)),
         Ok(_) => Err(ReadError::NotThere),
         Err(_) => Err(ReadError::Damaged),
@@ -54,8 +55,9 @@ pub(crate) fn tell(
 ) -> Vec<(Lsn, ReadError)> {
     let mut unread = Vec::new();
     for (lsn, found) in found {
-        let told = found
-            .and_then(|Found { publish, chunks }| tell_one(lsn, &publish, |_| Ok(chunks), reader));
+        let told = found.and_then(|Found { publish, chunks }| {
+            tell_one(lsn, Version::NEWEST, &publish, |_| Ok(chunks), reader)
+        });
         if let Err(error) = told {
             unread.push((lsn, error));
         }
@@ -69,11 +71,12 @@ pub(crate) fn tell(
 /// [`ReadError::NotThere`] if the record is no publish, [`ReadError::Damaged`] if it is no record.
 pub(crate) fn tell_one(
     lsn: Lsn,
+    version: Version,
     record: &[u8],
     chunks: impl FnOnce(u32) -> Result<Vec<Bytes>, ReadError>,
     reader: &mut dyn Reader,
 ) -> Result<(), ReadError> {
-    let message = match format::decode(record) {
+    let message = match format::decode_as(version, record) {
         Ok(Record::Publish(publish)) => publish.message,
         Ok(_) => return Err(ReadError::NotThere),
         Err(_) => return Err(ReadError::Damaged),

@@ -183,6 +183,10 @@ metrics! {
     log_syncs: Counter = "viaduct_log_syncs_total", "Completed syncs of the log's frames; a new segment costs three more that are not in here: of the seal before it, its header and its directory";
     log_sync_seconds: SyncSeconds = "viaduct_log_sync_seconds", "Time that one write and sync of the log takes";
     log_segments: Gauge = "viaduct_log_segments", "Segment files of the log, recycled ones included";
+    log_live_bytes: Gauge = "viaduct_log_live_bytes", "Bytes of the log's records that something refers to, padding excluded; measured where the log is copied forward, estimated elsewhere";
+    log_dead_bytes: Gauge = "viaduct_log_dead_bytes", "Bytes of the log's records that nothing refers to any more, padding excluded";
+    log_reclaimed_bytes: Counter = "viaduct_log_reclaimed_bytes_total", "Bytes of segment files that nothing was needed of any more";
+    log_copied_bytes: Counter = "viaduct_log_copied_bytes_total", "Bytes written to copy live records out of segments that hold little else";
     log_disk_bytes: Gauge = "viaduct_log_disk_bytes", "Disk space that the log's files take";
     body_files: Gauge = "viaduct_body_files", "Large bodies that have a file of their own";
     body_file_bytes: Gauge = "viaduct_body_file_bytes", "Disk space that the files of large bodies take";

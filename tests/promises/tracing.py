@@ -154,7 +154,8 @@ class CatalogFaults(Faults):
     """A system call on the catalog's checkpoint fails, whichever thread makes it."""
 
     def __init__(self, broker: Broker, fault: str):
-        super().__init__(broker, fault, "-P", str(broker.data_dir / "catalog.redb"), whole_process=True)
+        files = [str(broker.data_dir / f"checkpoint.{n}.redb") for n in (0, 1)]
+        super().__init__(broker, fault, "-P", files[0], "-P", files[1], whole_process=True)
 
 
 class SyncCount(Tracer):

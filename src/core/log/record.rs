@@ -152,7 +152,7 @@ pub enum Record<'a> {
         /// True: written by a clean stop, with nothing after it.
         clean_stop: bool,
     },
-    /// A record that was copied forward keeps its LSN. Not written yet.
+    /// A record that was copied forward keeps its LSN: only in the cold chain.
     Copy {
         /// The LSN that the record keeps.
         original: Lsn,

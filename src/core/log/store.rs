@@ -302,7 +302,7 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// The files of large bodies. The store removes a file when the last record that names it has ended, and what
-    /// ended it is durable, or at the end of a scan that found none; but not before its last handle was released.
+    /// ended it is durable, or at the end of a start that found none; but not before its last handle was released.
     fn bodies(&self) -> &Arc<dyn Bodies>;
 
     /// How much room the log takes now.

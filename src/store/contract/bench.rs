@@ -29,6 +29,7 @@ use crate::core::model::time::CoreTime;
 use crate::telemetry::Metrics;
 
 use crate::store::embedded::EmbeddedLog;
+use crate::store::embedded::Every;
 use crate::store::embedded::Settings;
 use crate::store::embedded::test_disk::TestDisk;
 use crate::store::format;
@@ -291,6 +292,10 @@ impl Drop for Bench {
 fn open(dir: &TempDir, disk: &Arc<TestDisk>) -> Arc<EmbeddedLog> {
     let settings = Settings {
         segment_bytes: u64::try_from(SEGMENT_BYTES).expect("small"),
+        checkpoint: Every {
+            idle: Duration::from_millis(5),
+            ..Every::default()
+        },
         ..Settings::default()
     };
     let disk = Arc::clone(disk);

@@ -15,11 +15,15 @@ use crate::core::log::bodies::BodyReader;
 use crate::core::log::bodies::BodyWriter;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::EntryFields;
+use crate::core::log::record::EntryRef;
 use crate::core::log::record::MessageFields;
+use crate::core::log::record::Move;
 use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
+use crate::core::log::record::SettleKind;
 use crate::core::log::store::Dead;
 use crate::core::model::ids::QueueId;
+use crate::core::model::time::CoreTime;
 
 use super::bench::Bench;
 use super::bench::PATIENCE;
@@ -191,5 +195,54 @@ pub(super) fn a_body_goes_when_its_entry_ends_without_a_record(bench: &mut Bench
         queue: QueueId(1),
         entry,
     }]);
+    expect_gone(bench, id);
+}
+
+pub(super) fn a_body_whose_publish_a_checkpoint_has_is_known_after_a_start(bench: &mut Bench) {
+    let [kept, moved, ended] = [(); 3].map(|()| write(bench, true));
+    let [kept_at, moved_at, ended_at] =
+        [kept, moved, ended].map(|id| at(bench.append(vec![naming(id, 1)])));
+    bench.settle_down(ended_at.entry);
+    for _ in 0..2 {
+        let none = &mut std::iter::empty();
+        let done = bench.store().checkpoint(bench.shard, ended_at.entry, none);
+        done.expect("written");
+    }
+    // The handle keeps the file; the start that comes without one has to see that nothing lives that names it.
+    let last = bench.append(vec![
+        Record::Move(Move {
+            source: QueueId(1),
+            entry: moved_at,
+            cause: SettleKind::Rejected,
+            targets: Cow::Owned(vec![EntryFields::plain(QueueId(2))]),
+            body_bytes: BYTES as u64,
+            enqueued_at: CoreTime::default(),
+        }),
+        settle(1, &[ended_at]),
+    ]);
+    bench.settle_down(last.plus(1));
+    expect_whole(bench, ended);
+    let told = bench.recover();
+    assert_eq!(told.entries.len(), 2);
+    expect_gone(bench, ended);
+    for id in [kept, moved] {
+        expect_whole(bench, id);
+    }
+    let moved_at = EntryRef {
+        entry: last,
+        message: moved_at.message,
+    };
+    bench.append(vec![settle(1, &[kept_at]), settle(2, &[moved_at])]);
+    expect_gone(bench, kept);
+    expect_gone(bench, moved);
+}
+
+pub(super) fn a_body_that_nobody_wants_after_a_start_goes(bench: &mut Bench) {
+    let id = write(bench, true);
+    let entry = at(bench.append(vec![naming(id, 2)]));
+    bench.settle_down(entry.entry);
+    bench.recover_with(|queue| queue == QueueId(1));
+    expect_whole(bench, id);
+    bench.recover_with(|_| false);
     expect_gone(bench, id);
 }

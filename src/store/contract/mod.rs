@@ -79,7 +79,9 @@ contract! {
         a_body_with_a_record_goes_with_its_last_entry,
         a_body_stays_as_long_as_somebody_reads_it,
         a_restart_keeps_the_bodies_that_records_name,
-        a_body_goes_when_its_entry_ends_without_a_record;
+        a_body_goes_when_its_entry_ends_without_a_record,
+        a_body_whose_publish_a_checkpoint_has_is_known_after_a_start,
+        a_body_that_nobody_wants_after_a_start_goes;
     elision:
         settled_before_it_is_written_leaves_no_trace,
         every_queue_must_settle_first,

@@ -14,6 +14,7 @@ use super::frame::SegmentHeader;
 use super::frame::padded;
 use super::recover::Tail;
 use super::segment::FilledFile;
+use super::segment::SegmentId;
 use super::shared::Shared;
 
 /// Zeros that are written before the first segment is used; the rest follows in the background.
@@ -44,6 +45,10 @@ impl Active {
             crc: tail.crc,
             is_sealed: tail.is_sealed,
         };
+        if tail.is_cut {
+            // An id is left out: the next segment does not continue this one.
+            active.header.id += 1;
+        }
         if tail.torn.is_some() {
             active.write_tombstone(next)?;
         }
@@ -53,23 +58,29 @@ impl Active {
 
     /// Begins the first segment of a log.
     pub(super) fn first(shared: &Shared) -> io::Result<Self> {
-        Self::begin(shared, 1, 1, 0, FIRST_FILL_BYTES)
+        Self::begin(shared, SegmentId::Main(1), 1, 0, FIRST_FILL_BYTES)
     }
 
     /// Begins a segment: nothing is written to it before its name and header are on disk.
-    fn begin(shared: &Shared, id: u64, first: u64, previous: u32, filled: u64) -> io::Result<Self> {
+    pub(super) fn begin(
+        shared: &Shared,
+        id: SegmentId,
+        first: u64,
+        previous: u32,
+        filled: u64,
+    ) -> io::Result<Self> {
         let mut salt = [0; 8];
         getrandom::fill(&mut salt).map_err(io::Error::other)?;
         let header = SegmentHeader {
             shard: shared.shard.0,
-            chain: 0,
-            id,
+            chain: id.chain(),
+            id: id.number(),
             first,
             salt: u64::from_le_bytes(salt),
             previous,
         };
         let spare = shared.spares.take(filled)?;
-        let name = shared.dir.segment(id);
+        let name = shared.dir.path_of(id);
         shared
             .dir
             .disk
@@ -111,7 +122,22 @@ impl Active {
         count: usize,
         latest: CoreTime,
     ) -> io::Result<()> {
-        let header = self.frame_header(frame, first, count, latest);
+        self.write_as(Version::NEWEST, frame, first, count, latest)
+    }
+
+    /// The same with records as an earlier format wrote them.
+    pub(super) fn write_as(
+        &mut self,
+        version: Version,
+        frame: &mut Vec<u8>,
+        first: u64,
+        count: usize,
+        latest: CoreTime,
+    ) -> io::Result<()> {
+        let header = FrameHeader {
+            version,
+            ..self.frame_header(frame, first, count, latest)
+        };
         let crc = header.encode_into(frame);
         frame.resize(padded(frame.len()), 0);
         self.file.write_all_at(frame, self.offset)?;
@@ -132,6 +158,7 @@ impl Active {
         FrameHeader {
             version: Version::NEWEST,
             is_seal: count == 0,
+            is_cold: self.header.chain == SegmentId::Cold(0).chain(),
             shard: self.header.shard,
             segment: self.header.id,
             first,
@@ -150,14 +177,21 @@ impl Active {
         self.write(&mut frame, number, 1, CoreTime::default())
     }
 
-    /// Seals this segment and begins the next one, with record `first`.
-    pub(super) fn roll(&mut self, shared: &Shared, first: u64) -> io::Result<()> {
+    /// Ends this segment before record `next`: what stands in it is durable then. Returns the CRC of its last frame.
+    pub(super) fn seal(&mut self, next: u64) -> io::Result<u32> {
         if !self.is_sealed {
             let mut seal = vec![0; FRAME_HEADER_BYTES];
-            self.write(&mut seal, first, 0, CoreTime::default())?;
+            self.write(&mut seal, next, 0, CoreTime::default())?;
             self.file.sync()?;
         }
-        *self = Self::begin(shared, self.header.id + 1, first, self.crc, 0)?;
+        Ok(self.crc)
+    }
+
+    /// Seals this segment and begins the next one, with record `first`.
+    pub(super) fn roll(&mut self, shared: &Shared, first: u64) -> io::Result<()> {
+        self.seal(first)?;
+        let next = SegmentId::Main(self.header.id + 1);
+        *self = Self::begin(shared, next, first, self.crc, 0)?;
         Ok(())
     }
 }

@@ -7,12 +7,12 @@
 //! segment header (4 KiB)                 frame header (64 bytes), then the records, then zeros
 //!  0 magic "VSEG"                         0 magic "VFRM"
 //!  4 format u8 = 2 (1 is read)            4 format u8 = 2 (1 is read)
-//!  5 shard u8                             5 flags u8: 1 = seal, nothing follows in this segment
+//!  5 shard u8                             5 flags u8: 1 = seal, nothing follows in this segment; 2 = cold
 //!  6 chain u8: 0 main, 1 cold · 7 zero    6 shard u8 · 7 zero u8
 //!  8 segment id u64                       8 segment id u64
-//! 16 number of the first record u64      16 number of the first record u64
+//! 16 number of the first record u64      16 number of the first record u64; cold: the lowest that one keeps
 //! 24 salt u64                            24 salt of the segment u64
-//! 32 previous frame's CRC u32            32 core time of the newest record u64
+//! 32 previous frame's CRC u32            32 core time of the newest record u64; cold: the highest number kept
 //! 36 CRC-32C of bytes 0..36 u32          40 records u32
 //!                                        44 bytes of records u32
 //!                                        48 CRC-32C of the records u32
@@ -35,6 +35,7 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 const SEGMENT_MAGIC: [u8; 4] = *b"VSEG";
 const FRAME_MAGIC: [u8; 4] = *b"VFRM";
 const SEAL: u8 = 1;
+const COLD: u8 = 2;
 
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(crate) struct FrameHeader {
     pub(crate) version: Version,
     /// Nothing follows in this segment.
     pub(crate) is_seal: bool,
+    /// It is in the cold chain: its records keep the numbers that they had.
+    pub(crate) is_cold: bool,
     /// The shard whose log this is.
     pub(crate) shard: u8,
     /// The segment that it is in.
@@ -130,7 +133,8 @@ impl FrameHeader {
         let mut header = [0; FRAME_HEADER_BYTES];
         let mut out = Fields(&mut header);
         out.put(FRAME_MAGIC);
-        let flags = if self.is_seal { SEAL } else { 0 };
+        let seal = if self.is_seal { SEAL } else { 0 };
+        let flags = seal | if self.is_cold { COLD } else { 0 };
         out.put([self.version.number(), flags, self.shard, 0]);
         out.put(self.segment.to_le_bytes());
         out.put(self.first.to_le_bytes());
@@ -166,6 +170,7 @@ impl FrameHeader {
         let header = Self {
             version: Version::from_number(format)?,
             is_seal: flags & SEAL != 0,
+            is_cold: flags & COLD != 0,
             shard,
             segment: u64::from_le_bytes(take(&mut fields)?),
             first: u64::from_le_bytes(take(&mut fields)?),

@@ -1,9 +1,9 @@
 //! The data dir: its lock, and the file that says what it is.
 //!
 //! ```text
-//! meta = "viaduct data, format 2\nuuid <32 hex digits>\nincarnation <n>\ncatalog <0|1>\ncrc <8 hex digits>\n"
+//! meta = "viaduct data, format 2\nuuid <32 hex digits>\nincarnation <n>\ncheckpoint <0|1>\ncrc <8 hex digits>\n"
 //! ```
-//! `catalog` says whether there must be a `catalog.redb`: without that a lost file would look like an
+//! `checkpoint` (in format 1 `catalog`) says whether there must be one: without that lost files would look like an
 //! empty broker. The CRC-32C covers the lines before it. The file is replaced as a whole.
 
 use std::io;
@@ -24,8 +24,8 @@ const TITLE: &str = "viaduct data, format ";
 pub(super) struct Meta {
     /// Who the store is.
     pub(super) identity: Identity,
-    /// Whether a catalog checkpoint was ever made.
-    pub(super) has_catalog: bool,
+    /// Whether a checkpoint was ever made.
+    pub(super) has_checkpoint: bool,
 }
 
 /// Takes the data dir for this process, until what is returned is dropped.
@@ -47,7 +47,7 @@ pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send>, StoreEr
 ///
 /// # Errors
 /// [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Io`].
-pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Meta>, StoreError> {
+pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<(Meta, Version)>, StoreError> {
     let path = file(dir);
     let text = match disk.read_file(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -67,7 +67,10 @@ pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Meta>, StoreErr
     let known = Version::NEWEST.number();
     let version = u8::try_from(format).ok().and_then(Version::from_number);
     match version {
-        Some(version) => parse(&text, version).map(Some).ok_or_else(damaged),
+        Some(version) => match parse(&text, version) {
+            Some(meta) => Ok(Some((meta, version))),
+            None => Err(damaged()),
+        },
         None if format > u32::from(known) => Err(StoreError::NewerFormat {
             path: dir.display().to_string(),
             found: format,
@@ -97,11 +100,12 @@ fn file(dir: &Path) -> PathBuf {
 
 fn print(meta: &Meta, version: Version) -> String {
     let lines = format!(
-        "{TITLE}{}\nuuid {:032x}\nincarnation {}\ncatalog {}\n",
+        "{TITLE}{}\nuuid {:032x}\nincarnation {}\n{} {}\n",
         version.number(),
         meta.identity.uuid,
         meta.identity.incarnation,
-        u8::from(meta.has_catalog),
+        checkpoint_word(version),
+        u8::from(meta.has_checkpoint),
     );
     let crc = crc32c::crc32c(lines.as_bytes());
     format!("{lines}crc {crc:08x}\n")
@@ -111,15 +115,23 @@ fn parse(text: &str, version: Version) -> Option<Meta> {
     let mut lines = text.lines().skip(1);
     let uuid = lines.next()?.strip_prefix("uuid ")?;
     let incarnation = lines.next()?.strip_prefix("incarnation ")?;
-    let catalog = lines.next()?.strip_prefix("catalog ")?;
+    let checkpoint = lines.next()?.strip_prefix(checkpoint_word(version))?;
     let meta = Meta {
         identity: Identity {
             uuid: u128::from_str_radix(uuid, 16).ok()?,
             incarnation: incarnation.parse().ok()?,
         },
-        has_catalog: catalog == "1",
+        has_checkpoint: checkpoint == " 1",
     };
     (print(&meta, version) == text).then_some(meta)
+}
+
+/// In format 1 only the catalog was checkpointed.
+fn checkpoint_word(version: Version) -> &'static str {
+    match version {
+        Version::One => "catalog",
+        Version::Two => "checkpoint",
+    }
 }
 
 /// An error with the file that it is about.

@@ -1,33 +1,37 @@
-//! The embedded log: a data dir on the local disk (format 1, `docs/format.md`).
+//! The embedded log: a data dir on the local disk (format 2, `docs/format.md`).
 //!
 //! ```text
-//! data/ LOCK · meta · catalog.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
+//! data/ LOCK · meta · checkpoint.0.redb · checkpoint.1.redb · log/0000000042.seg · log/0000000007.spare · spill/0000000001
 //!       big/0000000300000001
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
 //! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
-//! Everything that touches the disk happens on a thread of the log (writer, spares, reader, spill, [`bodies`]), or in open, scan,
-//! load, checkpoint and close.
+//! The [`keeper`] makes [`checkpoint`]s of what the log has said. Everything that touches the disk happens on a thread of
+//! the log (writer, spares, keeper, reader, spill, [`bodies`]), or in open, recover, scan, load, checkpoint and close.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Identity;
-use crate::core::model::ids::Shard;
 
 use crate::telemetry::Metrics;
 
+use crate::store::format::Version;
+
 mod active;
 mod bodies;
-mod catalog;
+mod checkpoint;
+mod cold;
 mod disk;
 mod frame;
+mod keeper;
 mod meta;
 mod places;
 mod read;
@@ -37,14 +41,18 @@ mod shared;
 mod spares;
 mod spill;
 mod store;
+mod walk;
 mod window;
 mod writer;
 
 use active::Active;
 use bodies::BigFiles;
-use catalog::Catalog;
+use checkpoint::Checkpoints;
+use checkpoint::Legacy;
+use cold::Forward;
 use disk::Disk;
 use disk::RealDisk;
+use keeper::Keeper;
 use meta::Meta;
 use meta::io_error;
 use read::Answerer;
@@ -54,6 +62,8 @@ use shared::Shared;
 use spill::Spill;
 use writer::Writer;
 
+pub use keeper::Every;
+
 /// What can be chosen about an embedded log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -61,6 +71,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// How long grants and settles may wait for something else to be written with, when nobody waits for them.
     pub patience: Duration,
+    /// When a checkpoint is made.
+    pub checkpoint: Every,
 }
 
 impl Default for Settings {
@@ -68,18 +80,21 @@ impl Default for Settings {
         Self {
             segment_bytes: 64 * 1024 * 1024,
             patience: Duration::from_millis(5),
+            checkpoint: Every::default(),
         }
     }
 }
 
 /// A log in a data dir, which it holds until it is closed.
 ///
-/// It must be scanned before the first append, unless it is empty.
+/// It must be recovered before the first append, unless it is empty.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
     /// The thread that answers reads: while the log can be asked, even after it was closed.
     answers: Mutex<Option<JoinHandle<()>>>,
+    /// The thread that puts things aside: from the start on, for whoever is told of a deep queue has no room for it.
+    spill: Mutex<Option<JoinHandle<()>>>,
     /// Holds the data dir's lock.
     lock: Mutex<Option<Box<dyn Send>>>,
 }
@@ -89,7 +104,8 @@ struct Threads {
     writer: JoinHandle<()>,
     spares: JoinHandle<()>,
     bodies: [JoinHandle<()>; 2],
-    spill: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    forward: JoinHandle<()>,
 }
 
 impl EmbeddedLog {
@@ -116,11 +132,14 @@ impl EmbeddedLog {
         disk.make_dir(&log_path)
             .map_err(|e| io_error("make", &log_path, e))?;
         let lock = meta::lock(&*disk, dir)?;
-        let catalog = Catalog::new(dir.join("catalog.redb"), Arc::clone(&disk));
+        let mut checkpoints = Checkpoints::new(dir, &disk);
+        let mut legacy = Legacy::new(dir, Arc::clone(&disk));
         let log_dir = Arc::new(LogDir::new(log_path, Arc::clone(&disk)));
         let mut listing = log_dir.list()?;
-        let meta = next_meta(&*log_dir.disk, dir, !listing.segments.is_empty(), &catalog)?;
+        let has_log = !listing.segments.is_empty();
+        let meta = next_meta(&*disk, dir, has_log, &mut checkpoints, &mut legacy)?;
         write_meta(dir, &meta, &log_dir, &mut listing.spares)?;
+        legacy.remove()?;
         if meta.identity.incarnation == 1 {
             sync_parent(&*log_dir.disk, dir).map_err(|e| io_error("sync the folder of", dir, e))?;
         }
@@ -131,7 +150,7 @@ impl EmbeddedLog {
         let spill = Spill::open(&spill_path, Arc::clone(&log_dir.disk))
             .map_err(|e| io_error("clear", &spill_path, e))?;
         let aside = Aside { bodies, spill };
-        let shared = Shared::new(dir, settings, metrics, log_dir, aside, catalog, meta);
+        let shared = Shared::new(dir, settings, metrics, log_dir, aside, checkpoints, meta);
         let shared = Arc::new(shared);
         shared
             .spares
@@ -141,12 +160,15 @@ impl EmbeddedLog {
             shared,
             threads: Mutex::default(),
             answers: Mutex::default(),
+            spill: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
+        let spills = Arc::clone(&log.shared);
+        *log.spill.lock() = Some(log.spawn("viaduct-spill", move || spills.spill.run())?);
         let answerer = Answerer::new(Arc::clone(&log.shared));
         *log.answers.lock() = Some(log.spawn("viaduct-reader", move || answerer.run())?);
         if listing.segments.is_empty() {
-            log.shared.applied(None)?;
+            log.shared.expect_log(None)?;
             let first = Active::first(&log.shared);
             log.start(first, 0)?;
         }
@@ -166,16 +188,18 @@ impl EmbeddedLog {
         }
         let writer = Writer::new(Arc::clone(shared), active);
         let makes_spares = Arc::clone(shared);
-        let spills = Arc::clone(shared);
         let (writes, reads) = (Arc::clone(&shared.files), Arc::clone(&shared.files));
+        let forward = Forward::new(Arc::clone(shared), &shared.cold.lock());
+        let keeper = Keeper::new(Arc::clone(shared), shared.every, now());
         *self.threads.lock() = Some(Threads {
             writer: self.spawn("viaduct-log", move || writer.run())?,
             spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
-            spill: self.spawn("viaduct-spill", move || spills.spill.run())?,
             bodies: [
                 self.spawn("viaduct-bodies", move || writes.run_writes())?,
                 self.spawn("viaduct-body-reads", move || reads.run_reads())?,
             ],
+            keeper: self.spawn("viaduct-keeper", move || keeper.run())?,
+            forward: self.spawn("viaduct-cold", move || forward.run())?,
         });
         Ok(())
     }
@@ -199,19 +223,30 @@ impl EmbeddedLog {
             log.is_stopping = true;
         }
         self.shared.kick.notify_one();
-        let Some(threads) = self.threads.lock().take() else {
-            return;
-        };
+        let threads = self.threads.lock().take();
+        if let Some(threads) = threads {
+            self.join(threads);
+        }
+        self.shared.spill.stop();
+        let spill = self.spill.lock().take();
+        if let Some(spill) = spill {
+            let _ = spill.join();
+        }
+    }
+
+    fn join(&self, threads: Threads) {
         // A thread that panicked has said so; what it left undone is not durable.
         let _ = threads.writer.join();
         self.shared.spares.stop();
         let _ = threads.spares.join();
+        self.shared.forward.stop();
+        let _ = threads.forward.join();
+        self.shared.bell.stop();
+        let _ = threads.keeper.join();
         self.shared.files.stop();
         for thread in threads.bodies {
             let _ = thread.join();
         }
-        self.shared.spill.stop();
-        let _ = threads.spill.join();
     }
 }
 
@@ -229,6 +264,14 @@ impl Drop for EmbeddedLog {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "from here on the keeper counts how long nothing happened"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Makes the name of a new data dir survive a power cut, as its files do.
 fn sync_parent(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let parent = match dir.parent() {
@@ -244,21 +287,26 @@ fn next_meta(
     disk: &dyn Disk,
     dir: &Path,
     has_log: bool,
-    catalog: &Catalog,
+    checkpoints: &mut Checkpoints,
+    legacy: &mut Legacy,
 ) -> Result<Meta, StoreError> {
     let damaged = |what: &str| StoreError::Damaged {
         path: dir.display().to_string(),
         what: what.to_owned(),
     };
     match meta::read(disk, dir)? {
-        Some(mut meta) => {
-            if meta.has_catalog {
-                catalog.expect_checkpoint(Shard(0))?;
+        Some((mut meta, version)) => {
+            match (meta.has_checkpoint, version) {
+                (false, _) => checkpoints.begin()?,
+                (true, Version::One) => checkpoints.take_over(legacy)?,
+                (true, Version::Two) => checkpoints.find()?,
             }
             meta.identity.incarnation += 1;
             Ok(meta)
         }
-        None if has_log || catalog.exists() => Err(damaged("the file meta is missing")),
+        None if has_log || legacy.exists() || checkpoints.exist() => {
+            Err(damaged("the file meta is missing"))
+        }
         None => {
             let mut uuid = [0; 16];
             getrandom::fill(&mut uuid)
@@ -268,7 +316,7 @@ fn next_meta(
                     uuid: u128::from_le_bytes(uuid),
                     incarnation: 1,
                 },
-                has_catalog: false,
+                has_checkpoint: false,
             })
         }
     }

@@ -1,33 +1,46 @@
-//! Replay of the log at start.
+//! A start: the records that the checkpoint has not absorbed, then every entry that lives.
 //!
-//! Segments are read in order; every frame must continue the one before (record number and CRC), and
-//! every segment but the last must end in a seal. A frame that is bad is a *torn tail* only in the last
-//! segment and only if no valid frame follows it: it was being written when the power went, and nobody
-//! was told that it is safe. Everything else is damage.
+//! Segments are read in order, those that the checkpoint covers not at all until the second pass, which reads the
+//! frames with something that lives. A frame that is bad is a *torn tail* only in the last segment and only if no
+//! valid frame follows it: it was being written when the power went, and nobody was told that it is safe. Everything
+//! else that is bad is a hole, if something that matters may have been in it.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::core::log::record::Record;
+use crate::core::log::store::Hole;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::StoreError;
+use crate::core::log::store::Visitor;
 use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 
 use crate::store::format;
+use crate::store::format::DecodeError;
+use crate::store::format::Fact;
+use crate::store::journal::Absorbed;
+use crate::store::journal::At;
 use crate::store::journal::Journal;
+use crate::store::journal::SegmentRow;
+use crate::store::journal::Telling;
 
+use super::cold;
 use super::disk::SegmentFile;
-use super::frame::BLOCK_BYTES;
-use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
-use super::frame::padded;
 use super::meta::io_error;
+use super::places::ColdFrame;
 use super::places::FramePlace;
 use super::places::Places;
 use super::segment::LogDir;
-use super::window::Window;
+use super::segment::SegmentId;
+use super::walk::Found;
+use super::walk::Gap;
+use super::walk::Walk;
 
 /// Where the log goes on.
 pub(super) struct Tail {
@@ -43,74 +56,136 @@ pub(super) struct Tail {
     pub(super) crc: u32,
     /// Whether nothing may follow in this segment.
     pub(super) is_sealed: bool,
+    /// Whether records behind it are lost, so that the next segment does not continue it.
+    pub(super) is_cut: bool,
     /// Bytes of the torn frame whose start stands at `offset`.
     pub(super) torn: Option<u64>,
 }
 
-/// What a replay found.
+/// What a start found.
 pub(super) struct Recovered {
     /// Where the log goes on, none if there is no log.
     pub(super) tail: Option<Tail>,
     /// Number of the next record.
     pub(super) next: u64,
-    /// What [`crate::core::log::store::Store::scan`] says.
+    /// What [`crate::core::log::store::Store::recover`] says.
     pub(super) scanned: Scanned,
 }
 
-/// Reads the whole log of a shard.
-pub(super) struct Replay<'a> {
+/// What the checkpoint says.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Where it stands.
+    pub(super) at: At,
+    /// The last catalog record that it has absorbed.
+    pub(super) catalog: u64,
+    /// Its segments.
+    pub(super) rows: BTreeMap<u64, SegmentRow>,
+}
+
+/// Numbers, and what may have records with them.
+#[derive(Clone, Debug)]
+struct Span {
+    numbers: Range<u64>,
+    of: Holder,
+}
+
+/// What may have records.
+#[derive(Clone, Copy, Debug)]
+enum Holder {
+    /// A main segment.
+    Main {
+        id: u64,
+        /// Whether the first pass has noted its frames.
+        is_placed: bool,
+    },
+    /// A frame of copies.
+    Cold(ColdFrame),
+}
+
+/// A start of one shard.
+pub(super) struct Recovery<'a> {
     dir: &'a LogDir,
     shard: Shard,
     places: &'a Places,
     journal: &'a mut Journal,
-    visit: &'a mut dyn FnMut(Lsn, Record<'_>),
+    known: Known,
+    visitor: &'a mut dyn Visitor,
     /// Number of the next record.
     next: u64,
     /// CRC of the last frame.
     crc: u32,
     /// The last segment that was read.
     previous: Option<u64>,
+    /// Segments without a header.
+    unreadable: BTreeSet<u64>,
+    /// Frames of copies, in the order in which they were made.
+    cold: Vec<ColdFrame>,
+    spans: Vec<Span>,
     scanned: Scanned,
 }
 
-impl<'a> Replay<'a> {
-    /// A replay that counts references in `journal`, and notes where records are in `places`.
+impl<'a> Recovery<'a> {
+    /// A start that counts in `journal`, which has taken the checkpoint over, and notes where records are in `places`.
     pub(super) fn new(
         dir: &'a LogDir,
         shard: Shard,
         places: &'a Places,
         journal: &'a mut Journal,
-        visit: &'a mut dyn FnMut(Lsn, Record<'_>),
+        known: Known,
+        visitor: &'a mut dyn Visitor,
     ) -> Self {
+        let scanned = Scanned {
+            latest: known.at.latest,
+            clean_stop: known.at.is_clean_stop,
+            ..Scanned::default()
+        };
         Self {
             dir,
             shard,
             places,
             journal,
-            visit,
+            known,
+            visitor,
             next: 1,
             crc: 0,
             previous: None,
-            scanned: Scanned::default(),
+            unreadable: BTreeSet::new(),
+            cold: Vec::new(),
+            spans: Vec::new(),
+            scanned,
         }
     }
 
-    /// Reads every segment.
+    /// The same with what was found of the cold chain, in the order in which it was written.
+    pub(super) fn with_copies(mut self, frames: Vec<ColdFrame>) -> Self {
+        self.cold = frames;
+        self
+    }
+
+    /// Reads what has to be read, and tells what lives.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] names file and offset; [`StoreError::Io`].
+    /// [`StoreError::Damaged`] when nothing is left to go on with; [`StoreError::Io`].
     pub(super) fn run(mut self) -> Result<Recovered, StoreError> {
-        let segments = self.dir.list()?.segments;
-        let mut tail = None;
-        for (at, id) in segments.iter().enumerate() {
-            let is_last = at + 1 == segments.len();
-            match self.segment(*id, is_last)? {
-                Some(read) => tail = Some(read),
-                None if is_last => self.discard(*id)?,
-                None => return Err(self.damaged(*id, 0, "the segment header is bad")),
-            }
+        let mut tail = self.replay()?;
+        let absorbed = self.known.at.log.max(self.known.catalog);
+        if self.next <= absorbed {
+            let Some(tail) = &mut tail else {
+                let what = "the log ends before what the checkpoint has absorbed of it";
+                return Err(self.damaged(what));
+            };
+            // What the end was may live; what it said is absorbed. Its numbers are never used again.
+            (tail.is_sealed, tail.is_cut) = (true, true);
+            tail.torn = None;
+            self.next = absorbed + 1;
         }
         self.scanned.last = Lsn::new(self.shard, self.next - 1);
+        self.journal.end_replay(self.next - 1, self.scanned.latest);
+        self.scanned.holes = self.journal.holes().to_vec();
+        self.place_cold();
+        self.visitor.entries(&self.scanned);
+        self.tell()?;
         Ok(Recovered {
             tail,
             next: self.next,
@@ -118,80 +193,84 @@ impl<'a> Replay<'a> {
         })
     }
 
-    /// Reads a segment; none if it was never begun.
-    fn segment(&mut self, id: u64, is_last: bool) -> Result<Option<Tail>, StoreError> {
-        let file = self.dir.open(id)?;
-        let mut window = Window::new(Arc::clone(&file)).map_err(|e| self.io(id, e))?;
-        let header = self
-            .read(id, &mut window, 0, BLOCK_BYTES)?
-            .and_then(SegmentHeader::decode)
-            .filter(|header| header.id == id && header.shard == self.shard.0 && header.chain == 0);
-        let Some(header) = header else {
-            return self.is_unused(id, &mut window).map(|()| None);
-        };
-        self.check_order(&header)?;
-        let (mut last, mut offset) = (0, block());
-        loop {
-            let frame = self.frame(&header, &mut window, offset)?;
-            let Some((frame, crc)) = frame else {
-                if !is_last {
-                    return Err(self.damaged(id, offset, "a frame is bad, and others follow it"));
-                }
-                let torn = self.check_tail(&header, &mut window, offset)?;
-                if let Some(bytes) = torn {
-                    tracing::warn!(
-                        file = %self.dir.segment(id).display(),
-                        offset,
-                        bytes,
-                        "the last frame of the log is torn and was dropped; nobody was told that it is safe"
-                    );
-                }
-                return Ok(Some(self.tail(header, file, last..offset, false, torn)));
-            };
-            self.crc = crc;
-            last = offset;
-            let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
-            offset += u64::try_from(length).unwrap_or(u64::MAX);
-            let place = FramePlace {
-                first: frame.first,
-                last: self.next - 1,
-                start: last,
-                end: offset,
-            };
-            self.places.add(&header, place);
-            if frame.is_seal {
-                return Ok(Some(self.tail(header, file, last..offset, true, None)));
+    /// What the first pass may leave out.
+    fn absorbed(&self) -> Absorbed {
+        Absorbed {
+            log: self.known.at.log,
+            catalog: self.known.catalog,
+        }
+    }
+
+    /// The first number that the first pass must see.
+    fn from(&self) -> u64 {
+        let at = &self.known.at;
+        let has_catalog = at.last_catalog > self.known.catalog;
+        1 + if has_catalog {
+            at.log.min(self.known.catalog)
+        } else {
+            at.log
+        }
+    }
+
+    /// The first pass. Says where the log goes on.
+    fn replay(&mut self) -> Result<Option<Tail>, StoreError> {
+        let mut walks = self.open()?;
+        let ends: Vec<u64> = walks
+            .iter()
+            .skip(1)
+            .map(|walk| walk.header.first)
+            .chain([u64::MAX])
+            .collect();
+        let mut tail = None;
+        let count = walks.len();
+        for (at, (walk, end)) in walks.drain(..).zip(ends).enumerate() {
+            let is_last = at + 1 == count;
+            self.check_order(&walk.header)?;
+            if !is_last && end <= self.from() {
+                self.pass_over(&walk.header, end);
+            } else {
+                tail = self.segment(walk, end, is_last)?;
             }
         }
+        Ok(tail)
     }
 
-    fn tail(
-        &self,
-        header: SegmentHeader,
-        file: Arc<dyn SegmentFile>,
-        last: Range<u64>,
-        is_sealed: bool,
-        torn: Option<u64>,
-    ) -> Tail {
-        Tail {
-            header,
-            file,
-            last: last.start,
-            offset: last.end,
-            crc: self.crc,
-            is_sealed,
-            torn,
+    /// Opens every segment that has a header, and removes a last one that was never begun.
+    fn open(&mut self) -> Result<Vec<Walk>, StoreError> {
+        let segments = self.dir.list()?.segments;
+        let mut walks = Vec::new();
+        for (at, id) in segments.iter().enumerate() {
+            let file = self.dir.open(*id)?;
+            let walk = Walk::open(file, *id, self.shard.0).map_err(|e| self.io(*id, e))?;
+            match walk {
+                Some(walk) => walks.push(walk),
+                None if at + 1 == segments.len() => self.discard(*id)?,
+                None => {
+                    self.unreadable.insert(*id);
+                }
+            }
         }
+        Ok(walks)
     }
 
-    /// Checks that a segment continues the one before it.
+    /// Checks that a segment continues the one before it, or notes what is missing between them.
     fn check_order(&mut self, header: &SegmentHeader) -> Result<(), StoreError> {
-        let follows = self.previous.is_some_and(|id| id + 1 == header.id);
         if header.first < self.next || header.first == 0 {
-            return Err(self.damaged(header.id, 0, "the segment starts before the last one ends"));
+            let what = "a segment starts before the last one ends";
+            return Err(self.damaged_at(header.id, what));
         }
-        if follows && (header.first != self.next || header.previous != self.crc) {
-            return Err(self.damaged(header.id, 0, "the segment does not continue the last one"));
+        // One that cannot be read is there all the same: recycled ones are not.
+        let is_there = |id| self.unreadable.contains(&id);
+        let follows = self
+            .previous
+            .is_some_and(|id| (id + 1..header.id).all(is_there));
+        if follows {
+            let gap = Gap {
+                offset: 0,
+                first: self.next,
+                last: header.first - 1,
+            };
+            self.gap(header.id, gap, "the segment before it lost its end");
         }
         self.previous = Some(header.id);
         self.next = header.first;
@@ -199,105 +278,402 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Reads and replays the frame at `offset`; none if there is no good one.
+    /// A segment that the checkpoint covers is not read.
+    fn pass_over(&mut self, header: &SegmentHeader, end: u64) {
+        let row = self.known.rows.get(&header.id);
+        let last = row.map_or(end - 1, |row| row.last.min(end - 1));
+        self.next = (last + 1).max(header.first);
+        self.journal
+            .replay_frame(header.id, header.first, self.next - 1);
+        if let Some(row) = row {
+            self.journal.know_queues(&row.queues);
+        }
+        self.spans.push(Span {
+            numbers: header.first..self.next,
+            of: Holder::Main {
+                id: header.id,
+                is_placed: false,
+            },
+        });
+    }
+
+    /// Reads a segment, which has no record from `end` on.
+    fn segment(
+        &mut self,
+        mut walk: Walk,
+        end: u64,
+        is_last: bool,
+    ) -> Result<Option<Tail>, StoreError> {
+        let id = walk.header.id;
+        let row = self.known.rows.get(&id).map(|row| Arc::clone(&row.queues));
+        self.journal
+            .replay_frame(id, walk.header.first, walk.header.first - 1);
+        if let Some(queues) = row {
+            self.journal.know_queues(&queues);
+        }
+        loop {
+            match walk.next(|_| true).map_err(|e| self.io(id, e))? {
+                Found::Frame(frame, offset) => self.frame(&mut walk, &frame, offset)?,
+                Found::Gap(gap) => self.gap(id, gap, "a frame is bad"),
+                Found::End => break,
+            }
+        }
+        self.next = walk.next;
+        self.spans.push(Span {
+            numbers: walk.header.first..walk.next,
+            of: Holder::Main {
+                id,
+                is_placed: true,
+            },
+        });
+        if !walk.is_sealed && !is_last {
+            let gap = Gap {
+                offset: walk.offset,
+                first: walk.next,
+                last: end - 1,
+            };
+            self.gap(id, gap, "the segment lost its end");
+            self.next = self.next.max(end);
+        }
+        self.tail(walk, is_last).map(Some)
+    }
+
+    fn tail(&self, mut walk: Walk, is_last: bool) -> Result<Tail, StoreError> {
+        let torn = if walk.is_sealed || !is_last {
+            None
+        } else {
+            walk.torn().map_err(|e| self.io(walk.header.id, e))?
+        };
+        if let Some(bytes) = torn {
+            tracing::warn!(
+                file = %self.dir.segment(walk.header.id).display(),
+                offset = walk.offset,
+                bytes,
+                "the last frame of the log is torn and was dropped; nobody was told that it is safe"
+            );
+        }
+        Ok(Tail {
+            header: walk.header,
+            file: walk.file,
+            last: walk.last,
+            offset: walk.offset,
+            crc: walk.crc,
+            is_sealed: walk.is_sealed,
+            is_cut: false,
+            torn,
+        })
+    }
+
+    /// Follows the records of a frame.
     fn frame(
         &mut self,
-        segment: &SegmentHeader,
-        window: &mut Window,
+        walk: &mut Walk,
+        frame: &FrameHeader,
         offset: u64,
-    ) -> Result<Option<(FrameHeader, u32)>, StoreError> {
-        let Some((header, crc)) = self
-            .read(segment.id, window, offset, FRAME_HEADER_BYTES)?
-            .and_then(FrameHeader::decode)
-        else {
-            return Ok(None);
-        };
-        let continues =
-            belongs(&header, segment) && header.first == self.next && header.previous == self.crc;
-        if !continues {
-            return Ok(None);
+    ) -> Result<(), StoreError> {
+        let id = walk.header.id;
+        self.place(&walk.header, frame, offset, walk.offset);
+        self.scanned.latest = self.scanned.latest.max(frame.latest);
+        let last = frame.first + u64::from(frame.count) - 1;
+        if frame.count == 0 {
+            return Ok(());
         }
-        let start = offset + u64::try_from(FRAME_HEADER_BYTES).unwrap_or(u64::MAX);
-        let bytes = usize_of(header.bytes);
-        let body = match window.get(start, bytes) {
-            Ok(Some(body)) if crc32c::crc32c(body) == header.body => body,
-            Ok(_) => return Ok(None),
-            Err(source) => return Err(self.io(segment.id, source)),
-        };
-        self.records(segment.id, &header, body).map_err(|what| {
-            self.damaged(
-                segment.id,
-                offset,
-                &format!("a record in a good frame: {what}"),
-            )
-        })?;
-        Ok(Some((header, crc)))
-    }
-
-    /// Replays the records of a frame.
-    fn records(
-        &mut self,
-        segment: u64,
-        header: &FrameHeader,
-        mut body: &[u8],
-    ) -> Result<(), String> {
-        let mut count = 0;
-        while let Some(record) = format::split(&mut body).map_err(|e| e.to_string())? {
-            let record = format::decode_as(header.version, record).map_err(|e| e.to_string())?;
-            count += 1;
-            let is_whole = self.journal.replay(segment, self.next, &record);
-            self.scanned.clean_stop = is_clean_stop(&record);
-            if let Some(lsn) = Lsn::new(self.shard, self.next).filter(|_| is_whole) {
-                (self.visit)(lsn, record);
-            }
-            self.next += 1;
-        }
-        self.scanned.latest = self.scanned.latest.max(header.latest);
-        if count == header.count {
+        self.journal.replay_frame(id, frame.first, last);
+        let absorbed = self.absorbed();
+        let body = walk.records(frame, offset).map_err(|e| self.io(id, e))?;
+        let mut number = frame.first;
+        let followed = records(frame, body, |fact| {
+            self.scanned.clean_stop = is_clean_stop(&fact);
+            self.journal.replay(absorbed, number, fact, self.visitor)?;
+            number += 1;
             Ok(())
-        } else {
-            Err(format!("{count} records instead of {}", header.count))
+        });
+        if let Err(what) = followed {
+            let gap = Gap {
+                offset,
+                first: number,
+                last,
+            };
+            self.gap(id, gap, &format!("a record in a good frame: {what}"));
+        }
+        Ok(())
+    }
+
+    fn place(&self, header: &SegmentHeader, frame: &FrameHeader, start: u64, end: u64) {
+        let place = FramePlace {
+            first: frame.first,
+            last: frame.first + u64::from(frame.count) - 1,
+            start,
+            end,
+            bytes: u64::from(frame.bytes),
+        };
+        self.places.add(header, place);
+    }
+
+    /// Notes what the first pass could not read, if the checkpoint has not absorbed it.
+    fn gap(&mut self, segment: u64, gap: Gap, what: &str) {
+        let first = gap.first.max(self.known.at.log + 1);
+        if first > gap.last {
+            return;
+        }
+        let queues = None;
+        let gap = Gap { first, ..gap };
+        if let Some(hole) = self.hole(SegmentId::Main(segment), gap, what, queues) {
+            self.journal.add_hole(hole);
         }
     }
 
-    /// Checks that nothing valid follows the end of the log, and says how long a torn frame is that stands
-    /// there: at least a block, if its header cannot tell.
-    fn check_tail(
+    fn hole(
         &self,
-        segment: &SegmentHeader,
-        window: &mut Window,
-        offset: u64,
-    ) -> Result<Option<u64>, StoreError> {
-        let torn = self
-            .read(segment.id, window, offset, FRAME_HEADER_BYTES)?
-            .filter(|header| header.get(24..32) == Some(&segment.salt.to_le_bytes()))
-            .map(|header| {
-                FrameHeader::decode(header).map_or(block(), |(frame, _)| {
-                    let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
-                    u64::try_from(length).unwrap_or(u64::MAX)
-                })
-            });
-        let mut later = offset + block();
-        while let Some(bytes) = self.read(segment.id, window, later, FRAME_HEADER_BYTES)? {
-            let frame = FrameHeader::decode(bytes);
-            if frame.is_some_and(|(f, _)| belongs(&f, segment) && f.first >= self.next) {
-                let what = format!("a frame is bad, and a good one follows at {later}");
-                return Err(self.damaged(segment.id, offset, &what));
-            }
-            later += block();
-        }
-        Ok(torn)
+        segment: SegmentId,
+        gap: Gap,
+        what: &str,
+        queues: Option<Vec<QueueId>>,
+    ) -> Option<Hole> {
+        let path = self.dir.path_of(segment).display().to_string();
+        let hole = Hole {
+            path,
+            what: format!("{what} (offset {})", gap.offset),
+            first: Lsn::new(self.shard, gap.first)?,
+            last: Lsn::new(self.shard, gap.last)?,
+            queues,
+        };
+        tracing::error!(
+            file = hole.path,
+            first = %hole.first,
+            last = %hole.last,
+            what = hole.what,
+            "records of the log cannot be read"
+        );
+        Some(hole)
     }
 
-    /// A file without a header is one that was taken but not begun; a frame in it says otherwise.
-    fn is_unused(&self, id: u64, window: &mut Window) -> Result<(), StoreError> {
-        let frame = self.read(id, window, block(), FRAME_HEADER_BYTES)?;
-        match frame.and_then(FrameHeader::decode) {
-            Some((frame, _)) if frame.segment == id => {
-                Err(self.damaged(id, 0, "the segment header is bad, and a frame follows it"))
+    /// Places the copies, and takes up those whose source is gone: a main segment counts more than a copy of it.
+    fn place_cold(&mut self) {
+        let cold = std::mem::take(&mut self.cold);
+        let is_gone = |frame: &ColdFrame| {
+            let before = self
+                .spans
+                .partition_point(|span| span.numbers.start <= frame.last);
+            let span = before.checked_sub(1).and_then(|at| self.spans.get(at));
+            span.is_none_or(|span| span.numbers.end <= frame.first)
+        };
+        let cold: Vec<ColdFrame> = cold.into_iter().filter(is_gone).collect();
+        self.places.add_cold(&cold);
+        let frames = self.places.cold().into_iter().map(|frame| Span {
+            numbers: frame.first..frame.last + 1,
+            of: Holder::Cold(frame),
+        });
+        self.spans.extend(frames);
+        self.spans.sort_by_key(|span| span.numbers.start);
+    }
+
+    /// The second pass.
+    fn tell(&mut self) -> Result<(), StoreError> {
+        let mut telling = Telling::default();
+        let mut next = 1;
+        for span in std::mem::take(&mut self.spans) {
+            self.lost(next, span.numbers.start);
+            if self
+                .journal
+                .count_live(span.numbers.start, span.numbers.end - 1)
+                > 0
+            {
+                match span.of {
+                    Holder::Main { id, is_placed } => {
+                        self.tell_segment(id, span.numbers.clone(), is_placed, &mut telling)?;
+                    }
+                    Holder::Cold(frame) => self.tell_copies(&frame, &mut telling)?,
+                }
             }
-            _ => Ok(()),
+            next = span.numbers.end;
         }
+        self.lost(next, self.next);
+        telling.finish(self.journal);
+        Ok(())
+    }
+
+    /// Tells what lives in a segment.
+    fn tell_segment(
+        &mut self,
+        id: u64,
+        numbers: Range<u64>,
+        is_placed: bool,
+        telling: &mut Telling,
+    ) -> Result<(), StoreError> {
+        let file = self.dir.open(id)?;
+        let walk = Walk::open(file, id, self.shard.0).map_err(|e| self.io(id, e))?;
+        let Some(mut walk) = walk else {
+            self.lost(numbers.start, numbers.end);
+            return Ok(());
+        };
+        let mut live = Vec::new();
+        while walk.next < numbers.end {
+            let journal = &*self.journal;
+            let wants = |frame: &FrameHeader| {
+                let last = (frame.first + u64::from(frame.count)).saturating_sub(1);
+                journal.count_live(frame.first, last) > 0
+            };
+            match walk.next(wants).map_err(|e| self.io(id, e))? {
+                Found::Frame(frame, offset) => {
+                    if !is_placed {
+                        self.place(&walk.header, &frame, offset, walk.offset);
+                    }
+                    let last = (frame.first + u64::from(frame.count)).saturating_sub(1);
+                    self.journal.live_in(frame.first, last, &mut live);
+                    if !live.is_empty() {
+                        self.tell_frame(&mut walk, &frame, offset, &live, telling)?;
+                    }
+                }
+                Found::Gap(gap) => self.lost_at(SegmentId::Main(id), gap, "a frame is bad"),
+                Found::End => break,
+            }
+        }
+        let gap = Gap {
+            offset: walk.offset,
+            first: walk.next,
+            last: numbers.end - 1,
+        };
+        self.lost_at(SegmentId::Main(id), gap, "the segment lost its end");
+        Ok(())
+    }
+
+    /// Tells what lives in a frame of copies.
+    fn tell_copies(&mut self, frame: &ColdFrame, telling: &mut Telling) -> Result<(), StoreError> {
+        let path = self.dir.path_of(SegmentId::Cold(frame.segment));
+        let read = cold::records(self.dir, frame);
+        let (version, body) = match read.map_err(|source| io_error("read", &path, source))? {
+            Some(read) => read,
+            None => {
+                self.lost_copies(frame, frame.first..frame.last + 1, "a frame is bad");
+                return Ok(());
+            }
+        };
+        let mut live = Vec::new();
+        self.journal.live_in(frame.first, frame.last, &mut live);
+        let mut live = live.into_iter().peekable();
+        let mut body = body.as_slice();
+        while let Ok(Some(copy)) = format::split(&mut body) {
+            let Ok(Record::Copy { original, record }) = format::decode_as(version, copy) else {
+                break;
+            };
+            let number = original.number();
+            while let Some(missing) = live.next_if(|live| *live < number) {
+                self.lost_copies(frame, missing..missing + 1, "a copy is missing");
+            }
+            if live.next_if_eq(&number).is_none() {
+                continue;
+            }
+            let told = format::fact_of(version, record)
+                .and_then(|fact| telling.record(self.journal, version, number, fact, self.visitor));
+            if let Err(what) = told {
+                let what = format!("a record in a good frame: {what}");
+                self.lost_copies(frame, number..number + 1, &what);
+            }
+        }
+        for missing in live {
+            self.lost_copies(frame, missing..missing + 1, "a copy is missing");
+        }
+        Ok(())
+    }
+
+    /// Notes what lives in numbers of a frame of copies that cannot be read.
+    fn lost_copies(&mut self, frame: &ColdFrame, numbers: Range<u64>, what: &str) {
+        let gap = Gap {
+            offset: frame.start,
+            first: numbers.start,
+            last: numbers.end - 1,
+        };
+        self.lost_at(SegmentId::Cold(frame.segment), gap, what);
+    }
+
+    /// Tells what lives in a frame: these numbers.
+    fn tell_frame(
+        &mut self,
+        walk: &mut Walk,
+        frame: &FrameHeader,
+        offset: u64,
+        live: &[u64],
+        telling: &mut Telling,
+    ) -> Result<(), StoreError> {
+        let id = walk.header.id;
+        let body = walk.records(frame, offset).map_err(|e| self.io(id, e))?;
+        let mut live = live.iter().copied().peekable();
+        let mut numbers = frame.first..;
+        let mut bad = Vec::new();
+        let mut body = body;
+        while let (Some(number), Ok(Some(record))) = (numbers.next(), format::split(&mut body)) {
+            if live.next_if_eq(&number).is_none() {
+                continue;
+            }
+            let told = format::fact_of(frame.version, record).and_then(|fact| {
+                telling.record(self.journal, frame.version, number, fact, self.visitor)
+            });
+            if let Err(what) = told {
+                bad.push((number, what));
+            }
+        }
+        for (number, what) in bad {
+            let gap = Gap {
+                offset,
+                first: number,
+                last: number,
+            };
+            self.lost_at(
+                SegmentId::Main(id),
+                gap,
+                &format!("a record in a good frame: {what}"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Notes what lives in numbers from `first` to before `end`, which no segment has.
+    fn lost(&mut self, first: u64, end: u64) {
+        let gap = Gap {
+            offset: 0,
+            first,
+            last: end.saturating_sub(1),
+        };
+        let rows = self.known.rows.iter();
+        let mut rows = rows.filter(|(_, row)| row.first <= gap.last && row.last >= first);
+        let segment = rows.next().map(|(id, _)| *id);
+        self.lost_at(
+            SegmentId::Main(segment.unwrap_or(0)),
+            gap,
+            "a segment is missing",
+        );
+    }
+
+    /// Notes what lives in a part of a segment that cannot be read.
+    fn lost_at(&mut self, segment: SegmentId, gap: Gap, what: &str) {
+        if gap.first > gap.last || self.journal.count_live(gap.first, gap.last) == 0 {
+            return;
+        }
+        // What the first pass could not read is told already.
+        let is_known =
+            |hole: &Hole| hole.first.number() <= gap.first && hole.last.number() >= gap.last;
+        if self.scanned.holes.iter().any(is_known) {
+            return;
+        }
+        let queues = self.queues_in(gap);
+        let hole = self.hole(segment, gap, what, queues);
+        self.scanned.holes.extend(hole);
+    }
+
+    /// Queues that the records of a gap may name, as the checkpoint's rows of their segments have it.
+    fn queues_in(&self, gap: Gap) -> Option<Vec<QueueId>> {
+        let mut queues = Vec::new();
+        let mut next = gap.first;
+        for row in self.known.rows.values() {
+            if row.first <= next && row.last >= next {
+                queues.extend(row.queues.iter().map(QueueId));
+                next = row.last + 1;
+            }
+        }
+        queues.sort_unstable();
+        queues.dedup();
+        (next > gap.last).then_some(queues)
     }
 
     /// Removes a segment that was never begun.
@@ -310,50 +686,86 @@ impl<'a> Replay<'a> {
             .map_err(|source| io_error("remove", &path, source))
     }
 
-    fn read<'w>(
-        &self,
-        id: u64,
-        window: &'w mut Window,
-        offset: u64,
-        bytes: usize,
-    ) -> Result<Option<&'w [u8]>, StoreError> {
-        window
-            .get(offset, bytes)
-            .map_err(|source| self.io(id, source))
-    }
-
     fn io(&self, id: u64, source: std::io::Error) -> StoreError {
         io_error("read", &self.dir.segment(id), source)
     }
 
-    fn damaged(&self, id: u64, offset: u64, what: &str) -> StoreError {
+    fn damaged(&self, what: &str) -> StoreError {
+        StoreError::Damaged {
+            path: self.dir.path().display().to_string(),
+            what: what.to_owned(),
+        }
+    }
+
+    fn damaged_at(&self, id: u64, what: &str) -> StoreError {
         StoreError::Damaged {
             path: self.dir.segment(id).display().to_string(),
-            what: format!("{what} (offset {offset})"),
+            what: what.to_owned(),
         }
     }
 }
 
-/// Whether a frame was written to this segment, in this life of its file.
-fn belongs(frame: &FrameHeader, segment: &SegmentHeader) -> bool {
-    frame.segment == segment.id && frame.salt == segment.salt && frame.shard == segment.shard
+/// Shows every record of every segment, in order, whatever became of it.
+///
+/// # Errors
+/// [`StoreError`] when a file cannot be read.
+pub(super) fn show(
+    dir: &LogDir,
+    shard: Shard,
+    visit: &mut dyn FnMut(Lsn, Record<'_>),
+) -> Result<(), StoreError> {
+    for id in dir.list()?.segments {
+        let io = |source| io_error("read", &dir.segment(id), source);
+        let Some(mut walk) = Walk::open(dir.open(id)?, id, shard.0).map_err(io)? else {
+            continue;
+        };
+        loop {
+            let (frame, offset) = match walk.next(|_| true).map_err(io)? {
+                Found::Frame(frame, offset) => (frame, offset),
+                Found::Gap(_) => continue,
+                Found::End => break,
+            };
+            let mut body = walk.records(&frame, offset).map_err(io)?;
+            let mut numbers = frame.first..;
+            while let (Some(number), Ok(Some(record))) = (numbers.next(), format::split(&mut body))
+            {
+                let record = format::decode_as(frame.version, record);
+                if let (Some(lsn), Ok(record)) = (Lsn::new(shard, number), record) {
+                    visit(lsn, record);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Follows the records of a frame; why it ended early, if it did.
+fn records<'a>(
+    frame: &FrameHeader,
+    mut body: &'a [u8],
+    mut follow: impl FnMut(Fact<'a>) -> Result<(), DecodeError>,
+) -> Result<(), String> {
+    let mut count = 0;
+    let text = |error: DecodeError| error.to_string();
+    while let Some(record) = format::split(&mut body).map_err(text)? {
+        let fact = format::fact_of(frame.version, record).map_err(text)?;
+        follow(fact).map_err(text)?;
+        count += 1;
+    }
+    if count == frame.count {
+        Ok(())
+    } else {
+        Err(format!("{count} records instead of {}", frame.count))
+    }
 }
 
 /// A mark of a clean stop.
-fn is_clean_stop(record: &Record<'_>) -> bool {
+fn is_clean_stop(fact: &Fact<'_>) -> bool {
     matches!(
-        record,
-        Record::Epoch {
+        fact,
+        Fact::Other(Record::Epoch {
             clean_stop: true,
             ..
-        }
+        })
     )
-}
-
-fn block() -> u64 {
-    u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX)
-}
-
-fn usize_of(bytes: u32) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -1,4 +1,5 @@
-//! Files of the log: `NNNNNNNNNN.seg` are in the log, `NNNNNNNNNN.spare` wait to be.
+//! Files of the log: `NNNNNNNNNN.seg` are its main chain, `NNNNNNNNNN.cold` what was copied forward, and
+//! `NNNNNNNNNN.spare` wait to be one of them.
 //!
 //! A spare is zero-filled ahead of use, because `fdatasync` of a file that neither grows nor gets new
 //! blocks is twice as fast; or it is a segment that nothing held any more, whose old bytes never parse
@@ -22,6 +23,32 @@ use super::meta::io_error;
 /// How much is zero-filled in one write.
 const FILL_STEP_BYTES: usize = 1024 * 1024;
 
+/// A segment of one of the log's chains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SegmentId {
+    /// What is appended.
+    Main(u64),
+    /// What was copied forward.
+    Cold(u64),
+}
+
+impl SegmentId {
+    /// Its place in its chain.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Main(id) | Self::Cold(id) => id,
+        }
+    }
+
+    /// The chain, as a segment's header has it.
+    pub(super) fn chain(self) -> u8 {
+        match self {
+            Self::Main(_) => 0,
+            Self::Cold(_) => 1,
+        }
+    }
+}
+
 /// The directory of the log.
 pub(super) struct LogDir {
     path: PathBuf,
@@ -33,6 +60,8 @@ pub(super) struct LogDir {
 pub(super) struct Listing {
     /// Ids of segments, ascending.
     pub(super) segments: Vec<u64>,
+    /// Ids of cold segments, ascending.
+    pub(super) cold: Vec<u64>,
     /// Numbers of spares, ascending.
     pub(super) spares: Vec<u64>,
 }
@@ -43,7 +72,15 @@ impl LogDir {
         Self { path, disk }
     }
 
-    /// Path of a segment.
+    /// Path of a segment of either chain.
+    pub(super) fn path_of(&self, segment: SegmentId) -> PathBuf {
+        match segment {
+            SegmentId::Main(id) => self.segment(id),
+            SegmentId::Cold(id) => self.path.join(format!("{id:010}.cold")),
+        }
+    }
+
+    /// Path of a segment of the main chain.
     pub(super) fn segment(&self, id: u64) -> PathBuf {
         self.path.join(format!("{id:010}.seg"))
     }
@@ -72,6 +109,7 @@ impl LogDir {
         };
         Ok(Listing {
             segments: numbered(".seg"),
+            cold: numbered(".cold"),
             spares: numbered(".spare"),
         })
     }

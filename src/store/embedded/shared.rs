@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::core::log::bodies::Bodies;
 use crate::core::log::bodies::BodyId;
+use crate::core::log::store::Hole;
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Identity;
@@ -28,12 +30,15 @@ use crate::store::work::WorkQueue;
 
 use super::Settings;
 use super::bodies::BigFiles;
-use super::catalog::Catalog;
+use super::checkpoint::Checkpoints;
 use super::frame;
+use super::keeper::Bell;
+use super::keeper::Every;
 use super::meta::Meta;
 use super::places::Places;
 use super::read::Asked;
 use super::segment::LogDir;
+use super::segment::SegmentId;
 use super::spares::Spares;
 use super::spill::Spill;
 
@@ -60,10 +65,21 @@ pub(super) struct Shared {
     pub(super) spill: Spill,
     /// What the answering thread is asked for.
     pub(super) asked: Arc<WorkQueue<Asked>>,
-    pub(super) catalog: Catalog,
     pub(super) files: Arc<BigFiles>,
     /// The same, as core knows them.
     pub(super) bodies: Arc<dyn Bodies>,
+    /// Locked before the log.
+    pub(super) checkpoints: Mutex<Checkpoints>,
+    pub(super) bell: Bell,
+    /// Ends who copies forward.
+    pub(super) forward: Bell,
+    /// Ids of the cold segments that a start found.
+    pub(super) cold: Mutex<Vec<u64>>,
+    /// Number of cold segments.
+    pub(super) cold_segments: AtomicU64,
+    pub(super) every: Every,
+    /// Bytes that were written since the keeper made a checkpoint.
+    pub(super) unabsorbed: AtomicU64,
     pub(super) meta: Mutex<Meta>,
     pub(super) identity: Identity,
     pub(super) watermark: AtomicWatermark,
@@ -135,7 +151,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         dir: Arc<LogDir>,
         aside: Aside,
-        catalog: Catalog,
+        checkpoints: Checkpoints,
         meta: Meta,
     ) -> Self {
         let segment_bytes = settings.segment_bytes.max(SEGMENT_MIN_BYTES);
@@ -150,9 +166,15 @@ impl Shared {
             places: Places::default(),
             spill: aside.spill,
             asked: Arc::new(WorkQueue::new()),
-            catalog,
             bodies: Arc::clone(&files) as Arc<dyn Bodies>,
             files,
+            checkpoints: Mutex::new(checkpoints),
+            bell: Bell::default(),
+            forward: Bell::default(),
+            cold: Mutex::default(),
+            cold_segments: AtomicU64::new(0),
+            every: settings.checkpoint,
+            unabsorbed: AtomicU64::new(0),
             meta: Mutex::new(meta),
             identity: meta.identity,
             watermark: AtomicWatermark::default(),
@@ -205,6 +227,33 @@ impl Shared {
         }
     }
 
+    /// A start has met every record that lives: bodies that none names are removed. What could not be read may name some,
+    /// and may come back.
+    pub(super) fn recovered_bodies(&self, holes: &[Hole]) {
+        let mut log = self.log.lock();
+        let named = log.journal.named_files();
+        self.name_bodies(&mut log);
+        self.end_bodies(&mut log);
+        drop(log);
+        if holes.is_empty() {
+            self.files.keep(&named);
+        }
+    }
+
+    /// Bytes of the files that hold records of so many main segments, of all cold ones, or of none yet.
+    pub(super) fn log_bytes(&self, segments: u64) -> u64 {
+        let files = segments + self.cold_segments.load(Ordering::Relaxed);
+        files * self.segment_bytes + self.spares.ready_bytes()
+    }
+
+    /// Gives the file of a segment that nothing needs to whoever makes spares.
+    pub(super) fn recycle(&self, segment: SegmentId) {
+        self.places.forget(segment);
+        self.asked.push(Asked::Forget(segment));
+        self.spares.recycle(segment);
+        self.metrics.log_reclaimed_bytes.inc_by(self.segment_bytes);
+    }
+
     /// Whether a full disk still has room for an append.
     pub(super) fn has_room(&self, log: &Log, urgent: bool) -> bool {
         let Some(ready) = self.spares.left_when_full() else {
@@ -232,15 +281,15 @@ impl Shared {
         }
     }
 
-    /// What the checkpoint has absorbed of a log that ends with `last`.
-    pub(super) fn applied(&self, last: Option<Lsn>) -> Result<Option<Lsn>, StoreError> {
-        let applied = self.catalog.applied(self.shard)?;
-        if applied <= last {
-            return Ok(applied);
+    /// Expects that a log which ends with `last` has what the checkpoint has absorbed of it.
+    pub(super) fn expect_log(&self, last: Option<Lsn>) -> Result<(), StoreError> {
+        let saved = self.checkpoints.lock().saved().unwrap_or_default();
+        if saved.catalog.max(saved.at.log) <= last.map_or(0, Lsn::number) {
+            return Ok(());
         }
         Err(StoreError::Damaged {
             path: self.dir.path().display().to_string(),
-            what: "the log ends before what catalog.redb has absorbed of it".to_owned(),
+            what: "the log ends before what the checkpoint has absorbed of it".to_owned(),
         })
     }
 

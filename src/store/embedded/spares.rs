@@ -19,11 +19,13 @@ use parking_lot::Mutex;
 use super::disk::SegmentFile;
 use super::segment::FilledFile;
 use super::segment::LogDir;
+use super::segment::SegmentId;
 
 /// Spares that are made ahead.
 const WANTED: usize = 2;
-/// Spares that are kept when many segments become free at once.
-const KEPT: usize = 4;
+/// Spares that are kept when many segments become free at once: with the newest segments and the cold one that is
+/// written no more than what the log may take beside what lives.
+const KEPT: usize = 3;
 /// Between two pieces of zeros: what is made ahead must not slow down what is written now.
 const PACE: Duration = Duration::from_millis(5);
 /// How soon a disk that refused is tried again; a recycled segment is noticed at once.
@@ -45,7 +47,7 @@ pub(super) struct Spares {
 struct State {
     ready: VecDeque<Spare>,
     /// Segments that nothing holds any more.
-    recycled: VecDeque<u64>,
+    recycled: VecDeque<SegmentId>,
     /// The segment that is written while its end is not filled yet.
     filling: Option<Arc<FilledFile>>,
     next_number: u64,
@@ -65,7 +67,7 @@ pub(super) struct Spare {
 /// What the thread does next.
 enum Work {
     Fill(Arc<FilledFile>),
-    Recycle(u64),
+    Recycle(SegmentId),
     Make(u64),
     Stop,
 }
@@ -142,7 +144,7 @@ impl Spares {
     }
 
     /// A segment that nothing holds any more.
-    pub(super) fn recycle(&self, segment: u64) {
+    pub(super) fn recycle(&self, segment: SegmentId) {
         self.state.lock().recycled.push_back(segment);
         self.changed.notify_one();
     }
@@ -240,7 +242,7 @@ impl Spares {
 
     /// One after the other and each for good: a later segment may hold what settles an earlier one, and
     /// must not be gone while that one is there after a power cut.
-    fn make_spare_of(&self, segment: u64) -> io::Result<()> {
+    fn make_spare_of(&self, segment: SegmentId) -> io::Result<()> {
         let spare = self.reuse(segment);
         if spare.is_err() {
             self.state.lock().recycled.push_front(segment);
@@ -248,13 +250,13 @@ impl Spares {
         spare
     }
 
-    fn reuse(&self, segment: u64) -> io::Result<()> {
+    fn reuse(&self, segment: SegmentId) -> io::Result<()> {
         let (number, is_wanted) = {
             let mut state = self.state.lock();
             state.next_number += 1;
             (state.next_number - 1, state.ready.len() < KEPT)
         };
-        let old = self.dir.segment(segment);
+        let old = self.dir.path_of(segment);
         if !is_wanted {
             self.dir.disk.remove(&old)?;
             return self.dir.sync();

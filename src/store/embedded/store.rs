@@ -24,16 +24,108 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
-use crate::store::journal::Fold;
+use crate::store::journal::Journal;
+use crate::store::journal::Silence;
 use crate::store::work::Later;
 
 use super::EmbeddedLog;
 use super::active::Active;
-use super::meta;
+use super::active::bytes_of;
+use super::checkpoint::Changes;
+use super::cold;
 use super::meta::io_error;
 use super::read::Asked;
-use super::recover::Replay;
+use super::recover;
+use super::recover::Known;
+use super::recover::Recovered;
+use super::recover::Recovery;
+use super::shared::Shared;
 use super::shared::limits;
+
+/// Who wants to see every record.
+type Show<'a> = &'a mut dyn FnMut(Lsn, Record<'_>);
+
+impl EmbeddedLog {
+    /// Recovers the log and starts it; shows the records that there are to whoever wants to see them.
+    fn start_with(
+        &self,
+        shard: Shard,
+        visitor: &mut dyn Visitor,
+        show: Option<Show<'_>>,
+    ) -> Result<Scanned, StoreError> {
+        let shared = &self.shared;
+        let (is_open, last) = {
+            let log = shared.log.lock();
+            (log.is_open, log.journal.last())
+        };
+        if shard != shared.shard || (is_open && last == 0) {
+            visitor.entries(&Scanned::default());
+            return Ok(Scanned::default());
+        }
+        if is_open {
+            let error = io::Error::new(io::ErrorKind::ResourceBusy, "records were appended");
+            return Err(io_error("recover", shared.dir.path(), error));
+        }
+        // Not in its place meanwhile: the visitor may ask the store.
+        let limits = limits(shared.segment_bytes);
+        let mut journal = Journal::new(shard, limits);
+        let recovered = shared.recover(&mut journal, visitor)?;
+        if let Some(show) = show {
+            recover::show(&shared.dir, shard, show)?;
+        }
+        shared.log.lock().journal = journal;
+        let mut scanned = recovered.scanned;
+        let active = match recovered.tail {
+            Some(tail) => {
+                // A crash may have come before the name of the last segment was on disk.
+                let named = shared.dir.sync();
+                named.map_err(|e| io_error("sync", shared.dir.path(), e))?;
+                if tail.torn.is_some() {
+                    // A tombstone takes the place of the frame, and so the number of its first record.
+                    scanned.last = Lsn::new(shard, recovered.next);
+                }
+                Active::resume(tail, shared.segment_bytes, recovered.next)
+            }
+            None => Active::first(shared),
+        };
+        self.start(active, scanned.last.map_or(0, Lsn::number))?;
+        shared.recovered_bodies(&scanned.holes);
+        Ok(scanned)
+    }
+}
+
+impl Shared {
+    /// What the checkpoint and the log say.
+    fn recover(
+        &self,
+        journal: &mut Journal,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Recovered, StoreError> {
+        let mut checkpoints = self.checkpoints.lock();
+        let saved = checkpoints.saved().unwrap_or_default();
+        let delta = checkpoints.load()?;
+        let coverage = checkpoints.coverage();
+        drop(checkpoints);
+        let rows = delta.segments.iter();
+        let known = Known {
+            at: saved.at,
+            catalog: saved.catalog,
+            rows: rows
+                .filter_map(|(id, row)| Some((*id, row.clone()?)))
+                .collect(),
+        };
+        journal.load(saved.at, delta);
+        let (segments, copies) = cold::find(&self.dir, self.shard)?;
+        self.cold_segments
+            .store(bytes_of(segments.len()), Ordering::Relaxed);
+        *self.cold.lock() = segments;
+        let recovery = Recovery::new(&self.dir, self.shard, &self.places, journal, known, visitor);
+        let recovery = recovery.with_copies(copies);
+        let recovered = recovery.run()?;
+        journal.absorbed(coverage);
+        Ok(recovered)
+    }
+}
 
 impl Store for EmbeddedLog {
     fn capabilities(&self) -> Capabilities {
@@ -52,7 +144,17 @@ impl Store for EmbeddedLog {
         shard: Shard,
         visit: &mut dyn FnMut(&str, &[u8]),
     ) -> Result<Option<Lsn>, StoreError> {
-        self.shared.catalog.load(shard, visit)
+        if shard != self.shared.shard {
+            return Ok(None);
+        }
+        let mut checkpoints = self.shared.checkpoints.lock();
+        checkpoints.catalog(visit)?;
+        let saved = checkpoints.saved();
+        Ok(saved.and_then(|saved| Lsn::new(shard, saved.catalog)))
+    }
+
+    fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
+        self.start_with(shard, visitor, None)
     }
 
     fn scan(
@@ -60,53 +162,7 @@ impl Store for EmbeddedLog {
         shard: Shard,
         visit: &mut dyn FnMut(Lsn, Record<'_>),
     ) -> Result<Scanned, StoreError> {
-        let shared = &self.shared;
-        if shard != shared.shard {
-            return Ok(Scanned::default());
-        }
-        let mut log = shared.log.lock();
-        if log.is_open && log.journal.last() == 0 {
-            return Ok(Scanned::default());
-        }
-        if log.is_open {
-            let error = io::Error::new(io::ErrorKind::ResourceBusy, "records were appended");
-            return Err(io_error("scan", shared.dir.path(), error));
-        }
-        let replay = Replay::new(&shared.dir, shard, &shared.places, &mut log.journal, visit);
-        let recovered = replay.run()?;
-        if let Some(applied) = shared.applied(recovered.scanned.last)? {
-            log.journal.absorbed(applied.number());
-        }
-        drop(log);
-        let mut scanned = recovered.scanned;
-        let active = match recovered.tail {
-            Some(tail) => {
-                // A crash may have come before the name of the last segment was on disk.
-                let named = shared.dir.sync();
-                named.map_err(|e| io_error("sync", shared.dir.path(), e))?;
-                if tail.torn.is_some() {
-                    // A tombstone takes the place of the frame, and so the number of its first record.
-                    scanned.last = Lsn::new(shard, recovered.next);
-                }
-                Active::resume(tail, shared.segment_bytes, recovered.next)
-            }
-            None => Active::first(shared),
-        };
-        self.start(active, scanned.last.map_or(0, Lsn::number))?;
-        let mut log = shared.log.lock();
-        let named = log.journal.named_files();
-        shared.name_bodies(&mut log);
-        shared.end_bodies(&mut log);
-        drop(log);
-        shared.files.keep(&named);
-        Ok(scanned)
-    }
-
-    fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
-        let mut fold = Fold::new(self.shared.catalog.applied(shard)?);
-        let scanned = self.scan(shard, &mut |lsn, record| fold.record(lsn, &record, visitor))?;
-        self.dead(&fold.finish(&scanned, visitor));
-        Ok(scanned)
+        self.start_with(shard, &mut Silence, Some(visit))
     }
 
     fn append<'a>(
@@ -201,21 +257,14 @@ impl Store for EmbeddedLog {
     ) -> Result<(), StoreError> {
         let shared = &self.shared;
         // A checkpoint ahead of its log would take records for absorbed that are yet to come.
-        let is_there = shared.log.lock().journal.last() >= upto.number();
-        if !is_there || !shared.wait_durable(upto) {
+        if shared.log.lock().journal.last() < upto.number() || shard != shared.shard {
             let error = io::Error::other("the log does not have what it would absorb");
             return Err(io_error("checkpoint", &shared.path, error));
         }
-        shared.catalog.checkpoint(shard, upto, changes)?;
-        let mut meta = shared.meta.lock();
-        if !meta.has_catalog {
-            meta.has_catalog = true;
-            meta::write(&*shared.dir.disk, &shared.path, &meta)?;
-        }
-        drop(meta);
-        shared.log.lock().journal.absorbed(upto.number());
-        shared.kick.notify_one();
-        Ok(())
+        let changes: Changes = changes
+            .map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec)))
+            .collect();
+        shared.checkpoint(Some((upto, &changes)))
     }
 
     fn bodies(&self) -> &Arc<dyn Bodies> {
@@ -228,8 +277,7 @@ impl Store for EmbeddedLog {
         Space {
             spill_bytes,
             spill_pending_bytes,
-            log_bytes: space.segments * self.shared.segment_bytes
-                + self.shared.spares.ready_bytes(),
+            log_bytes: self.shared.log_bytes(space.segments),
             ..space
         }
     }
@@ -243,9 +291,14 @@ impl Store for EmbeddedLog {
         // the next start only takes it for a crash.
         let _ = self.append(self.shared.shard, now, true, &mut std::iter::once(stop));
         self.stop();
+        if !self.shared.watermark.has_failed()
+            && let Err(error) = self.shared.checkpoint(None)
+        {
+            tracing::warn!(%error, "the last checkpoint could not be made: the next start replays more");
+        }
         // Whoever still holds the log can do nothing with it: the data dir is another's to open.
         self.shared.is_closed.store(true, Ordering::Release);
-        self.shared.catalog.close();
+        self.shared.checkpoints.lock().close();
         self.lock.lock().take();
         let log = self.shared.log.lock();
         if !self.shared.watermark.has_failed() && log.journal.durable() == log.journal.last() {

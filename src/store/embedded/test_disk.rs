@@ -107,7 +107,7 @@ impl TestDisk {
         self.control.state.lock().is_full = true;
     }
 
-    /// Lets no file grow above `bytes`, or again.
+    /// Lets no file grow above `bytes`, or again. Databases do not grow then; with `u64::MAX` only they find the disk full.
     pub(crate) fn full_above(&self, bytes: Option<u64>) {
         self.control.state.lock().full_above = bytes;
     }
@@ -120,6 +120,19 @@ struct TestDatabase {
     control: Arc<Control>,
 }
 
+impl TestDatabase {
+    /// Whether a write that ends there finds the disk full. What has blocks can be written again, unless only databases
+    /// find it full.
+    fn is_full(&self, end: u64) -> io::Result<bool> {
+        let full_above = self.control.state.lock().full_above;
+        Ok(match full_above {
+            None => false,
+            Some(u64::MAX) => true,
+            Some(_) => end > self.file.len()?,
+        })
+    }
+}
+
 impl StorageBackend for TestDatabase {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
@@ -130,6 +143,9 @@ impl StorageBackend for TestDatabase {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.is_full(len)? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.set_len(len)
     }
 
@@ -138,7 +154,8 @@ impl StorageBackend for TestDatabase {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        if self.control.state.lock().full_above.is_some() {
+        let end = offset + u64::try_from(data.len()).expect("a small write");
+        if self.is_full(end)? {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.file.write(offset, data)

@@ -19,7 +19,7 @@ use super::active::bytes_of;
 use super::frame::FRAME_HEADER_BYTES;
 use super::meta::io_error;
 use super::places::FramePlace;
-use super::read::Asked;
+use super::segment::SegmentId;
 use super::shared::Rest;
 use super::shared::Shared;
 
@@ -149,9 +149,7 @@ impl Writer {
             let Some(segment) = self.shared.log.lock().journal.recyclable() else {
                 return;
             };
-            self.shared.places.forget(segment);
-            self.shared.asked.push(Asked::Forget(segment));
-            self.shared.spares.recycle(segment);
+            self.shared.recycle(SegmentId::Main(segment));
         }
     }
 
@@ -191,6 +189,7 @@ impl Writer {
         metrics.log_frames.inc();
         metrics.log_records.inc_by(bytes_of(count));
         metrics.log_bytes.inc_by(bytes_of(frame.len()));
+        self.shared.wrote(bytes_of(frame.len()));
         let records = unpadded - FRAME_HEADER_BYTES;
         metrics.log_record_bytes.inc_by(bytes_of(records));
         metrics.log_syncs.inc();
@@ -202,6 +201,7 @@ impl Writer {
             last: batch.last(),
             start: offset,
             end: self.active.offset(),
+            bytes: bytes_of(records),
         };
         // Before the watermark moves: what is durable can be read.
         self.shared.places.add(&self.active.header, place);
@@ -236,7 +236,7 @@ impl Writer {
     fn show_space(&self) {
         let shared = &self.shared;
         let segments = shared.log.lock().journal.space().segments;
-        let bytes = segments * shared.segment_bytes + shared.spares.ready_bytes();
+        let bytes = shared.log_bytes(segments);
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         shared.metrics.log_disk_bytes.set(gauge(bytes));
         shared
@@ -285,6 +285,7 @@ mod tests {
         let settings = Settings {
             segment_bytes: 64 * 1024,
             patience: Duration::from_millis(20),
+            ..Settings::default()
         };
         let log = EmbeddedLog::open(dir.path(), settings, Metrics::new().into()).unwrap();
         log.stop();

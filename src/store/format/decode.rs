@@ -110,16 +110,16 @@ pub(crate) fn decode_as(version: Version, record: &[u8]) -> Result<Record<'_>, D
 }
 
 /// What is left of a record, and by which rules it is read.
-struct Fields<'a>(&'a [u8], Version);
+pub(super) struct Fields<'a>(pub(super) &'a [u8], pub(super) Version);
 
 impl<'a> Fields<'a> {
-    fn byte(&mut self) -> Result<u8, DecodeError> {
+    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
         let (first, rest) = self.0.split_first().ok_or(DecodeError::Short)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    fn bool(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+    pub(super) fn bool(&mut self, field: &'static str) -> Result<bool, DecodeError> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -127,7 +127,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn int(&mut self) -> Result<u64, DecodeError> {
+    pub(super) fn int(&mut self) -> Result<u64, DecodeError> {
         take(&mut self.0).ok_or(DecodeError::Short)
     }
 
@@ -135,19 +135,19 @@ impl<'a> Fields<'a> {
         u16::try_from(self.int()?).map_err(|_| DecodeError::Range(field))
     }
 
-    fn int32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+    pub(super) fn int32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         u32::try_from(self.int()?).map_err(|_| DecodeError::Range(field))
     }
 
     /// A number of things of at least one byte each.
-    fn count(&mut self) -> Result<usize, DecodeError> {
+    pub(super) fn count(&mut self) -> Result<usize, DecodeError> {
         match usize::try_from(self.int()?) {
             Ok(count) if count <= self.0.len() => Ok(count),
             _ => Err(DecodeError::Short),
         }
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = self.count()?;
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(DecodeError::Short)?;
         self.0 = rest;
@@ -162,11 +162,11 @@ impl<'a> Fields<'a> {
         std::mem::take(&mut self.0)
     }
 
-    fn time(&mut self) -> Result<CoreTime, DecodeError> {
+    pub(super) fn time(&mut self) -> Result<CoreTime, DecodeError> {
         self.int().map(CoreTime::from_ms)
     }
 
-    fn queue(&mut self) -> Result<QueueId, DecodeError> {
+    pub(super) fn queue(&mut self) -> Result<QueueId, DecodeError> {
         self.int().map(QueueId)
     }
 
@@ -174,7 +174,7 @@ impl<'a> Fields<'a> {
         lsn_of(self.int()?).ok_or(DecodeError::Range("lsn"))
     }
 
-    fn maybe_lsn(&mut self) -> Result<Option<Lsn>, DecodeError> {
+    pub(super) fn maybe_lsn(&mut self) -> Result<Option<Lsn>, DecodeError> {
         match self.int()? {
             0 => Ok(None),
             code => lsn_of(code).map(Some).ok_or(DecodeError::Range("lsn")),
@@ -182,12 +182,12 @@ impl<'a> Fields<'a> {
     }
 
     /// An LSN that stands as the difference to `previous`.
-    fn lsn_after(&mut self, previous: u64) -> Result<Lsn, DecodeError> {
+    pub(super) fn lsn_after(&mut self, previous: u64) -> Result<Lsn, DecodeError> {
         let code = previous.wrapping_add(unzigzag(self.int()?));
         lsn_of(code).ok_or(DecodeError::Range("lsn"))
     }
 
-    fn settle_kind(&mut self) -> Result<SettleKind, DecodeError> {
+    pub(super) fn settle_kind(&mut self) -> Result<SettleKind, DecodeError> {
         kind::settle_kind(self.byte()?).ok_or(DecodeError::Range("settle kind"))
     }
 
@@ -200,7 +200,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn flags(&mut self, known: u8, field: &'static str) -> Result<u8, DecodeError> {
+    pub(super) fn flags(&mut self, known: u8, field: &'static str) -> Result<u8, DecodeError> {
         match self.byte()? {
             flags if flags & !known == 0 => Ok(flags),
             _ => Err(DecodeError::Range(field)),
@@ -208,7 +208,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a field if its flag is set.
-    fn flagged<T>(
+    pub(super) fn flagged<T>(
         &mut self,
         flag: u8,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
@@ -328,7 +328,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn message(&mut self) -> Result<MessageFields<'a>, DecodeError> {
+    pub(super) fn message(&mut self) -> Result<MessageFields<'a>, DecodeError> {
         let flags = self.flags(kind::message::ALL, "message flags")?;
         Ok(MessageFields {
             format: self.int16("format")?,
@@ -350,10 +350,7 @@ impl<'a> Fields<'a> {
     }
 
     fn body(&mut self, flags: u8) -> Result<BodyFields<'a>, DecodeError> {
-        const WHERE: u8 = kind::message::BODY_CHUNKS
-            | kind::message::BODY_FILE_UNNAMED
-            | kind::message::BODY_FILE;
-        match flags & WHERE {
+        match flags & kind::message::BODY {
             0 => Ok(BodyFields::Inline(Cow::Owned(vec![self.bytes()?]))),
             kind::message::BODY_CHUNKS => Ok(BodyFields::Chunks {
                 chunks: self.int32("chunks")?,
@@ -374,7 +371,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn entry(&mut self) -> Result<EntryFields, DecodeError> {
+    pub(super) fn entry(&mut self) -> Result<EntryFields, DecodeError> {
         let known = match self.1 {
             Version::One => kind::entry::ALL_1,
             Version::Two => kind::entry::ALL,

@@ -39,6 +39,9 @@ pub(crate) fn every_kind_of_format_1() -> Vec<Record<'static>> {
         }
         if let Record::Publish(publish) = record {
             forget_retention(&mut publish.entries);
+            if let BodyFields::File { id, .. } = &mut publish.message.body {
+                *id = BodyId(0);
+            }
         }
         if let Record::Move(moved) = record {
             forget_retention(&mut moved.targets);
@@ -136,7 +139,7 @@ fn messages() -> Vec<Record<'static>> {
         bytes: 22,
     };
     let file = BodyFields::File {
-        id: BodyId(0),
+        id: BodyId(0x3_0000_0007),
         bytes: 1 << 40,
     };
     vec![

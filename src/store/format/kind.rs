@@ -34,6 +34,8 @@ pub(super) mod message {
     /// A file without an id: nothing ever wrote it.
     pub(crate) const BODY_FILE_UNNAMED: u8 = 64;
     pub(crate) const BODY_FILE: u8 = 128;
+    /// Where the body is, unless it is in the record.
+    pub(crate) const BODY: u8 = BODY_CHUNKS | BODY_FILE_UNNAMED | BODY_FILE;
     pub(crate) const ALL: u8 = 255;
 }
 

@@ -3,14 +3,20 @@
 
 mod decode;
 mod encode;
+mod fact;
 mod kind;
 mod varint;
 
+pub(crate) use decode::DecodeError;
 pub(crate) use decode::decode;
 pub(crate) use decode::decode_as;
 pub(crate) use decode::split;
 pub(crate) use encode::TOMBSTONE;
 pub(crate) use encode::encode;
+pub(crate) use fact::BodyFact;
+pub(crate) use fact::Fact;
+pub(crate) use fact::MessageFact;
+pub(crate) use fact::fact_of;
 
 /// By which format's rules bytes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,13 +4,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::core::log::bodies::BodyId;
 use crate::core::log::record::BodyFields;
 use crate::core::log::record::MessageFields;
 use crate::core::log::record::Record;
 
+use super::BodyFact;
+use super::Fact;
+use super::Version;
 use super::arbitrary::record;
 use super::decode;
 use super::encode;
+use super::fact_of;
 use super::split;
 use super::varint;
 
@@ -37,8 +42,47 @@ proptest! {
     }
 
     #[test]
+    fn a_fact_says_what_the_record_says(record in record()) {
+        let bytes = encoded(&record);
+        let fields = split(&mut bytes.as_slice()).expect("whole").expect("not the end");
+        match (fact_of(Version::NEWEST, fields).expect("a fact"), record) {
+            (Fact::Publish(message, entries), Record::Publish(publish)) => {
+                let entries: Vec<_> = entries.map(|entry| entry.expect("good")).collect();
+                prop_assert_eq!(entries.as_slice(), &*publish.entries);
+                prop_assert_eq!(message.enqueued_at, publish.message.enqueued_at);
+                let (chunks, body_bytes) = match publish.message.body {
+                    BodyFields::Inline(ref parts) => (0, parts[0].len() as u64),
+                    BodyFields::Chunks { chunks, bytes } => (chunks, bytes),
+                    BodyFields::File { bytes, .. } => (0, bytes),
+                };
+                let file = match publish.message.body {
+                    BodyFields::File { id, bytes } => Some(BodyFact { file: id, bytes }),
+                    BodyFields::Inline(_) | BodyFields::Chunks { .. } => None,
+                };
+                // Without an id nothing wrote it.
+                prop_assert_eq!(message.file, file.filter(|body| body.file != BodyId(0)));
+                prop_assert_eq!((message.chunks, message.body_bytes), (chunks, body_bytes));
+            }
+            (Fact::Settle(of, refs), Record::Settle { queue, entries, .. }) => {
+                let refs: Vec<_> = refs.map(|named| named.expect("good")).collect();
+                prop_assert_eq!((of, refs.as_slice()), (queue, &*entries));
+            }
+            (Fact::Chunk, Record::Chunk { .. }) | (Fact::Tombstone, Record::Tombstone) => {}
+            (Fact::Other(other), record) => {
+                prop_assert_eq!(format!("{other:?}"), format!("{record:?}"));
+            }
+            (_, record) => prop_assert!(false, "another kind than {record:?}"),
+        }
+    }
+
+    #[test]
     fn any_bytes_get_an_answer(bytes in vec(any::<u8>(), 0..300)) {
         let _ = decode(&bytes);
+        match fact_of(Version::NEWEST, &bytes) {
+            Ok(Fact::Publish(_, entries)) => drop(entries.count()),
+            Ok(Fact::Settle(_, refs)) => drop(refs.count()),
+            _ => {}
+        }
         let _ = split(&mut bytes.as_slice());
     }
 

@@ -8,6 +8,9 @@ use crate::core::model::time::CoreTime;
 
 use crate::store::format;
 
+use super::live::LiveSet;
+use super::named::Named;
+
 /// No settle in [`Slot::settles`].
 const NONE: u32 = u32::MAX;
 
@@ -72,10 +75,14 @@ pub(crate) struct Batch {
     latest: CoreTime,
     /// Number of the last catalog record, 0 = none.
     pub(super) last_catalog: u64,
-    /// Segments whose records these ones are about.
-    pub(super) about: Vec<u64>,
-    /// Lowest number of a record that was pending when one of these was about it.
-    pub(super) about_pending: u64,
+    /// Number of the last record that a checkpoint has to absorb, 0 = none.
+    pub(super) last_absorbable: u64,
+    /// The last record that took the last reference from one of these before they were written.
+    pub(super) released_by: u64,
+    /// The snapshot that has to be absorbed, for references that ended without a record.
+    pub(super) ended_before: u64,
+    /// Queues that the records name; boxed, for a batch is moved about.
+    pub(super) named: Box<Named>,
 }
 
 impl Batch {
@@ -92,8 +99,10 @@ impl Batch {
             has_elided: false,
             latest: CoreTime::default(),
             last_catalog: 0,
-            about: Vec::new(),
-            about_pending: u64::MAX,
+            last_absorbable: 0,
+            released_by: 0,
+            ended_before: 0,
+            named: Box::default(),
         }
     }
 
@@ -109,8 +118,10 @@ impl Batch {
         self.has_elided = false;
         self.latest = CoreTime::default();
         self.last_catalog = 0;
-        self.about.clear();
-        self.about_pending = u64::MAX;
+        self.last_absorbable = 0;
+        self.released_by = 0;
+        self.ended_before = 0;
+        self.named.clear();
     }
 
     /// Number of the first record.
@@ -182,11 +193,49 @@ impl Batch {
     }
 
     /// Sum of all references.
+    #[cfg(test)]
     pub(super) fn references(&self) -> u64 {
         self.slots
             .iter()
             .map(|slot| u64::from(slot.references))
             .sum()
+    }
+
+    /// Makes the records live that have a reference, and says how many they are.
+    pub(super) fn enter(&self, set: &mut LiveSet) -> u64 {
+        let mut live = 0;
+        // Most have one, and stand together.
+        let mut run = 0;
+        for (number, slot) in (self.first..).zip(&self.slots) {
+            if slot.references == 1 {
+                run += 1;
+                continue;
+            }
+            if run > 0 {
+                set.insert_run(number - run, number - 1);
+                live += std::mem::take(&mut run);
+            }
+            if slot.references > 0 {
+                set.insert(number, u64::from(slot.references));
+                live += 1;
+            }
+        }
+        if run > 0 {
+            set.insert_run(self.last() + 1 - run, self.last());
+        }
+        live + run
+    }
+
+    /// Makes sure that the records are written, and tells which have references, and how many.
+    pub(super) fn pin(&mut self, mut tell: impl FnMut(u64, u64)) {
+        for (number, slot) in (self.first..).zip(&mut self.slots) {
+            if slot.state == SlotState::Elidable {
+                slot.state = SlotState::Written;
+            }
+            if slot.references > 0 {
+                tell(number, u64::from(slot.references));
+            }
+        }
     }
 
     /// Remembers that record `settle` names the publish at `slot`.
@@ -248,9 +297,12 @@ impl Batch {
         // These may now name more than they have to, which only holds a segment for longer.
         rest.latest = self.latest;
         rest.last_catalog = self.last_catalog;
-        rest.about.extend_from_slice(&self.about);
-        rest.about_pending = self.about_pending;
+        rest.last_absorbable = self.last_absorbable;
+        rest.released_by = self.released_by;
+        rest.ended_before = self.ended_before;
+        rest.named.add(&self.named);
         self.last_catalog = self.last_catalog.min(self.last());
+        self.last_absorbable = self.last_absorbable.min(self.last());
     }
 
     /// Puts tombstones where records were elided, and hands over the bytes: the prefix, then the records.

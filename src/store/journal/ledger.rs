@@ -1,24 +1,55 @@
 //! Which segment holds which records, and what holds a segment.
 //!
-//! A segment may be recycled when nothing in it is needed: no reference is left, and every record that
-//! released one is durable; a checkpoint absorbed its catalog records; and every segment that its
-//! settles, moves, grants and counters are about is gone, since replay needs them as long as it meets
-//! what they are about.
+//! A segment is free when nothing in it lives, what released the last record is durable, and both generations of the
+//! checkpoint have absorbed the rest: what its settles, moves, grants and counters say, its catalog records, and
+//! references that ended without a record. Without the last rule an older checkpoint, which a start may have to go
+//! back to, would still believe in a record that is nowhere any more.
 
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
 
 use super::Batch;
+use super::forward::Span;
+use super::live::LiveSet;
 
 /// The segments with records, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     segments: VecDeque<Segment>,
-    /// A checkpoint has the catalog up to this number.
-    absorbed: u64,
+    absorbed: Coverage,
+    /// The snapshot that has to be absorbed, for references that ended without a record to what was copied forward.
+    ended_cold: u64,
     /// Whether something changed since the last look for a free segment.
     changed: bool,
     /// Lowest number that has to become durable before another look may help.
     waits_for: Option<u64>,
+    /// Segments that changed or went since [`Ledger::take_changes`].
+    changed_rows: BTreeMap<u64, Option<()>>,
+}
+
+/// What a checkpoint has absorbed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// Everything up to this number but the catalog.
+    pub(crate) log: u64,
+    /// The catalog up to this number.
+    pub(crate) catalog: u64,
+    /// References that ended without a record before this snapshot was made.
+    pub(crate) snapshot: u64,
+}
+
+/// What a checkpoint keeps of a segment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SegmentRow {
+    /// Number of its first record.
+    pub(crate) first: u64,
+    /// Number of its last record so far.
+    pub(crate) last: u64,
+    /// Queues that its records name so far.
+    pub(crate) queues: Arc<RoaringTreemap>,
 }
 
 #[derive(Debug)]
@@ -26,117 +57,152 @@ struct Segment {
     id: u64,
     first: u64,
     last: u64,
-    references: u64,
+    /// Records that live.
+    live: u64,
     /// The last record that released something here.
     released_by: u64,
     last_catalog: u64,
-    /// Sorted ids.
-    about: Vec<u64>,
+    /// The last record that a checkpoint has to absorb.
+    last_absorbable: u64,
+    /// The snapshot that has to be absorbed, for references that ended without a record.
+    ended_before: u64,
+    /// What lives of it is in the cold chain.
+    is_copied: bool,
+    queues: Arc<RoaringTreemap>,
+}
+
+impl Segment {
+    /// Whether nothing that lives is in it alone.
+    fn is_free(&self) -> bool {
+        self.live == 0 || self.is_copied
+    }
+}
+
+impl Coverage {
+    /// What both have absorbed.
+    pub(crate) fn least(self, other: Self) -> Self {
+        Self {
+            log: self.log.min(other.log),
+            catalog: self.catalog.min(other.catalog),
+            snapshot: self.snapshot.min(other.snapshot),
+        }
+    }
 }
 
 impl Ledger {
-    /// A batch is about to be written to `segment`.
-    pub(super) fn place(&mut self, segment: u64, batch: &Batch) {
+    /// A batch, of which so many records live, is about to be written to `segment`.
+    pub(super) fn place(&mut self, segment: u64, batch: &mut Batch, live: u64) {
         self.extend(segment, batch.first(), batch.last());
-        let earlier = self
-            .segments
-            .partition_point(|segment| segment.last < batch.about_pending);
-        let about_pending: Vec<u64> = self.segments.range(earlier..).map(|s| s.id).collect();
         if let Some(newest) = self.segments.back_mut() {
-            newest.references += batch.references();
+            newest.live += live;
+            newest.released_by = newest.released_by.max(batch.released_by);
             newest.last_catalog = newest.last_catalog.max(batch.last_catalog);
-            for id in batch.about.iter().chain(&about_pending) {
-                insert(&mut newest.about, *id);
-            }
+            newest.last_absorbable = newest.last_absorbable.max(batch.last_absorbable);
+            newest.ended_before = newest.ended_before.max(batch.ended_before);
+            batch.named.move_to(Arc::make_mut(&mut newest.queues));
         }
     }
 
-    /// A record was read from `segment`.
-    pub(super) fn replay(&mut self, segment: u64, number: u64) {
-        self.extend(segment, number, number);
-    }
-
-    /// What was read last is about these segments.
-    pub(super) fn about_replayed(&mut self, about: &mut Vec<u64>) {
+    /// What the newest segment was read to have: see [`Self::place`]; living records are counted later.
+    pub(super) fn replayed(&mut self, batch: &mut Batch) {
         if let Some(newest) = self.segments.back_mut() {
-            for id in about.drain(..) {
-                insert(&mut newest.about, id);
+            newest.last_catalog = newest.last_catalog.max(batch.last_catalog);
+            newest.last_absorbable = newest.last_absorbable.max(batch.last_absorbable);
+            if !batch.named.is_empty() {
+                batch.named.move_to(Arc::make_mut(&mut newest.queues));
             }
         }
     }
 
-    fn extend(&mut self, segment: u64, first: u64, last: u64) {
+    /// A segment, which is the newest or a new one, has these records.
+    pub(crate) fn extend(&mut self, segment: u64, first: u64, last: u64) {
         match self.segments.back_mut() {
-            Some(newest) if newest.id == segment => newest.last = last,
+            Some(newest) if newest.id == segment => newest.last = newest.last.max(last),
             _ => {
                 self.segments.push_back(Segment {
                     id: segment,
                     first,
                     last,
-                    references: 0,
+                    live: 0,
                     released_by: 0,
                     last_catalog: 0,
-                    about: Vec::new(),
+                    last_absorbable: 0,
+                    ended_before: 0,
+                    is_copied: false,
+                    queues: Arc::default(),
                 });
                 self.changed = true;
             }
         }
+        self.changed_rows.insert(segment, Some(()));
     }
 
-    /// The newest segment has catalog record `number`.
-    pub(super) fn catalog(&mut self, number: u64) {
+    /// The newest segment stays until both generations have what was found in it up to record `last`, and were written by
+    /// this start: the older one may lack what the newer has absorbed.
+    pub(super) fn needs_absorbing(&mut self, last: u64) {
         if let Some(newest) = self.segments.back_mut() {
-            newest.last_catalog = newest.last_catalog.max(number);
+            newest.last_absorbable = newest.last_absorbable.max(last);
+            newest.ended_before = 1;
         }
     }
 
-    /// Whether a segment has this record.
-    pub(super) fn has(&self, number: u64) -> bool {
-        self.find(number).is_some()
-    }
-
-    /// Adds references to a record.
-    pub(super) fn retain(&mut self, number: u64, references: u64) {
-        if let Some(segment) = self.find_mut(number) {
-            segment.references += references;
+    /// Takes over what a checkpoint knows of the newest segment.
+    pub(super) fn load(&mut self, queues: &Arc<RoaringTreemap>) {
+        if let Some(newest) = self.segments.back_mut() {
+            newest.queues = Arc::clone(queues);
         }
     }
 
-    /// Takes references from a record, because of record `by`. A record that is gone has none.
-    pub(super) fn release(&mut self, number: u64, references: u64, by: u64) {
+    /// Counts what lives in every segment.
+    pub(super) fn count(&mut self, live: &LiveSet) {
+        for segment in &mut self.segments {
+            segment.live = live.count_in(segment.first..=segment.last);
+        }
+        self.changed = true;
+    }
+
+    /// A record lives no more, because of record `by`.
+    pub(super) fn died(&mut self, number: u64, by: u64) {
         let Some(segment) = self.find_mut(number) else {
             return;
         };
-        segment.references = segment.references.saturating_sub(references);
+        segment.live = segment.live.saturating_sub(1);
         segment.released_by = segment.released_by.max(by);
-        if segment.references == 0 {
+        if segment.live == 0 {
             self.changed = true;
         }
     }
 
-    /// A checkpoint has the catalog up to `number`.
-    pub(super) fn absorbed(&mut self, number: u64) {
-        self.absorbed = self.absorbed.max(number);
+    /// A reference to a record ended without a record that says so: only what is absorbed with `snapshot` knows of it.
+    pub(super) fn ended(&mut self, number: u64, snapshot: u64) {
+        match self.find_mut(number) {
+            Some(segment) => segment.ended_before = segment.ended_before.max(snapshot),
+            None => self.ended_cold = self.ended_cold.max(snapshot),
+        }
+    }
+
+    /// Both generations of the checkpoint have this.
+    pub(super) fn absorbed(&mut self, absorbed: Coverage) {
+        self.absorbed = absorbed;
         self.changed = true;
     }
 
-    /// Adds the segment of a record to `about`.
-    pub(super) fn add_segment_of(&self, number: u64, about: &mut Vec<u64>) {
-        if let Some(segment) = self.find(number).and_then(|at| self.segments.get(at)) {
-            insert(about, segment.id);
-        }
-    }
-
-    /// Adds every segment with a record up to `number` to `about`.
-    pub(super) fn all_upto(&self, number: u64, about: &mut Vec<u64>) {
-        for segment in self.segments.iter().filter(|s| s.first <= number) {
-            insert(about, segment.id);
-        }
+    /// What both generations had last.
+    pub(super) fn absorbed_so_far(&self) -> Coverage {
+        self.absorbed
     }
 
     /// Whether [`Self::recyclable`] may find something.
     pub(super) fn may_recycle(&self, durable: u64) -> bool {
         self.changed || self.waits_for.is_some_and(|number| number <= durable)
+    }
+
+    /// Whether a snapshot would free a segment.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        let but_newest = self.segments.len().saturating_sub(1);
+        let dead = self.segments.iter().take(but_newest);
+        let is_held = |segment: &Segment| segment.is_free() && !self.is_log_absorbed(segment);
+        dead.into_iter().any(is_held) || self.ended_cold > self.absorbed.snapshot
     }
 
     /// Forgets a segment that nothing holds, and names it. The newest is never one.
@@ -146,33 +212,64 @@ impl Ledger {
         }
         self.waits_for = None;
         for at in 0..self.segments.len().saturating_sub(1) {
-            let Some(segment) = self.segments.get(at).filter(|s| self.is_free(s)) else {
-                continue;
+            let Some(segment) = self.segments.get(at) else {
+                break;
             };
+            if !segment.is_free() || !self.is_absorbed(segment) {
+                continue;
+            }
             if segment.released_by > durable {
                 let lowest = self.waits_for.unwrap_or(u64::MAX);
                 self.waits_for = Some(lowest.min(segment.released_by));
                 continue;
             }
-            // Others may be free now that this one is gone.
             self.changed = true;
-            return self.segments.remove(at).map(|segment| segment.id);
+            let id = self.segments.remove(at).map(|segment| segment.id)?;
+            self.changed_rows.insert(id, None);
+            return Some(id);
         }
         self.changed = false;
         None
     }
 
-    fn is_free(&self, segment: &Segment) -> bool {
-        segment.references == 0
-            && segment.last_catalog <= self.absorbed
-            && !segment
-                .about
-                .iter()
-                .any(|id| *id != segment.id && self.has_segment(*id))
+    fn is_absorbed(&self, segment: &Segment) -> bool {
+        segment.last_catalog <= self.absorbed.catalog && self.is_log_absorbed(segment)
     }
 
-    fn has_segment(&self, id: u64) -> bool {
-        self.segments.binary_search_by_key(&id, |s| s.id).is_ok()
+    fn is_log_absorbed(&self, segment: &Segment) -> bool {
+        segment.last_absorbable <= self.absorbed.log
+            && segment.ended_before <= self.absorbed.snapshot
+    }
+
+    /// The segments with records, oldest first.
+    pub(super) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.segments.iter().map(|segment| Span {
+            id: segment.id,
+            first: segment.first,
+            last: segment.last,
+            live: segment.live,
+            is_copied: segment.is_copied,
+        })
+    }
+
+    /// What lives of a segment was copied forward.
+    pub(super) fn copied(&mut self, id: u64) {
+        if let Ok(at) = self.segments.binary_search_by_key(&id, |s| s.id)
+            && let Some(segment) = self.segments.get_mut(at)
+        {
+            segment.is_copied = true;
+            self.changed = true;
+        }
+    }
+
+    /// The snapshot that has to be absorbed, for references that ended without a record to what was copied forward.
+    pub(super) fn ended_cold(&self) -> u64 {
+        self.ended_cold
+    }
+
+    /// The snapshot that both generations of the checkpoint have.
+    pub(super) fn absorbed_snapshot(&self) -> u64 {
+        self.absorbed.snapshot
     }
 
     /// Number of segments with records.
@@ -180,9 +277,23 @@ impl Ledger {
         u64::try_from(self.segments.len()).unwrap_or(u64::MAX)
     }
 
-    /// References that hold a segment.
-    pub(super) fn references(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.references).sum()
+    /// What changed since the last call, as a checkpoint keeps it; none is a segment that went.
+    pub(super) fn take_changes(&mut self) -> BTreeMap<u64, Option<SegmentRow>> {
+        let changed = std::mem::take(&mut self.changed_rows);
+        changed
+            .into_iter()
+            .map(|(id, is_there)| (id, is_there.and_then(|()| self.row(id))))
+            .collect()
+    }
+
+    fn row(&self, id: u64) -> Option<SegmentRow> {
+        let at = self.segments.binary_search_by_key(&id, |s| s.id).ok()?;
+        let segment = self.segments.get(at)?;
+        Some(SegmentRow {
+            first: segment.first,
+            last: segment.last,
+            queues: Arc::clone(&segment.queues),
+        })
     }
 
     fn find(&self, number: u64) -> Option<usize> {
@@ -203,12 +314,5 @@ impl Ledger {
     fn find_mut(&mut self, number: u64) -> Option<&mut Segment> {
         let at = self.find(number)?;
         self.segments.get_mut(at)
-    }
-}
-
-/// Adds `id` to sorted ids.
-fn insert(ids: &mut Vec<u64>, id: u64) {
-    if let Err(at) = ids.binary_search(&id) {
-        ids.insert(at, id);
     }
 }

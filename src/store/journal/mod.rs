@@ -4,36 +4,63 @@
 //! makes it durable, and says so.
 //!
 //! INVARIANT: records are numbered without a gap; a batch holds consecutive numbers; a number is pending
-//! (in `sealed` or `open`), or placed in a segment of the ledger, or gone with its segment.
+//! (in `sealed` or `open`), or placed in a segment of the ledger, or gone with its segment. What lives of the placed
+//! ones is in `live`; references to pending ones are in their batch.
 
 mod batch;
 mod files;
+#[cfg(test)]
 mod fold;
+mod forward;
+mod leases;
 mod ledger;
+mod live;
+mod named;
 mod references;
+mod replay;
+mod snapshot;
 mod waiters;
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::collections::VecDeque;
 
 use crate::core::log::bodies::BodyId;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
+use crate::core::log::store::Hole;
 use crate::core::log::store::Space;
 use crate::core::model::ids::Lsn;
+use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format;
 
 pub(crate) use batch::Batch;
+#[cfg(test)]
 pub(crate) use fold::Fold;
-pub(crate) use ledger::Ledger;
+pub(crate) use forward::Moment;
+pub(crate) use forward::Span;
+pub(crate) use leases::Lease;
+pub(crate) use leases::LeaseKey;
+pub(crate) use ledger::Coverage;
+pub(crate) use ledger::SegmentRow;
+pub(crate) use live::Bits;
+pub(crate) use live::Block;
+pub(crate) use live::LiveChanges;
+pub(crate) use replay::Absorbed;
+pub(crate) use replay::Silence;
+pub(crate) use replay::Telling;
+pub(crate) use snapshot::At;
+pub(crate) use snapshot::Delta;
+pub(crate) use snapshot::Snapshot;
 pub(crate) use waiters::Waiters;
 
 use files::Files;
+use leases::Leases;
+use ledger::Ledger;
+use live::LiveSet;
 
 /// Buffers that are kept for the next batch.
 const SPARE_BATCHES: usize = 2;
@@ -69,22 +96,40 @@ pub(crate) struct Journal {
     pressing: u64,
     spare: Vec<Batch>,
     ledger: Ledger,
-    /// Publishes whose body is in chunk records.
-    chunked: HashMap<u64, Chunked>,
     /// Bodies in files of their own.
     files: Files,
-    /// Publishes and moves that were replayed without what they need.
-    void: HashSet<u64>,
-    /// Chunk records that were replayed, and no publish yet: number and references.
-    orphans: Vec<(u64, u32)>,
+    /// Records that are placed and have references.
+    live: LiveSet,
+    leases: Leases,
+    /// Purged ranges whose entries may not all have ended yet.
+    purges: Vec<Purge>,
+    /// Parts of the log that could not be read: until somebody accepts the loss.
+    holes: Vec<Hole>,
+    /// Number of chunks of living publishes whose body is in chunk records.
+    chunked: HashMap<u64, u32>,
+    /// Latest time of an append.
+    latest: CoreTime,
+    /// Number of the last catalog record, 0 = none.
+    last_catalog: u64,
+    /// Number of the last mark of a clean stop, 0 = none.
+    last_stop: u64,
+    /// Snapshots that were made.
+    snapshots: u64,
+    /// Number of the last record of the newest snapshot.
+    snapshot_upto: u64,
     /// Entries of the current settle that must be written.
     kept: Vec<EntryRef>,
 }
 
-/// A publish whose body is in the records right before it.
-struct Chunked {
-    chunks: u32,
-    references: u64,
+/// A purge: entries of a queue between two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Purge {
+    /// The queue.
+    pub(crate) queue: QueueId,
+    /// The last number that it covers.
+    pub(crate) upto: u64,
+    /// The first one.
+    pub(crate) from: u64,
 }
 
 impl Journal {
@@ -102,10 +147,17 @@ impl Journal {
             pressing: 0,
             spare: Vec::new(),
             ledger: Ledger::default(),
+            live: LiveSet::default(),
+            leases: Leases::default(),
+            purges: Vec::new(),
+            holes: Vec::new(),
             chunked: HashMap::new(),
             files: Files::default(),
-            void: HashSet::new(),
-            orphans: Vec::new(),
+            latest: CoreTime::default(),
+            last_catalog: 0,
+            last_stop: 0,
+            snapshots: 0,
+            snapshot_upto: 0,
             kept: Vec::new(),
         }
     }
@@ -122,7 +174,6 @@ impl Journal {
 
     /// Continues after record `last`, which is durable as everything before it. Nothing may be pending.
     pub(crate) fn continue_after(&mut self, last: u64) {
-        self.drop_orphans();
         self.next = last + 1;
         self.durable = last;
         self.open.restart(self.next, self.limits.prefix);
@@ -153,6 +204,7 @@ impl Journal {
         }
         let mut start = self.open.len();
         self.open.saw(now);
+        self.latest = self.latest.max(now);
         for record in records {
             self.push(&record)?;
             if self.open.bytes() > self.limits.batch_bytes && self.open.len() > 1 {
@@ -230,10 +282,11 @@ impl Journal {
         if self.sealed.is_empty() {
             self.seal();
         }
-        let batch = self.sealed.pop_front()?;
+        let mut batch = self.sealed.pop_front()?;
         self.sealed_bytes -= batch.pending_bytes();
         self.in_flight_bytes += batch.pending_bytes();
-        self.ledger.place(segment, &batch);
+        let live = batch.enter(&mut self.live);
+        self.ledger.place(segment, &mut batch, live);
         Some(batch)
     }
 
@@ -246,9 +299,19 @@ impl Journal {
         }
     }
 
-    /// Catalog records up to `number` hold nothing any more.
-    pub(crate) fn absorbed(&mut self, number: u64) {
-        self.ledger.absorbed(number);
+    /// Both generations of the checkpoint have this: it holds nothing any more.
+    pub(crate) fn absorbed(&mut self, absorbed: Coverage) {
+        self.ledger.absorbed(absorbed);
+    }
+
+    /// What both generations had last.
+    pub(crate) fn absorbed_so_far(&self) -> Coverage {
+        self.ledger.absorbed_so_far()
+    }
+
+    /// Whether a checkpoint would free a segment.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.ledger.wants_checkpoint()
     }
 
     /// Forgets a segment that nothing holds, and names it.
@@ -280,7 +343,7 @@ impl Journal {
     pub(crate) fn space(&self) -> Space {
         Space {
             segments: self.ledger.segments(),
-            references: self.ledger.references(),
+            references: self.live.references(),
             pending_bytes: u64::try_from(self.pending_bytes()).unwrap_or(u64::MAX),
             ..Space::default()
         }

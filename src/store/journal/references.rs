@@ -9,19 +9,23 @@ use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Dead;
+use crate::core::model::ids::QueueId;
 
-use super::Chunked;
+use crate::store::format::BodyFact;
+
 use super::Journal;
+use super::Lease;
+use super::Purge;
 use super::batch::Slot;
 use super::batch::SlotState;
+use super::live::Released;
 
 impl Journal {
     /// Appends one record.
     pub(super) fn push(&mut self, record: &Record<'_>) -> Result<(), AppendError> {
-        if let Record::Settle { entries, .. } = record {
-            return self.push_settle(record, entries);
+        if let Record::Settle { queue, entries, .. } = record {
+            return self.push_settle(record, *queue, entries);
         }
-        self.note_about(record);
         if let Record::Move(moved) = record {
             self.pin(self.number(moved.entry.message));
             self.pin(self.number(moved.entry.entry));
@@ -35,105 +39,137 @@ impl Journal {
         let this = self.next;
         self.encode(record, Slot::new(own_references(record), state))?;
         if let Record::Publish(publish) = record {
-            self.add_chunked(this, publish);
-        }
-        if let Record::Move(moved) = record {
-            self.apply_move(moved, this);
-        }
-        if let Record::Catalog { .. } = record {
-            self.open.last_catalog = this;
+            self.published(publish, this);
+        } else if let Record::Move(moved) = record {
+            self.moved(moved, this);
+        } else if !matches!(record, Record::Chunk { .. }) {
+            self.changed(record, this);
         }
         Ok(())
     }
 
-    /// Counts a record that was read from `segment`, which is the newest or a new one. False: what it
-    /// needs is gone, so everything that it made has ended, and nobody must see it.
-    #[must_use]
-    pub(crate) fn replay(&mut self, segment: u64, this: u64, record: &Record<'_>) -> bool {
-        self.next = this + 1;
-        self.open.restart(self.next, self.limits.prefix);
-        self.ledger.replay(segment, this);
-        if let Record::Chunk { references, .. } = record {
-            self.ledger.retain(this, u64::from(*references));
-            self.orphans.push((this, *references));
-            return true;
+    fn published(&mut self, publish: &Publish<'_>, this: u64) {
+        for entry in publish.entries.iter() {
+            self.open.named.note(entry.queue);
         }
-        let is_whole = self.is_whole(this, record);
-        if is_whole {
-            self.count(this, record);
-        } else {
-            self.void.insert(this);
+        let chunks = chunks_of(publish);
+        if chunks > 0 {
+            self.chunked.insert(this, chunks);
         }
-        self.drop_orphans();
-        self.note_about(record);
-        self.ledger.about_replayed(&mut self.open.about);
-        is_whole
+        if let BodyFields::File { id: file, bytes } = publish.message.body {
+            self.files.add(this, BodyFact { file, bytes });
+        }
     }
 
-    /// Whether the records are there that a replayed one needs. They are as long as it has a reference, so
-    /// without them each of its entries ended, with or without a record that says so.
-    fn is_whole(&mut self, this: u64, record: &Record<'_>) -> bool {
-        if let Record::Publish(publish) = record {
-            let chunks = u64::from(chunks_of(publish));
-            return (this.saturating_sub(chunks)..this).all(|chunk| self.ledger.has(chunk));
+    /// Follows a move, which has its references already.
+    pub(super) fn moved(&mut self, moved: &Move<'_>, this: u64) {
+        self.open.last_absorbable = this;
+        self.open.named.note(moved.source);
+        for entry in moved.targets.iter() {
+            self.open.named.note(entry.queue);
         }
-        if let Record::Move(moved) = record {
-            return self.is_there(self.number(moved.entry.message));
-        }
-        true
+        let targets = u32::try_from(moved.targets.len()).unwrap_or(u32::MAX);
+        self.retain(self.number(moved.entry.message), targets);
+        self.release(moved.source, moved.entry, this);
     }
 
-    fn count(&mut self, this: u64, record: &Record<'_>) {
-        self.ledger.retain(this, u64::from(own_references(record)));
-        if let Record::Publish(publish) = record {
-            self.add_chunked(this, publish);
-            let chunks = usize::try_from(chunks_of(publish)).unwrap_or(usize::MAX);
-            self.orphans
-                .truncate(self.orphans.len().saturating_sub(chunks));
-        }
-        if let Record::Settle { entries, .. } = record {
-            for entry in entries.iter() {
-                self.release(*entry, this);
+    /// Follows a record that has no references, and says something that a checkpoint must know.
+    pub(super) fn changed(&mut self, record: &Record<'_>, this: u64) {
+        match record {
+            Record::Grant {
+                queue,
+                until,
+                entries,
+                ..
+            } => {
+                self.open.named.note(*queue);
+                for granted in entries.iter() {
+                    let lease = Lease {
+                        acquired: granted.acquired,
+                        failed: granted.failed,
+                        until: Some(*until),
+                    };
+                    let entry = self.number(granted.entry);
+                    self.leases.set((*queue, entry), lease);
+                }
             }
+            Record::Counters {
+                queue,
+                entry,
+                acquired,
+                failed,
+            } => {
+                self.open.named.note(*queue);
+                let lease = Lease {
+                    acquired: *acquired,
+                    failed: *failed,
+                    until: None,
+                };
+                let entry = self.number(*entry);
+                self.leases.set((*queue, entry), lease);
+            }
+            Record::PurgeRange { queue, from, upto } => {
+                self.open.named.note(*queue);
+                let purge = Purge {
+                    queue: *queue,
+                    upto: self.number(*upto),
+                    from: from.map_or(1, |from| self.number(from)),
+                };
+                self.purges.push(purge);
+            }
+            Record::Catalog { .. } => {
+                self.open.last_catalog = this;
+                self.last_catalog = this;
+                return;
+            }
+            Record::Epoch {
+                clean_stop: true, ..
+            } => self.last_stop = this,
+            // They say nothing that would have to be remembered, or nothing writes them yet.
+            Record::Tombstone => return,
+            Record::Publish(_)
+            | Record::Chunk { .. }
+            | Record::Settle { .. }
+            | Record::Move(_)
+            | Record::Schedule { .. }
+            | Record::Retained { .. }
+            | Record::Mark { .. }
+            | Record::Prepared { .. }
+            | Record::Decision { .. }
+            | Record::Forget { .. }
+            | Record::Cursor { .. }
+            | Record::PartitionAppend { .. }
+            | Record::Reservation { .. }
+            | Record::Epoch { .. }
+            | Record::Copy { .. } => {}
         }
-        if let Record::Move(moved) = record {
-            self.apply_move(moved, this);
-        }
-        if let Record::Catalog { .. } = record {
-            self.ledger.catalog(this);
-        }
-    }
-
-    /// Releases chunks whose publish was torn off, or elided after they were written.
-    pub(super) fn drop_orphans(&mut self) {
-        for (number, references) in self.orphans.drain(..) {
-            self.ledger.release(number, u64::from(references), number);
-        }
+        self.open.last_absorbable = this;
     }
 
     /// References that ended without a record.
     pub(crate) fn dead(&mut self, dead: &Dead) {
-        self.release(dead.entry, self.last());
-    }
-
-    /// Remembers a publish whose body is in chunk records.
-    fn add_chunked(&mut self, this: u64, publish: &Publish<'_>) {
-        self.files.add(this, publish);
-        let chunks = chunks_of(publish);
-        if chunks > 0 {
-            let references = u64::try_from(publish.entries.len()).unwrap_or(u64::MAX);
-            self.chunked.insert(this, Chunked { chunks, references });
+        // Only the next snapshot knows.
+        let snapshot = self.snapshots + 1;
+        for lsn in [dead.entry.entry, dead.entry.message] {
+            let number = self.number(lsn);
+            match self.pending(number) {
+                Some((batch, _)) => batch.ended_before = snapshot,
+                None => self.ledger.ended(number, snapshot),
+            }
         }
+        self.release(dead.queue, dead.entry, self.last());
     }
 
     fn push_settle(
         &mut self,
         record: &Record<'_>,
+        queue: QueueId,
         entries: &[EntryRef],
     ) -> Result<(), AppendError> {
         let this = self.next;
+        self.open.named.note(queue);
         for entry in entries {
-            self.release(*entry, this);
+            self.release(queue, *entry, this);
         }
         let mut kept = std::mem::take(&mut self.kept);
         kept.clear();
@@ -145,6 +181,7 @@ impl Journal {
         }
         let result = self.encode_settle(record, &kept, entries.len());
         self.kept = kept;
+        self.open.last_absorbable = this;
         result
     }
 
@@ -160,10 +197,6 @@ impl Journal {
         };
         if kept.is_empty() && named > 0 {
             return self.encode(&Record::Tombstone, slot);
-        }
-        for entry in kept {
-            self.about(self.number(entry.entry));
-            self.about(self.number(entry.message));
         }
         let settle = Record::Settle {
             queue: *queue,
@@ -183,12 +216,6 @@ impl Journal {
         }
     }
 
-    /// Whether a record is pending, or in a segment with what it needs.
-    fn is_there(&mut self, number: u64) -> bool {
-        let is_void = !self.void.is_empty() && self.void.contains(&number);
-        !is_void && (self.ledger.has(number) || self.pending(number).is_some())
-    }
-
     fn is_elided(&mut self, message: u64) -> bool {
         self.pending(message).is_some_and(|(batch, slot)| {
             batch.slot(slot).map(|slot| slot.state) == Some(SlotState::Elided)
@@ -205,90 +232,108 @@ impl Journal {
         }
     }
 
-    fn apply_move(&mut self, moved: &Move<'_>, by: u64) {
-        let targets = u32::try_from(moved.targets.len()).unwrap_or(u32::MAX);
-        self.retain_message(self.number(moved.entry.message), targets);
-        self.release(moved.entry, by);
-    }
-
-    /// Adds references to a message and its chunks.
-    fn retain_message(&mut self, message: u64, references: u32) {
-        self.files.retain(message, references);
-        let chunks = match self.chunked.get_mut(&message) {
-            Some(chunked) => {
-                chunked.references += u64::from(references);
-                chunked.chunks
-            }
-            None => 0,
-        };
-        for number in message.saturating_sub(u64::from(chunks))..=message {
-            match self.pending(number) {
-                Some((batch, slot)) => {
-                    if let Some(slot) = batch.slot(slot) {
-                        slot.references = slot.references.saturating_add(references);
-                    }
+    /// Adds references to a record.
+    fn retain(&mut self, number: u64, references: u32) {
+        match self.pending(number) {
+            Some((batch, slot)) => {
+                if let Some(slot) = batch.slot(slot) {
+                    slot.references = slot.references.saturating_add(references);
                 }
-                None => self.ledger.retain(number, u64::from(references)),
+            }
+            None => {
+                self.live.retain(number, u64::from(references));
             }
         }
     }
 
-    /// Takes one reference from an entry's record and, if it was moved, from its message, because of
-    /// record `by`. Void if the message is gone: see [`Self::is_whole`].
-    fn release(&mut self, entry: EntryRef, by: u64) {
-        if !self.is_there(self.number(entry.message)) {
+    /// Takes an entry's reference from its record and, if it was moved, one from its message, because of record `by`.
+    /// An entry that left before has none.
+    pub(super) fn release(&mut self, queue: QueueId, entry: EntryRef, by: u64) {
+        let (number, message) = (self.number(entry.entry), self.number(entry.message));
+        self.leases.forget((queue, number));
+        if number != message {
+            if self.release_record(number, Some(queue), by) != Released::Void {
+                self.release_message(message, None, by);
+            }
+        } else {
+            self.release_message(message, Some(queue), by);
+        }
+    }
+
+    fn release_message(&mut self, message: u64, queue: Option<QueueId>, by: u64) {
+        if self.release_record(message, queue, by) != Released::Last {
             return;
         }
-        if entry.entry != entry.message {
-            self.release_record(self.number(entry.entry), by);
-        }
-        self.release_message(self.number(entry.message), by);
-    }
-
-    fn release_message(&mut self, message: u64, by: u64) {
-        self.files.release(message, by);
-        let chunks = self.release_chunks(message, by);
-        if self.release_record(message, by) {
-            self.elide(message, chunks);
-        }
-    }
-
-    /// Returns how many chunks the message has.
-    fn release_chunks(&mut self, message: u64, by: u64) -> u64 {
-        let Some(chunked) = self.chunked.get_mut(&message) else {
-            return 0;
+        self.files.end(message, by);
+        let chunks = match self.chunked.is_empty() {
+            true => 0,
+            false => self.chunked.remove(&message).unwrap_or(0),
         };
-        let chunks = u64::from(chunked.chunks);
-        chunked.references = chunked.references.saturating_sub(1);
-        if chunked.references == 0 {
-            self.chunked.remove(&message);
+        let is_elidable = self.pending(message).is_some_and(|(batch, slot)| {
+            batch.slot(slot).map(|slot| slot.state) == Some(SlotState::Elidable)
+        });
+        for chunk in message.saturating_sub(u64::from(chunks))..message {
+            self.end_chunk(chunk, is_elidable, by);
         }
-        for chunk in message.saturating_sub(chunks)..message {
-            self.release_record(chunk, by);
+        if is_elidable {
+            self.elide(message);
         }
-        chunks
     }
 
-    /// Takes one reference from a record. True: it was the last one, and the record may be elided.
-    fn release_record(&mut self, number: u64, by: u64) -> bool {
-        if let Some((batch, slot)) = self.pending(number) {
-            let Some(slot) = batch.slot(slot) else {
-                return false;
-            };
-            slot.references = slot.references.saturating_sub(1);
-            return slot.references == 0 && slot.state == SlotState::Elidable;
-        }
-        self.ledger.release(number, 1, by);
-        false
-    }
-
-    /// Makes a pending publish, its chunks and what settles say about it void.
-    fn elide(&mut self, message: u64, chunks: u64) {
-        for number in message.saturating_sub(chunks)..=message {
-            // A chunk may have been taken by the writer already: it then is an orphan.
-            if let Some((batch, slot)) = self.pending(number) {
-                batch.elide(slot);
+    /// A chunk lives as long as its publish.
+    fn end_chunk(&mut self, chunk: u64, is_elidable: bool, by: u64) {
+        match self.pending(chunk) {
+            Some((batch, slot)) if is_elidable => batch.elide(slot),
+            Some((batch, slot)) => {
+                if let Some(slot) = batch.slot(slot) {
+                    slot.references = 0;
+                }
             }
+            None => self.end(chunk, by),
+        }
+    }
+
+    /// Ends every reference to a placed record.
+    pub(super) fn end(&mut self, number: u64, by: u64) {
+        if self.live.clear(number) > 0 {
+            self.files.end(number, by);
+            self.ledger.died(number, by);
+        }
+    }
+
+    /// Takes one reference from a record.
+    fn release_record(&mut self, number: u64, queue: Option<QueueId>, by: u64) -> Released {
+        if number < self.pending_from() {
+            let released = self.live.release(number, queue);
+            if released == Released::Last {
+                self.ledger.died(number, by);
+            }
+            return released;
+        }
+        if queue.is_some_and(|queue| self.live.has_left(number, queue)) {
+            return Released::Void;
+        }
+        let Some((batch, slot)) = self.pending(number) else {
+            return Released::Void;
+        };
+        let Some(slot) = batch.slot(slot).filter(|slot| slot.references > 0) else {
+            return Released::Void;
+        };
+        slot.references -= 1;
+        if slot.references == 0 {
+            batch.released_by = batch.released_by.max(by);
+            return Released::Last;
+        }
+        if let Some(queue) = queue {
+            self.live.leave(number, queue);
+        }
+        Released::Kept
+    }
+
+    /// Makes a pending publish and what settles say about it void.
+    fn elide(&mut self, message: u64) {
+        if let Some((batch, slot)) = self.pending(message) {
+            batch.elide(slot);
         }
         while let Some(settle) = self
             .pending(message)
@@ -300,43 +345,8 @@ impl Journal {
         }
     }
 
-    /// Notes the segments that a record other than a settle is about.
-    fn note_about(&mut self, record: &Record<'_>) {
-        if let Record::Settle { entries, .. } = record {
-            for entry in entries.iter() {
-                self.about(self.number(entry.entry));
-                self.about(self.number(entry.message));
-            }
-        }
-        if let Record::Grant { entries, .. } = record {
-            for entry in entries.iter() {
-                self.about(self.number(entry.entry));
-            }
-        }
-        if let Record::Counters { entry, .. } = record {
-            self.about(self.number(*entry));
-        }
-        if let Record::Move(moved) = record {
-            self.about(self.number(moved.entry.entry));
-            self.about(self.number(moved.entry.message));
-        }
-        if let Record::PurgeRange { upto, .. } = record {
-            let upto = self.number(*upto);
-            self.ledger.all_upto(upto, &mut self.open.about);
-            self.open.about_pending = self.open.about_pending.min(self.pending_from());
-        }
-    }
-
-    /// The next record is about record `number`, and must not be recycled before it.
-    fn about(&mut self, number: u64) {
-        if number >= self.pending_from() {
-            self.open.about_pending = self.open.about_pending.min(number);
-        } else {
-            self.ledger.add_segment_of(number, &mut self.open.about);
-        }
-    }
-
-    fn pending_from(&self) -> u64 {
+    /// The first number that is not placed in a segment.
+    pub(super) fn pending_from(&self) -> u64 {
         self.sealed.front().unwrap_or(&self.open).first()
     }
 }
@@ -349,16 +359,16 @@ fn chunks_of(publish: &Publish<'_>) -> u32 {
     }
 }
 
-/// References that a record brings with it.
+/// References that a record brings with it. A chunk has one: it ends with its publish's last.
 ///
 /// Kinds that nothing writes yet hold their segment until the feature that writes them says when not.
-fn own_references(record: &Record<'_>) -> u32 {
+pub(super) fn own_references(record: &Record<'_>) -> u32 {
     let count = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
     match record {
         Record::Publish(publish) => count(publish.entries.len()),
-        Record::Chunk { references, .. } => *references,
         Record::Move(moved) => count(moved.targets.len()),
-        Record::Schedule { .. }
+        Record::Chunk { .. }
+        | Record::Schedule { .. }
         | Record::Retained { .. }
         | Record::Mark { .. }
         | Record::Prepared { .. }

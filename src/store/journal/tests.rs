@@ -18,15 +18,24 @@ use crate::core::log::record::Publish;
 use crate::core::log::record::Record;
 use crate::core::log::record::SettleKind;
 use crate::core::log::store::Dead;
+use crate::core::log::store::LiveEntry;
+use crate::core::log::store::Scanned;
+use crate::core::log::store::Visitor;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format;
+use crate::store::format::Version;
 
+use super::Absorbed;
+use super::At;
+use super::Delta;
+use super::Fold;
 use super::Journal;
 use super::Limits;
+use super::Telling;
 
 const SHARD: Shard = Shard(3);
 const LIMITS: Limits = Limits {
@@ -49,6 +58,8 @@ enum Act {
     Append(Vec<Part>),
     Dead(Index),
     Take,
+    /// A checkpoint.
+    Save,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -63,6 +74,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => vec(part, 1..5).prop_map(Act::Append),
         1 => any::<Index>().prop_map(Act::Dead),
         2 => Just(Act::Take),
+        1 => Just(Act::Save),
     ]
 }
 
@@ -78,6 +90,8 @@ struct History {
     chunks: BTreeMap<u64, u64>,
     written: Vec<Vec<u8>>,
     segment: u64,
+    /// The newest checkpoint.
+    saved: Option<(At, Delta)>,
 }
 
 fn lsn(number: u64) -> Lsn {
@@ -89,6 +103,11 @@ fn reference(entry: Entry) -> EntryRef {
         entry: lsn(entry.1),
         message: lsn(entry.2),
     }
+}
+
+/// References that an entry holds: its record, and its message if that is another.
+fn held_by((_, entry, message): &Entry) -> u64 {
+    1 + u64::from(entry != message)
 }
 
 fn dead(entry: Entry) -> Dead {
@@ -107,6 +126,7 @@ impl History {
             chunks: BTreeMap::new(),
             written: Vec::new(),
             segment: 1,
+            saved: None,
         }
     }
 
@@ -120,16 +140,16 @@ impl History {
                 }
             }
             Act::Take => self.take(),
+            Act::Save => self.save(),
         }
-        let references: u64 = self.live.iter().map(|entry| self.held_by(*entry)).sum();
+        let messages: BTreeSet<u64> = self.live.iter().map(|entry| entry.2).collect();
+        let chunks = messages
+            .iter()
+            .filter_map(|message| self.chunks.get(message));
+        let references: u64 = self.live.iter().map(held_by).sum::<u64>() + chunks.sum::<u64>();
         let pending = self.journal.pending_references();
         let placed = self.journal.space().references;
         assert_eq!(placed + pending, references, "after {act:?}");
-    }
-
-    /// References that an entry holds: its record, its message if that is another, the message's chunks.
-    fn held_by(&self, (_, entry, message): Entry) -> u64 {
-        1 + u64::from(entry != message) + self.chunks.get(&message).copied().unwrap_or(0)
     }
 
     fn pick(&mut self, pick: &Index) -> Option<Entry> {
@@ -190,6 +210,14 @@ impl History {
         taken.expect("nothing is too large");
     }
 
+    /// Makes a checkpoint of what there is, as if it were durable: the rest will be.
+    fn save(&mut self) {
+        let snapshot = self.journal.snapshot();
+        let (at, delta) = self.saved.get_or_insert_default();
+        *at = snapshot.at;
+        delta.merge(snapshot.delta);
+    }
+
     /// Takes and "writes" one batch; every third starts a segment.
     fn take(&mut self) {
         self.segment += u64::from(self.written.len().is_multiple_of(3));
@@ -206,27 +234,91 @@ impl History {
         while self.journal.next_batch_last().is_some() {
             self.take();
         }
+        let (fold, number) = self.fold();
         let mut again = Journal::new(SHARD, LIMITS);
-        let (mut number, mut found) = (0, BTreeSet::new());
-        let mut void = BTreeSet::new();
-        for (segment, batch) in (1..).zip(&self.written) {
-            let mut bytes = batch.as_slice();
-            while let Some(fields) = format::split(&mut bytes).expect("whole") {
-                let record = format::decode(fields).expect("a record");
-                number += 1;
-                assert!(again.replay(segment, number, &record), "nothing is gone");
-                follow(number, &record, &mut found, &mut void);
-            }
+        let (at, delta) = self.saved.clone().unwrap_or_default();
+        let absorbed = Absorbed {
+            log: at.log,
+            catalog: 0,
+        };
+        again.load(at, delta);
+        let mut told = Told::default();
+        let records = self.records();
+        for (segment, number, record) in &records {
+            again.replay_frame(*segment, *number, *number);
+            let fact = format::fact_of(Version::NEWEST, record).expect("a record");
+            let followed = again.replay(absorbed, *number, fact, &mut told);
+            followed.expect("good");
         }
         assert_eq!(number, self.journal.last());
-        assert!(found.is_superset(&self.live));
-        let homeless: BTreeSet<Entry> = found.difference(&self.live).copied().collect();
+        again.end_replay(number, CoreTime::default());
+        let mut telling = Telling::default();
+        for (_, number, record) in &records {
+            if again.count_live(*number, *number) > 0 {
+                let fact = format::fact_of(Version::NEWEST, record).expect("a record");
+                let said = telling.record(&mut again, Version::NEWEST, *number, fact, &mut told);
+                said.expect("good");
+            }
+        }
+        telling.finish(&mut again);
+        // Those that died without a record may come back, but only if no snapshot knows of it.
+        let homeless: BTreeSet<Entry> = told.0.difference(&self.live).copied().collect();
+        assert!(told.0.is_superset(&self.live));
         assert!(homeless.is_subset(&self.homeless), "{homeless:?} came back");
-        again.continue_after(number);
+        assert!(told.0.is_subset(&fold.0));
+        if self.saved.is_none() {
+            assert_eq!(told.0, fold.0);
+        }
         for entry in homeless {
             again.dead(&dead(entry));
         }
         assert_eq!(again.space().references, self.journal.space().references);
+    }
+
+    /// Every record that was written: segment, number, bytes.
+    fn records(&self) -> Vec<(u64, u64, Vec<u8>)> {
+        let mut records = Vec::new();
+        for (segment, batch) in (1..).zip(&self.written) {
+            let mut bytes = batch.as_slice();
+            while let Some(fields) = format::split(&mut bytes).expect("whole") {
+                let number = records.len() as u64 + 1;
+                records.push((segment, number, fields.to_vec()));
+            }
+        }
+        records
+    }
+
+    /// What the plain replay comes to, and the number of the last record.
+    fn fold(&self) -> (Told, u64) {
+        let (mut fold, mut told) = (Fold::new(None), Told::default());
+        let (mut found, mut void) = (BTreeSet::new(), BTreeSet::new());
+        let mut last = 0;
+        for (_, number, bytes) in self.records() {
+            let record = format::decode(&bytes).expect("a record");
+            follow(number, &record, &mut found, &mut void);
+            fold.record(lsn(number), &record, &mut told);
+            last = number;
+        }
+        assert!(fold.finish(&Scanned::default(), &mut told).is_empty());
+        assert_eq!(told.0, found);
+        (told, last)
+    }
+}
+
+/// Entries that were told.
+#[derive(Default)]
+struct Told(BTreeSet<Entry>);
+
+impl Visitor for Told {
+    fn catalog(&mut self, _: Lsn, _: &str, _: Option<&[u8]>) {}
+
+    fn entries(&mut self, _: &Scanned) {}
+
+    fn entry(&mut self, entry: LiveEntry<'_>) -> bool {
+        let queue = entry.fields.queue.0;
+        let name = (queue, entry.entry.number(), entry.message.number());
+        assert!(self.0.insert(name), "told twice: {name:?}");
+        true
     }
 }
 

@@ -28,7 +28,6 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
-use crate::store::journal::Fold;
 use crate::store::reading::Found;
 use crate::store::watermark::AtomicWatermark;
 
@@ -82,7 +81,7 @@ impl MemoryStore {
     }
 
     /// What a restart finds: the same store, one incarnation later, with what was durable and no more.
-    /// It is not held, and must be scanned before the first append.
+    /// It is not held, and must be recovered before the first append.
     pub fn reopened(&self) -> Arc<Self> {
         let identity = Identity {
             incarnation: self.identity.incarnation + 1,
@@ -291,10 +290,21 @@ impl Store for MemoryStore {
     }
 
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
-        let absorbed = self.load(shard, &mut |_, _| {})?;
-        let mut fold = Fold::new(absorbed);
-        let scanned = self.scan(shard, &mut |lsn, record| fold.record(lsn, &record, visitor))?;
-        self.dead(&fold.finish(&scanned, visitor));
+        let Some(shard) = self.shard(shard) else {
+            visitor.entries(&Scanned::default());
+            return Ok(Scanned::default());
+        };
+        let mut log = shard.log.lock();
+        let scanned = log.recover(visitor)?;
+        if let Some(last) = scanned.last {
+            shard.watermark.reach(last.number());
+        }
+        log.name_bodies(&self.files);
+        log.end_bodies(&self.files);
+        drop(log);
+        if usize::from(shard.shard.0) + 1 == self.shards.len() {
+            self.keep_named();
+        }
         Ok(scanned)
     }
 

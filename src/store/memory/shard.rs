@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,14 +15,24 @@ use crate::core::log::store::Dead;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
 use crate::core::log::store::StoreError;
+use crate::core::log::store::Visitor;
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format;
+use crate::store::format::DecodeError;
+use crate::store::format::Fact;
+use crate::store::format::Version;
+use crate::store::journal::Absorbed;
+use crate::store::journal::At;
+use crate::store::journal::Coverage;
+use crate::store::journal::Delta;
 use crate::store::journal::Journal;
 use crate::store::journal::Limits;
+use crate::store::journal::Silence;
+use crate::store::journal::Telling;
 use crate::store::journal::Waiters;
 use crate::store::reading;
 use crate::store::reading::Found;
@@ -49,8 +60,12 @@ pub(super) struct ShardLog {
     latest: CoreTime,
     segments: Vec<Segment>,
     next_segment: u64,
+    /// The checkpoint: where it stands, and everything in it.
+    saved: (At, Delta),
     catalog: BTreeMap<String, Vec<u8>>,
     absorbed: Option<Lsn>,
+    /// Whether records can be appended.
+    is_open: bool,
 }
 
 /// Durable records that are dropped together.
@@ -65,6 +80,7 @@ struct Segment {
 #[derive(Clone)]
 struct Written {
     first: u64,
+    count: u64,
     bytes: Bytes,
 }
 
@@ -83,10 +99,12 @@ impl ShardLog {
             next_segment: 1,
             catalog: BTreeMap::new(),
             absorbed: None,
+            saved: (At::default(), Delta::default()),
+            is_open: true,
         }
     }
 
-    /// A log with what is durable in this one, not scanned yet.
+    /// A log with what is durable in this one, not recovered yet.
     pub(super) fn reopened(&self) -> Self {
         let mut log = Self::new(self.shard, self.segment_bytes);
         log.latest = self.latest;
@@ -94,6 +112,8 @@ impl ShardLog {
         log.next_segment = self.next_segment;
         log.catalog.clone_from(&self.catalog);
         log.absorbed = self.absorbed;
+        log.saved.clone_from(&self.saved);
+        log.is_open = false;
         log
     }
 
@@ -103,7 +123,7 @@ impl ShardLog {
         urgent: bool,
         records: &mut dyn Iterator<Item = Record<'_>>,
     ) -> Result<Lsn, AppendError> {
-        if self.closed {
+        if self.closed || !self.is_open {
             return Err(AppendError::Failed);
         }
         let number = self.journal.append(now, urgent, records)?;
@@ -164,6 +184,7 @@ impl ShardLog {
         if let Some(mut batch) = self.journal.take(segment.id) {
             let written = Written {
                 first: batch.first(),
+                count: batch.last() + 1 - batch.first(),
                 bytes: Bytes::copy_from_slice(batch.finish()),
             };
             segment.bytes += written.bytes.len();
@@ -174,6 +195,9 @@ impl ShardLog {
     }
 
     fn recycle(&mut self) {
+        if self.journal.wants_checkpoint() {
+            self.checkpoint_log();
+        }
         while let Some(id) = self.journal.recyclable() {
             self.segments.retain(|segment| segment.id != id);
         }
@@ -184,39 +208,117 @@ impl ShardLog {
         self.recycle();
     }
 
-    /// Replays the durable records. The journal counts those that it does not know yet.
-    pub(super) fn scan(
+    /// Tells what is durable: what the checkpoint has, and the records behind it.
+    pub(super) fn recover(&mut self, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
+        if self.journal.last() > 0 {
+            let source = io::Error::new(io::ErrorKind::ResourceBusy, "records were appended");
+            return Err(StoreError::Io {
+                action: "recover",
+                path: "memory".to_owned(),
+                source,
+            });
+        }
+        let (at, delta) = self.saved.clone();
+        let absorbed = Absorbed {
+            log: at.log,
+            catalog: self.absorbed.map_or(0, Lsn::number),
+        };
+        self.journal.load(at, delta);
+        let scanned = self.replay(absorbed, visitor)?;
+        visitor.entries(&scanned);
+        self.tell(visitor)?;
+        self.journal.absorbed(Coverage {
+            log: absorbed.log,
+            catalog: absorbed.catalog,
+            snapshot: 0,
+        });
+        self.is_open = true;
+        Ok(scanned)
+    }
+
+    fn replay(
         &mut self,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
+        absorbed: Absorbed,
+        visitor: &mut dyn Visitor,
     ) -> Result<Scanned, StoreError> {
         let mut scanned = Scanned {
             latest: self.latest,
             ..Scanned::default()
         };
-        let known = self.journal.last();
         let mut number = 0;
         for segment in &self.segments {
             for batch in &segment.batches {
+                let last = batch.first + batch.count - 1;
+                self.journal.replay_frame(segment.id, batch.first, last);
                 number = batch.first - 1;
                 let mut bytes = &*batch.bytes;
-                while let Some(record) = next(&mut bytes)? {
+                while let Some(fact) = next(&mut bytes)? {
                     number += 1;
-                    let is_whole =
-                        number <= known || self.journal.replay(segment.id, number, &record);
-                    scanned.clean_stop = is_clean_stop(&record);
-                    if let Some(lsn) = Lsn::new(self.shard, number).filter(|_| is_whole) {
-                        visit(lsn, record);
+                    scanned.clean_stop = is_clean_stop(&fact);
+                    let followed = self.journal.replay(absorbed, number, fact, visitor);
+                    followed.map_err(|error| damaged(&error))?;
+                }
+            }
+        }
+        self.journal.end_replay(number, self.latest);
+        scanned.last = Lsn::new(self.shard, number);
+        Ok(scanned)
+    }
+
+    fn tell(&mut self, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        let mut telling = Telling::default();
+        for segment in &self.segments {
+            for batch in &segment.batches {
+                let mut bytes = &*batch.bytes;
+                for number in batch.first.. {
+                    let Some(fact) = next(&mut bytes)? else {
+                        break;
+                    };
+                    if self.journal.count_live(number, number) > 0 {
+                        let journal = &mut self.journal;
+                        let told = telling.record(journal, Version::NEWEST, number, fact, visitor);
+                        told.map_err(|error| damaged(&error))?;
                     }
                 }
             }
         }
-        if number > known {
-            self.journal.continue_after(number);
+        telling.finish(&mut self.journal);
+        Ok(())
+    }
+
+    /// Every durable record that there still is.
+    pub(super) fn scan(
+        &mut self,
+        visit: &mut dyn FnMut(Lsn, Record<'_>),
+    ) -> Result<Scanned, StoreError> {
+        if !self.is_open {
+            self.recover(&mut Silence)?;
         }
-        if let Some(absorbed) = self.absorbed {
-            self.journal.absorbed(absorbed.number());
+        let mut scanned = Scanned {
+            last: Lsn::new(self.shard, self.journal.durable()),
+            latest: self.latest,
+            ..Scanned::default()
+        };
+        for batch in self.segments.iter().flat_map(|s| &s.batches) {
+            let mut bytes = &*batch.bytes;
+            for number in batch.first.. {
+                let record = format::split(&mut bytes).map_err(|error| damaged(&error))?;
+                let Some(record) = record else {
+                    break;
+                };
+                let record = format::decode(record).map_err(|error| damaged(&error))?;
+                scanned.clean_stop = matches!(
+                    record,
+                    Record::Epoch {
+                        clean_stop: true,
+                        ..
+                    }
+                );
+                if let Some(lsn) = Lsn::new(self.shard, number) {
+                    visit(lsn, record);
+                }
+            }
         }
-        scanned.last = Lsn::new(self.shard, number);
         Ok(scanned)
     }
 
@@ -246,8 +348,9 @@ impl ShardLog {
             return Err(ReadError::NotThere);
         }
         let publish = self.record(lsn.number())?;
-        let first = lsn.number() - u64::from(reading::chunks_of(&publish)?).min(lsn.number());
-        let chunk = |number| reading::chunk_of(&self.record(number)?);
+        let first = lsn.number()
+            - u64::from(reading::chunks_of(Version::NEWEST, &publish)?).min(lsn.number());
+        let chunk = |number| reading::chunk_of(Version::NEWEST, &self.record(number)?);
         let chunks = (first..lsn.number()).map(chunk).collect::<Result<_, _>>()?;
         Ok(Found { publish, chunks })
     }
@@ -289,8 +392,29 @@ impl ShardLog {
             };
         }
         self.absorbed = Some(upto);
-        self.journal.absorbed(upto.number());
+        self.checkpoint_log();
         self.recycle();
+    }
+
+    /// Absorbs what is durable, if that is everything. There is one generation: memory does not rot.
+    fn checkpoint_log(&mut self) {
+        let absorbed = match self.journal.next_batch_last() {
+            Some(_) => self.journal.absorbed_so_far(),
+            None => {
+                let snapshot = self.journal.snapshot();
+                self.saved.0 = snapshot.at;
+                self.saved.1.merge(snapshot.delta);
+                Coverage {
+                    log: snapshot.at.log,
+                    snapshot: snapshot.serial,
+                    ..Coverage::default()
+                }
+            }
+        };
+        self.journal.absorbed(Coverage {
+            catalog: self.absorbed.map_or(0, Lsn::number),
+            ..absorbed
+        });
     }
 
     pub(super) fn space(&self) -> Space {
@@ -316,13 +440,14 @@ impl ShardLog {
 }
 
 /// Takes a record from the front of a batch.
-fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<Record<'a>>, StoreError> {
+fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<Fact<'a>>, StoreError> {
     format::split(bytes)
-        .and_then(|record| record.map(format::decode).transpose())
-        .map_err(|error| StoreError::Damaged {
-            path: "memory".to_owned(),
-            what: error.to_string(),
+        .and_then(|record| {
+            record
+                .map(|record| format::fact_of(Version::NEWEST, record))
+                .transpose()
         })
+        .map_err(|error| damaged(&error))
 }
 
 /// Takes an encoded record from the front of a batch that must go on.
@@ -334,12 +459,19 @@ fn split<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], ReadError> {
     }
 }
 
-fn is_clean_stop(record: &Record<'_>) -> bool {
+fn damaged(error: &DecodeError) -> StoreError {
+    StoreError::Damaged {
+        path: "memory".to_owned(),
+        what: error.to_string(),
+    }
+}
+
+fn is_clean_stop(fact: &Fact<'_>) -> bool {
     matches!(
-        record,
-        Record::Epoch {
+        fact,
+        Fact::Other(Record::Epoch {
             clean_stop: true,
             ..
-        }
+        })
     )
 }

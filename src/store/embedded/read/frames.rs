@@ -9,9 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::core::log::read::ReadError;
+use crate::core::model::ids::Shard;
+
+use crate::store::format::Version;
 
 use super::super::disk::SegmentFile;
 use super::super::places::Stretch;
+use super::super::segment::SegmentId;
 use super::super::shared::Shared;
 use super::piece::Piece;
 
@@ -25,10 +29,10 @@ const KEPT_FILES: usize = 16;
 const TRIES: usize = 4;
 
 /// Records of a log.
-pub(super) struct Frames {
+pub(in super::super) struct Frames {
     shared: Arc<Shared>,
     /// Open files, the one used last at the end.
-    files: Vec<(u64, Arc<dyn SegmentFile>)>,
+    files: Vec<(SegmentId, Arc<dyn SegmentFile>)>,
     /// What was read, the one used last at the end.
     pieces: Vec<Piece>,
 }
@@ -41,7 +45,7 @@ enum Miss {
 
 impl Frames {
     /// Nothing read yet.
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(in super::super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
             files: Vec::new(),
@@ -49,17 +53,25 @@ impl Frames {
         }
     }
 
+    /// The shard whose records they are.
+    pub(in super::super) fn shard(&self) -> Shard {
+        self.shared.shard
+    }
+
     /// Forgets a segment.
-    pub(super) fn forget(&mut self, segment: u64) {
+    pub(in super::super) fn forget(&mut self, segment: SegmentId) {
         self.files.retain(|(id, _)| *id != segment);
         self.pieces.retain(|piece| piece.stretch.segment != segment);
     }
 
-    /// The first of some ascending records, without its length. The others say what else is worth reading.
+    /// The first of some ascending records, without its length, and by which rules it is read. The others say what else is worth reading.
     ///
     /// # Errors
     /// [`ReadError::NotThere`], [`ReadError::Damaged`], [`ReadError::Io`].
-    pub(super) fn record(&mut self, wanted: &[u64]) -> Result<Bytes, ReadError> {
+    pub(in super::super) fn record(
+        &mut self,
+        wanted: &[u64],
+    ) -> Result<(Version, Bytes), ReadError> {
         let number = *wanted.first().ok_or(ReadError::NotThere)?;
         for _ in 0..TRIES {
             let kept = self.piece(number);
@@ -95,7 +107,12 @@ impl Frames {
     }
 
     /// The record in the last piece, which is read of the stretch unless it was kept.
-    fn record_in(&mut self, stretch: Stretch, is_kept: bool, number: u64) -> Result<Bytes, Miss> {
+    fn record_in(
+        &mut self,
+        stretch: Stretch,
+        is_kept: bool,
+        number: u64,
+    ) -> Result<(Version, Bytes), Miss> {
         if !is_kept {
             let piece = self.load(stretch).map_err(Miss::Io)?;
             self.keep(piece);
@@ -122,13 +139,13 @@ impl Frames {
         }
     }
 
-    fn open(&mut self, segment: u64) -> io::Result<Arc<dyn SegmentFile>> {
+    fn open(&mut self, segment: SegmentId) -> io::Result<Arc<dyn SegmentFile>> {
         let opened = self.files.iter().position(|(id, _)| *id == segment);
         let (id, file) = match opened {
             Some(at) => self.files.remove(at),
             None => {
                 let dir = &self.shared.dir;
-                (segment, dir.disk.open_read(&dir.segment(segment))?)
+                (segment, dir.disk.open_read(&dir.path_of(segment))?)
             }
         };
         if self.files.len() >= KEPT_FILES {
@@ -139,7 +156,7 @@ impl Frames {
     }
 
     fn say(&self, miss: Miss, number: u64, stretch: Stretch) -> ReadError {
-        let file = self.shared.dir.segment(stretch.segment);
+        let file = self.shared.dir.path_of(stretch.segment);
         let (file, offset) = (file.display(), stretch.start);
         match miss {
             Miss::Io(error) => {

@@ -15,9 +15,10 @@ use crate::core::model::ids::Lsn;
 
 use crate::store::reading;
 
+use super::segment::SegmentId;
 use super::shared::Shared;
 
-use frames::Frames;
+pub(super) use frames::Frames;
 
 /// Something that was asked for.
 pub(super) enum Asked {
@@ -36,7 +37,7 @@ pub(super) enum Asked {
         reader: Box<dyn SpillReader>,
     },
     /// A segment is gone: its file must not be held open, or its room would not come back.
-    Forget(u64),
+    Forget(SegmentId),
 }
 
 /// The thread that answers.
@@ -104,9 +105,9 @@ impl Answerer {
         if self.shared.is_closed() {
             return Err(ReadError::Closed);
         }
-        let publish = self.frames.record(wanted)?;
+        let (version, publish) = self.frames.record(wanted)?;
         let chunks = |count| self.chunks(lsn.number(), count);
-        reading::tell_one(lsn, &publish, chunks, reader)
+        reading::tell_one(lsn, version, &publish, chunks, reader)
     }
 
     /// The `count` chunk records before record `number`.
@@ -114,9 +115,10 @@ impl Answerer {
         let first = number.saturating_sub(u64::from(count));
         let wanted: Vec<u64> = (first..number).collect();
         let chunk = |at: usize| {
-            let record = self.frames.record(wanted.get(at..).unwrap_or_default())?;
+            let wanted = wanted.get(at..).unwrap_or_default();
+            let (version, record) = self.frames.record(wanted)?;
             // A copy: a slice would keep everything that was read with it.
-            reading::chunk_of(&record).map(|chunk| Bytes::copy_from_slice(&chunk))
+            reading::chunk_of(version, &record).map(|chunk| Bytes::copy_from_slice(&chunk))
         };
         (0..wanted.len()).map(chunk).collect()
     }

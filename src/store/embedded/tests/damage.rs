@@ -7,24 +7,19 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
 
-use crate::core::log::record::Record;
-use crate::core::log::store::StoreError;
-use crate::core::model::ids::Lsn;
-
-use crate::store::journal::Journal;
+use crate::core::log::store::Store;
 
 use super::super::disk::RealDisk;
 use super::super::frame::BLOCK_BYTES;
 use super::super::frame::FrameHeader;
-use super::super::places::Places;
-use super::super::recover::Replay;
 use super::super::segment::LogDir;
-use super::super::shared::limits;
-use super::SETTINGS;
-use super::SHARD;
+use super::NOW;
+use super::Opened;
 use super::append;
 use super::append_durably;
 use super::copy;
+use super::image::frames;
+use super::image::replayed;
 use super::open;
 use super::segments;
 
@@ -69,14 +64,10 @@ fn a_frame_torn_at_any_byte_is_lost_and_nothing_else() {
     for cut in 0..length {
         for is_truncated in [false, true] {
             fs::write(path, torn_at(&segment, cut, is_truncated)).expect("written");
-            let mut numbers = Vec::new();
             let log = LogDir::new(dir.path().join("log"), Arc::new(RealDisk));
-            let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
-            let mut visit = |lsn: Lsn, _: Record<'_>| numbers.push(lsn.number());
-            let found =
-                Replay::new(&log, SHARD, &Places::default(), &mut journal, &mut visit).run();
-            let found = found.expect("a torn tail is no damage");
-            assert_eq!((numbers, found.next), (vec![1], 2), "cut at {cut}");
+            let (records, found) = replayed(&log);
+            assert_eq!((records, found.next), (numbered(1), 2), "cut at {cut}");
+            assert_eq!(found.scanned.holes, []);
         }
     }
 }
@@ -110,32 +101,49 @@ fn how_much_a_torn_frame_lost_is_known() {
     for (cut, lost) in [(70, Some(block)), (40, Some(block)), (0, None)] {
         fs::write(path, torn_at(&segment, cut, false)).expect("written");
         let log = LogDir::new(dir.path().join("log"), Arc::new(RealDisk));
-        let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
-        let found = Replay::new(
-            &log,
-            SHARD,
-            &Places::default(),
-            &mut journal,
-            &mut |_, _| {},
-        )
-        .run();
-        let tail = found.expect("no damage").tail.expect("a log");
+        let tail = replayed(&log).1.tail.expect("a log");
         assert_eq!((tail.offset, tail.torn), (2 * block, lost), "cut at {cut}");
     }
 }
 
+/// What is missing: first and last number of each hole.
+fn holes(opened: &Opened) -> Vec<(u64, u64)> {
+    let holes = opened.scanned.holes.iter();
+    holes.map(|h| (h.first.number(), h.last.number())).collect()
+}
+
+fn but(all: usize, missing: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> {
+    let mut records = numbered(all);
+    records.retain(|(number, _)| !missing.contains(number));
+    records
+}
+
 #[test]
-fn a_bad_frame_before_a_good_one_is_damage() {
+fn a_bad_frame_before_a_good_one_is_a_hole_and_the_rest_is_read() {
     let dir = log_of(3);
     let path = segments(dir.path())[0].clone();
     let mut bytes = fs::read(&path).expect("a segment");
     bytes[SECOND_FRAME + 70] ^= 1;
     fs::write(&path, bytes).expect("written");
-    let Err(StoreError::Damaged { path: named, what }) = open(dir.path()).map(|_| ()) else {
-        panic!("a hole in the log is damage");
-    };
-    assert_eq!(named, path.display().to_string());
-    assert!(what.contains(&format!("offset {SECOND_FRAME}")), "{what}");
+    // It is told again by every start, whatever was absorbed meanwhile.
+    for start in 0..3 {
+        let opened = open(dir.path()).expect("opens");
+        assert_eq!(holes(&opened), [(2, 2)]);
+        let hole = &opened.scanned.holes[0];
+        assert_eq!(hole.path, path.display().to_string());
+        let place = format!("offset {SECOND_FRAME}");
+        assert!(hole.what.contains(&place), "{}", hole.what);
+        assert_eq!(hole.queues, None, "it may concern any");
+        if start == 0 {
+            assert_eq!(opened.records, but(3, 2..=2));
+            let next = append_durably(&opened.log, "next");
+            let last = opened.scanned.last.expect("a log");
+            assert_eq!(next, last.plus(1));
+        }
+        if start == 1 {
+            opened.log.close(NOW).expect("closed");
+        }
+    }
 }
 
 /// A log of several segments, sealed ones included.
@@ -152,19 +160,29 @@ fn a_log_of_several_segments_is_read_over_their_seals() {
 }
 
 #[test]
-fn a_segment_that_lost_its_end_is_damage() {
+fn a_segment_that_lost_its_end_is_a_hole_up_to_the_next() {
     let dir = log_of_segments();
     let path = &segments(dir.path())[1];
     let bytes = fs::read(path).expect("a segment");
-    for end in [0, BLOCK_BYTES, 3 * BLOCK_BYTES, bytes.len() - BLOCK_BYTES] {
+    let frames = frames(&bytes);
+    let (first, last) = (frames[0].1.first, frames[frames.len() - 1].1.first);
+    for (end, lost) in [
+        (0, first),
+        (BLOCK_BYTES, first),
+        (3 * BLOCK_BYTES, first + 2),
+        // Only the seal.
+        (bytes.len() - BLOCK_BYTES, last + 1),
+    ] {
         fs::write(path, &bytes[..end]).expect("written");
-        let error = open(dir.path()).map(|_| ()).expect_err("a hole");
-        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        let opened = open(copy(dir.path()).path()).expect("opens");
+        assert_eq!(opened.records, but(40, lost..=last), "cut off at {end}");
+        let expected: Vec<_> = (lost <= last).then_some((lost, last)).into_iter().collect();
+        assert_eq!(holes(&opened), expected, "cut off at {end}");
     }
 }
 
 #[test]
-fn a_flipped_bit_is_found() {
+fn a_flipped_bit_costs_one_frame_and_is_told() {
     let dir = log_of_segments();
     let mut runner = proptest::test_runner::TestRunner::new(proptest::test_runner::Config {
         cases: 64,
@@ -181,14 +199,14 @@ fn a_flipped_bit_is_found() {
         let at = block * BLOCK_BYTES + at.index(80);
         bytes[at] ^= 1 << bit;
         fs::write(path, bytes).expect("written");
-        match open(flipped.path()) {
-            Ok(opened) => {
-                let lost = 40 - opened.records.len();
-                prop_assert!(lost <= 1, "only the last frame can pass for torn: {lost}");
-                prop_assert_eq!(opened.records, numbered(40 - lost));
-            }
-            Err(StoreError::Damaged { .. }) => {}
-            Err(other) => prop_assert!(false, "{other}"),
+        let opened = open(flipped.path()).expect("opens");
+        let lost = 40 - opened.records.len();
+        prop_assert!(lost <= 1, "one frame, with one record: {lost}");
+        match holes(&opened).as_slice() {
+            // Only the last frame can pass for torn.
+            [] => prop_assert_eq!(opened.records, numbered(40 - lost)),
+            [(first, last)] => prop_assert_eq!(opened.records, but(40, *first..=*last)),
+            more => prop_assert!(false, "{more:?}"),
         }
         Ok(())
     });

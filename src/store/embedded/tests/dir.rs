@@ -55,7 +55,7 @@ fn a_newer_format_is_refused_and_left_alone() {
 
 #[test]
 fn a_missing_part_is_no_empty_start() {
-    for part in ["meta", "catalog.redb", "log"] {
+    for part in ["meta", "checkpoint.0.redb", "log"] {
         let dir = used();
         let path = dir.path().join(part);
         if path.is_dir() {
@@ -74,7 +74,7 @@ fn a_missing_part_is_no_empty_start() {
 #[test]
 fn a_catalog_that_lost_its_checkpoint_is_no_empty_broker() {
     let dir = used();
-    let path = dir.path().join("catalog.redb");
+    let path = dir.path().join("checkpoint.0.redb");
     let meta = fs::read(dir.path().join("meta")).expect("there");
     let good = fs::read(&path).expect("there");
     let is_damage = |what: &str| {
@@ -83,7 +83,10 @@ fn a_catalog_that_lost_its_checkpoint_is_no_empty_broker() {
             matches!(refused, StoreError::Damaged { .. }),
             "{what}: {refused}"
         );
-        assert!(refused.to_string().contains("catalog.redb"), "{refused}");
+        assert!(
+            refused.to_string().contains("checkpoint.0.redb"),
+            "{refused}"
+        );
         let left = fs::read(dir.path().join("meta")).expect("there");
         assert_eq!(left, meta, "refused before anything is written");
     };
@@ -101,7 +104,7 @@ fn a_catalog_that_lost_its_checkpoint_is_no_empty_broker() {
 #[test]
 fn a_catalog_is_written_again_before_it_is_believed() {
     let dir = used();
-    let path = dir.path().join("catalog.redb");
+    let path = dir.path().join("checkpoint.0.redb");
     let place = || fs::metadata(&path).expect("there").ino();
     let before = place();
     let opened = open(dir.path()).expect("opens");

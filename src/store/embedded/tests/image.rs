@@ -15,8 +15,9 @@ use tempfile::TempDir;
 
 use crate::core::log::record::Record;
 use crate::core::log::store::Store;
-use crate::core::model::ids::Lsn;
 
+use crate::store::journal::At;
+use crate::store::journal::Delta;
 use crate::store::journal::Journal;
 
 use super::super::disk::Disk;
@@ -25,9 +26,12 @@ use super::super::frame::BLOCK_BYTES;
 use super::super::frame::FRAME_HEADER_BYTES;
 use super::super::frame::FrameHeader;
 use super::super::places::Places;
-use super::super::recover::Replay;
+use super::super::recover::Known;
+use super::super::recover::Recovered;
+use super::super::recover::Recovery;
 use super::super::segment::LogDir;
 use super::super::shared::limits;
+use super::Listener;
 use super::NOW;
 use super::SETTINGS;
 use super::SHARD;
@@ -119,15 +123,11 @@ impl Log {
     pub(super) fn expect(&self, has_last: bool, what: &str) {
         let expected = BEFORE + if has_last { LAST } else { 0 };
         let dir = LogDir::new(self.dir.path().join("log"), Arc::clone(&self.image) as _);
-        let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
-        let mut last = 0;
-        let mut visit = |lsn: Lsn, _: Record<'_>| {
-            assert_eq!(lsn.number(), last + 1, "{what}");
-            last += 1;
-        };
-        let found = Replay::new(&dir, SHARD, &Places::default(), &mut journal, &mut visit).run();
-        let next = found.expect("a torn tail is no damage").next;
-        assert_eq!((last, next), (expected, expected + 1), "{what}");
+        let (records, found) = replayed(&dir);
+        let numbers: Vec<u64> = records.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (1..=expected).collect::<Vec<_>>(), "{what}");
+        assert_eq!(found.next, expected + 1, "{what}");
+        assert_eq!(found.scanned.holes, [], "{what}: a torn tail is no damage");
     }
 
     /// Opens it on a disk, goes on, and opens it again: what was lost stays lost, the rest is there.
@@ -154,6 +154,17 @@ impl Log {
             "{what}"
         );
     }
+}
+
+/// What a start that writes nothing finds in a directory without a checkpoint.
+pub(super) fn replayed(dir: &LogDir) -> (Vec<(u64, String)>, Recovered) {
+    let (mut listener, places) = (Listener::default(), Places::default());
+    let mut journal = Journal::new(SHARD, limits(SETTINGS.segment_bytes));
+    journal.load(At::default(), Delta::default());
+    let known = Known::default();
+    let start = Recovery::new(dir, SHARD, &places, &mut journal, known, &mut listener);
+    let found = start.run().expect("nothing is so bad");
+    (listener.records, found)
 }
 
 /// The files of a log in memory, which a replay only reads.

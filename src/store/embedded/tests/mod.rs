@@ -1,5 +1,6 @@
 //! What only the embedded log has to prove: files, frames, damage, syncs, a full disk.
 
+mod checkpoints;
 mod damage;
 mod dir;
 mod fixture;
@@ -20,8 +21,11 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::core::log::record::Record;
+use crate::core::log::store::LiveEntry;
+use crate::core::log::store::Scanned;
 use crate::core::log::store::Store;
 use crate::core::log::store::StoreError;
+use crate::core::log::store::Visitor;
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
@@ -30,33 +34,70 @@ use crate::core::model::time::CoreTime;
 use crate::telemetry::Metrics;
 
 use super::EmbeddedLog;
+use super::Every;
 use super::Settings;
 
 const SHARD: Shard = Shard(0);
 const NOW: CoreTime = CoreTime::from_ms(1);
-/// Small segments, so that a test fills many.
+/// Small segments, so that a test fills many, and no checkpoint that a test does not ask for.
 const SETTINGS: Settings = Settings {
     segment_bytes: 64 * 1024,
     patience: Duration::from_millis(5),
+    checkpoint: NEVER,
+};
+/// No checkpoint but those that are asked for.
+const NEVER: Every = Every {
+    log_bytes: u64::MAX,
+    time: Duration::from_secs(3600),
+    idle: Duration::from_secs(3600),
+};
+/// A checkpoint as soon as nothing happens.
+const SOON: Every = Every {
+    idle: Duration::from_millis(5),
+    ..NEVER
 };
 
-/// A log and what its scan found.
+/// A log and what its start found.
 struct Opened {
     log: Arc<EmbeddedLog>,
     /// Numbers and keys of catalog records, which stand for any.
     records: Vec<(u64, String)>,
+    scanned: Scanned,
 }
 
-/// Opens and scans a log.
+/// Listens to a start.
+#[derive(Default)]
+struct Listener {
+    /// Numbers and keys of catalog records.
+    records: Vec<(u64, String)>,
+    /// Numbers and queues of entries.
+    entries: Vec<(u64, u64)>,
+}
+
+impl Visitor for Listener {
+    fn catalog(&mut self, lsn: Lsn, key: &str, _: Option<&[u8]>) {
+        self.records.push((lsn.number(), key.to_owned()));
+    }
+
+    fn entries(&mut self, _: &Scanned) {}
+
+    fn entry(&mut self, entry: LiveEntry<'_>) -> bool {
+        let name = (entry.entry.number(), entry.fields.queue.0);
+        self.entries.push(name);
+        true
+    }
+}
+
+/// Opens and recovers a log.
 fn open(dir: &Path) -> Result<Opened, StoreError> {
     let log = EmbeddedLog::open(dir, SETTINGS, Arc::new(Metrics::new()))?;
-    let mut records = Vec::new();
-    log.scan(SHARD, &mut |lsn, record| {
-        if let Record::Catalog { key, .. } = record {
-            records.push((lsn.number(), key.to_owned()));
-        }
-    })?;
-    Ok(Opened { log, records })
+    let mut listener = Listener::default();
+    let scanned = log.recover(SHARD, &mut listener)?;
+    Ok(Opened {
+        log,
+        records: listener.records,
+        scanned,
+    })
 }
 
 /// Appends a record with a text to be recognised by; it holds its segment.

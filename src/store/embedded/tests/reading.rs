@@ -23,6 +23,7 @@ use crate::telemetry::Metrics;
 
 use super::super::frame::BLOCK_BYTES;
 use super::super::read::Asked;
+use super::super::segment::SegmentId;
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
 use super::NOW;
@@ -74,7 +75,7 @@ fn read(log: &EmbeddedLog, lsns: &[Lsn]) -> Told {
 
 /// Makes what was read of the first segment before be read again.
 fn forget(log: &EmbeddedLog) {
-    log.shared.asked.push(Asked::Forget(1));
+    log.shared.asked.push(Asked::Forget(SegmentId::Main(1)));
 }
 
 /// Which messages were read and how the others were not, as places in `lsns`.

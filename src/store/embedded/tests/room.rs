@@ -25,6 +25,7 @@ use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
 use super::NOW;
 use super::SHARD;
+use super::SOON;
 use super::Settings;
 use super::append_durably;
 use super::eventually;
@@ -33,6 +34,7 @@ use super::wait;
 const SETTINGS: Settings = Settings {
     segment_bytes: 512 * 1024,
     patience: Duration::from_millis(5),
+    checkpoint: SOON,
 };
 static BODY: [u8; 10_000] = [7; 10_000];
 

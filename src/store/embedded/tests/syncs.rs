@@ -19,6 +19,7 @@ use crate::telemetry::Metrics;
 use super::super::shared::Rest;
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
+use super::NEVER;
 use super::SETTINGS;
 use super::SHARD;
 use super::Settings;
@@ -146,6 +147,7 @@ fn a_settle_alone_is_written_soon() {
 const SMALL_AND_PATIENT: Settings = Settings {
     segment_bytes: 64 * 1024,
     patience: Duration::from_secs(3600),
+    checkpoint: NEVER,
 };
 
 /// Fills some segments with records of the catalog, and says how many there are.
@@ -166,33 +168,36 @@ fn wait_for_doze(log: &EmbeddedLog) {
 }
 
 #[test]
-fn a_checkpoint_frees_segments_while_a_settle_waits() {
+fn two_checkpoints_free_segments_and_take_along_what_waits() {
     let (_dir, _disk, _metrics, log) = log_with(SMALL_AND_PATIENT);
-    fill_segments(&log);
+    let segments = fill_segments(&log);
     let last = append_durably(&log, "last");
     let settled = settle(&log);
     wait_for_doze(&log);
-    let checkpoint = log.checkpoint(SHARD, last, &mut std::iter::empty());
-    checkpoint.expect("written");
+    checkpoint(&log, last);
+    assert!(log.watermark(SHARD).covers(settled), "it is absorbed");
+    assert!(log.space().segments >= segments, "there is one generation");
+    checkpoint(&log, last);
     eventually("freed segments", || log.space().segments == 1);
-    wait_for_doze(&log);
-    assert!(!log.watermark(SHARD).covers(settled), "nothing pressed");
+}
+
+fn checkpoint(log: &EmbeddedLog, upto: Lsn) {
+    let written = log.checkpoint(SHARD, upto, &mut std::iter::empty());
+    written.expect("written");
 }
 
 #[test]
-fn what_dies_while_a_settle_waits_is_looked_at_and_is_freed_once_that_is_written() {
+fn what_died_without_a_record_is_freed_once_both_generations_know() {
     let (_dir, _disk, _metrics, log) = log_with(SMALL_AND_PATIENT);
     let lsn = publish(&log).expect("taken");
     wait(&log, lsn);
     let segments = fill_segments(&log);
     let last = append_durably(&log, "last");
-    let checkpoint = log.checkpoint(SHARD, last, &mut std::iter::empty());
-    checkpoint.expect("written");
+    checkpoint(&log, last);
+    checkpoint(&log, last);
     // Two are left: the one that is written, and the one that the entry holds.
     eventually("freed segments", || log.space().segments == 2);
     assert!(segments > 2);
-    let settled = settle(&log);
-    wait_for_doze(&log);
     let entry = EntryRef {
         entry: lsn,
         message: lsn,
@@ -201,11 +206,9 @@ fn what_dies_while_a_settle_waits_is_looked_at_and_is_freed_once_that_is_written
         queue: QueueId(1),
         entry,
     }]);
-    wait_for_doze(&log);
-    assert!(!log.watermark(SHARD).covers(settled), "nothing pressed");
-    // Why it died may be in what waits.
-    assert_eq!(log.space().segments, 2);
-    wait(&log, settled);
+    checkpoint(&log, last);
+    assert_eq!(log.space().segments, 2, "the other one believes in it");
+    checkpoint(&log, last);
     eventually("the freed segment", || log.space().segments == 1);
 }
 

@@ -1,13 +1,21 @@
 //! Where records lie: from a record's number to a stretch of a file that has its frame.
 //!
 //! A place per frame would cost as much as an index of messages where every frame has one. So there is one per
-//! [`STRETCH_BYTES`] of a segment, about 16 KiB for a segment of 64 MiB, and a reader walks the frames from there.
+//! [`STRETCH_BYTES`] of a main segment, about 16 KiB for a segment of 64 MiB, and a reader walks the frames from there.
+//! A cold frame has a place of its own: it holds what was left of many frames.
+
+mod cold;
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
 use super::frame::SegmentHeader;
+use super::segment::SegmentId;
+
+use cold::ColdPlaces;
+
+pub(super) use cold::ColdFrame;
 
 /// Bytes of frames behind one entry; more only where a frame is longer.
 const STRETCH_BYTES: u64 = 64 * 1024;
@@ -15,14 +23,18 @@ const STRETCH_BYTES: u64 = 64 * 1024;
 /// The places of a log's records.
 ///
 /// INVARIANT: a segment is here from when its first frame is durable until it is given to whoever makes spares,
-/// so a reader that finds other bytes there than it should can ask again: gone, or damaged.
+/// so a reader that finds other bytes there than it should can ask again: gone, moved, or damaged.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct Places(Mutex<State>);
+
+#[derive(Default)]
+struct State {
     /// By the number of the segment's first record.
-    segments: Mutex<BTreeMap<u64, Segment>>,
+    main: BTreeMap<u64, Segment>,
+    cold: ColdPlaces,
 }
 
-/// Where the frames of a segment are.
+/// Where the frames of a main segment are.
 struct Segment {
     id: u64,
     salt: u64,
@@ -30,6 +42,8 @@ struct Segment {
     last: u64,
     /// Where the last frame ends.
     end: u64,
+    /// Bytes of records.
+    bytes: u64,
     /// First record and offset of some of its frames, ascending; never empty.
     stretches: Vec<(u64, u64)>,
 }
@@ -38,7 +52,7 @@ struct Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
     /// The segment.
-    pub(super) segment: u64,
+    pub(super) segment: SegmentId,
     /// Its salt.
     pub(super) salt: u64,
     /// Where the first frame starts.
@@ -58,39 +72,56 @@ pub(super) struct FramePlace {
     pub(super) start: u64,
     /// Where it ends.
     pub(super) end: u64,
+    /// Bytes of its records.
+    pub(super) bytes: u64,
 }
 
 impl Places {
     /// Notes a frame that is durable; frames of a segment come in order.
     pub(super) fn add(&self, header: &SegmentHeader, frame: FramePlace) {
-        let mut segments = self.segments.lock();
-        let segment = segments.entry(header.first).or_insert_with(|| Segment {
+        let mut state = self.0.lock();
+        let segment = state.main.entry(header.first).or_insert_with(|| Segment {
             id: header.id,
             salt: header.salt,
             last: 0,
             end: 0,
+            bytes: 0,
             stretches: Vec::new(),
         });
         segment.last = frame.last;
         segment.end = frame.end;
+        segment.bytes += frame.bytes;
         let newest = segment.stretches.last();
         if newest.is_none_or(|(_, start)| frame.start >= start + STRETCH_BYTES) {
             segment.stretches.push((frame.first, frame.start));
         }
     }
 
+    /// Notes cold frames that are durable. Where a main segment has their records, that is what counts.
+    pub(super) fn add_cold(&self, frames: &[ColdFrame]) {
+        let mut state = self.0.lock();
+        for frame in frames {
+            state.cold.add(*frame);
+        }
+    }
+
     /// Forgets a segment.
-    pub(super) fn forget(&self, id: u64) {
-        self.segments.lock().retain(|_, segment| segment.id != id);
+    pub(super) fn forget(&self, segment: SegmentId) {
+        let mut state = self.0.lock();
+        match segment {
+            SegmentId::Main(id) => state.main.retain(|_, segment| segment.id != id),
+            SegmentId::Cold(id) => state.cold.forget(id),
+        }
     }
 
     /// Where the first of some ascending records is, and as many of those behind it as lie in the same segment and
     /// within `most` bytes. None: the log has no such record.
     pub(super) fn find(&self, numbers: &[u64], most: u64) -> Option<Stretch> {
         let (first, others) = numbers.split_first()?;
-        let segments = self.segments.lock();
-        let (_, segment) = segments.range(..=first).next_back()?;
-        let (start, mut end) = segment.stretch(*first)?;
+        let state = self.0.lock();
+        let Some((segment, (start, mut end))) = state.main_of(*first) else {
+            return state.cold.find(*first, others, most);
+        };
         for number in others {
             match segment.stretch(*number) {
                 Some((_, further)) if further <= start + most => end = further,
@@ -98,11 +129,41 @@ impl Places {
             }
         }
         Some(Stretch {
-            segment: segment.id,
+            segment: SegmentId::Main(segment.id),
             salt: segment.salt,
             start,
             end,
         })
+    }
+
+    /// Bytes of records in each main segment.
+    pub(super) fn main_bytes(&self) -> BTreeMap<u64, u64> {
+        let state = self.0.lock();
+        let segments = state.main.values();
+        segments
+            .map(|segment| (segment.id, segment.bytes))
+            .collect()
+    }
+
+    /// The cold frames, in the order of their records.
+    pub(super) fn cold(&self) -> Vec<ColdFrame> {
+        self.0.lock().cold.frames().copied().collect()
+    }
+
+    /// Whether nothing lies between two records that are to stand in one cold frame of what is left of `source`.
+    pub(super) fn is_clear_between(&self, before: u64, after: u64, source: SegmentId) -> bool {
+        let state = self.0.lock();
+        let mut main = state.main.range(before..after);
+        let is_clear = main.all(|(_, segment)| SegmentId::Main(segment.id) == source);
+        is_clear && state.cold.is_clear_between(before, after, source)
+    }
+}
+
+impl State {
+    /// The main segment that has a record, and the stretch there.
+    fn main_of(&self, number: u64) -> Option<(&Segment, (u64, u64))> {
+        let (_, segment) = self.main.range(..=number).next_back()?;
+        segment.stretch(number).map(|stretch| (segment, stretch))
     }
 }
 
@@ -139,7 +200,7 @@ mod tests {
 
     fn stretch(start: u64, end: u64) -> Option<Stretch> {
         Some(Stretch {
-            segment: 7,
+            segment: SegmentId::Main(7),
             salt: 99,
             start,
             end,
@@ -158,10 +219,12 @@ mod tests {
                 last: first + 1,
                 start,
                 end: start + 4096,
+                bytes: 100,
             };
             places.add(&HEADER, frame);
         }
         let at = |n: u64| 4096 + n * STRETCH_BYTES;
+        assert_eq!(places.main_bytes(), BTreeMap::from([(7, 102_400)]));
         assert_eq!(places.find(&[9], 1 << 20), None, "before the segment");
         assert_eq!(places.find(&[10], 1 << 20), stretch(at(0), at(1)));
         assert_eq!(places.find(&[41], 1 << 20), stretch(at(0), at(1)));
@@ -174,7 +237,7 @@ mod tests {
             stretch(at(1), at(3))
         );
         assert_eq!(places.find(&[42, 9_999], 1 << 20), stretch(at(1), at(2)));
-        places.forget(7);
+        places.forget(SegmentId::Main(7));
         assert_eq!(places.find(&[42], 1 << 20), None);
     }
 }

@@ -1,0 +1,293 @@
+//! Space: what lives of a segment that holds little else is copied to the *cold chain*, and the segment is used again.
+//!
+//! One message that nobody settles would hold 64 MiB, and a message of 100 bytes that is alone in its frame a block of
+//! 4 KiB. So segments whose live records take less than half of a segment are copied forward, cold ones as well,
+//! while the log takes more room than what lives explains. A copy keeps its number; its frames hold records of one
+//! source, ascending. The source goes when its copy is synced and every end of a record in it is durable. A crash in
+//! between leaves both: a main segment counts more than a copy, and a later copy more than an earlier one.
+//!
+//! Everything is done in steps of a bounded size, on a thread of its own.
+
+mod choose;
+mod find;
+mod job;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::core::log::read::ReadError;
+use crate::core::model::time::CoreTime;
+
+use crate::store::journal::Moment;
+
+use super::active::Active;
+use super::active::bytes_of;
+use super::segment::SegmentId;
+use super::shared::Shared;
+
+use choose::Measured;
+use choose::Usage;
+use job::Job;
+
+pub(super) use find::find;
+pub(super) use find::records;
+
+/// How soon something is looked at again that was not worth it.
+const LOOK: Duration = Duration::from_secs(1);
+/// How soon a disk that refused is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Copying takes one part in five of the disk's time, unless the log takes too much room.
+const PACE: u32 = 4;
+
+/// Copies forward.
+pub(super) struct Forward {
+    shared: Arc<Shared>,
+    /// The cold segment that is written.
+    active: Option<Active>,
+    next_id: u64,
+    /// CRC of the chain's last frame.
+    crc: u32,
+    /// Cold segments, the active one included; those that nothing needs since some moment wait for that to be sure.
+    segments: BTreeMap<u64, Option<Moment>>,
+    measured: BTreeMap<SegmentId, Measured>,
+    usage: Usage,
+    job: Option<Job>,
+    has_warned: bool,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Something; the next one may come after so long.
+    Done(Duration),
+    /// There is nothing to do for now.
+    Idle,
+}
+
+impl Forward {
+    /// Goes on where a start found the cold chain: with these segments.
+    pub(super) fn new(shared: Arc<Shared>, segments: &[u64]) -> Self {
+        Self {
+            shared,
+            active: None,
+            next_id: segments.last().map_or(1, |last| last + 1),
+            crc: 0,
+            segments: segments.iter().map(|id| (*id, None)).collect(),
+            measured: BTreeMap::new(),
+            usage: Usage::default(),
+            job: None,
+            has_warned: false,
+        }
+    }
+
+    /// Copies until the log is closed: the body of the thread.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "paces the disk; which records live does not depend on it"
+    )]
+    pub(super) fn run(mut self) {
+        let mut rest = LOOK;
+        let shared = Arc::clone(&self.shared);
+        while shared.forward.wait(rest) {
+            rest = match self.step(Instant::now()) {
+                Ok(Step::Done(rest)) => {
+                    self.has_warned = false;
+                    rest
+                }
+                Ok(Step::Idle) => LOOK,
+                Err(error) => {
+                    if !std::mem::replace(&mut self.has_warned, true) {
+                        tracing::warn!(%error, "what lives cannot be copied forward: the log takes more room than it has to");
+                    }
+                    RETRY
+                }
+            };
+        }
+    }
+
+    /// Does a bounded piece of what there is to do.
+    ///
+    /// # Errors
+    /// What the disk says. Nothing is lost: what was being copied stays where it is.
+    pub(super) fn step(&mut self, now: Instant) -> io::Result<Step> {
+        if self.shared.is_closed() {
+            return Ok(Step::Idle);
+        }
+        if let Some(job) = self.job.take() {
+            let done = self.go_on(job);
+            if done.is_err() {
+                // Nobody knows what is on disk of it now; what was synced of it is only read.
+                self.active = None;
+            }
+            return done;
+        }
+        if self.retire() {
+            return Ok(Step::Done(Duration::ZERO));
+        }
+        let Some(source) = self.choose(now) else {
+            return Ok(Step::Idle);
+        };
+        self.job = Some(Job::new(&self.shared, source));
+        Ok(Step::Done(Duration::ZERO))
+    }
+
+    /// Measures or copies a piece of a source.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures the disk; what is copied does not depend on it"
+    )]
+    fn go_on(&mut self, mut job: Job) -> io::Result<Step> {
+        let start = Instant::now();
+        if !job.is_measured() {
+            match job.measure() {
+                job::Went::On => self.job = Some(job),
+                job::Went::Failed(error) => self.give_up(&job, error)?,
+                job::Went::Through if self.is_worth_it(&job) => self.job = Some(job),
+                job::Went::Through => {}
+            }
+            return Ok(Step::Done(Duration::ZERO));
+        }
+        match job.next_frame(&self.shared) {
+            job::Next::Frame(frame) => {
+                self.write(&mut job, frame)?;
+                self.job = Some(job);
+            }
+            job::Next::Failed(error) => self.give_up(&job, error)?,
+            job::Next::Through => self.finish(&job)?,
+        }
+        let took = start.elapsed();
+        let rest = if self.is_above_floor() {
+            Duration::ZERO
+        } else {
+            took * PACE
+        };
+        Ok(Step::Done(rest))
+    }
+
+    /// Writes a frame of copies.
+    fn write(&mut self, job: &mut Job, frame: job::Frame) -> io::Result<()> {
+        let job::Frame {
+            version,
+            mut bytes,
+            first,
+            last,
+            count,
+        } = frame;
+        let must_roll = |active: &Active| active.must_roll(bytes.len(), self.shared.segment_bytes);
+        if let Some(mut active) = self.active.take_if(|active| must_roll(active)) {
+            // What was copied there is for good before the segment is left.
+            self.crc = active.seal(0)?;
+        }
+        if self.active.is_none() {
+            self.active = Some(self.begin(first)?);
+        }
+        let Some(active) = &mut self.active else {
+            return Ok(());
+        };
+        let start = active.offset();
+        let records = bytes.len() - super::frame::FRAME_HEADER_BYTES;
+        // In place of a time the header has the last number, so that a start need not read what it only places.
+        let last_number = CoreTime::from_ms(last);
+        active.write_as(version, &mut bytes, first, count, last_number)?;
+        self.shared
+            .metrics
+            .log_copied_bytes
+            .inc_by(bytes_of(bytes.len()));
+        job.wrote(super::places::ColdFrame {
+            first,
+            last,
+            segment: active.header.id,
+            salt: active.header.salt,
+            start,
+            end: active.offset(),
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            bytes: u32::try_from(records).unwrap_or(u32::MAX),
+        });
+        Ok(())
+    }
+
+    /// Begins a cold segment.
+    fn begin(&mut self, first: u64) -> io::Result<Active> {
+        let id = SegmentId::Cold(self.next_id);
+        self.next_id += 1;
+        let begun = Active::begin(&self.shared, id, first, self.crc, 0);
+        match &begun {
+            Ok(active) => {
+                self.segments.insert(active.header.id, None);
+                self.show_segments();
+            }
+            Err(_) => {
+                // It may be there in part, and nothing of it is needed. Where the disk is full, that is room.
+                let _ = self.shared.dir.disk.remove(&self.shared.dir.path_of(id));
+            }
+        }
+        begun
+    }
+
+    /// Everything that lived was copied: makes that last, and then lets the source go.
+    fn finish(&mut self, job: &Job) -> io::Result<()> {
+        if let Some(active) = &self.active {
+            active.file.sync()?;
+        }
+        self.shared.places.add_cold(job.frames());
+        match job.source {
+            SegmentId::Main(id) => {
+                let must_kick = {
+                    let mut log = self.shared.log.lock();
+                    log.journal.copied(id);
+                    log.must_kick()
+                };
+                if must_kick {
+                    self.shared.kick.notify_one();
+                }
+            }
+            SegmentId::Cold(id) => {
+                self.segments.insert(id, Some(job.begun));
+            }
+        }
+        self.measured.remove(&job.source);
+        Ok(())
+    }
+
+    /// A source that is damaged stays what it is; one that the disk does not give is tried again.
+    fn give_up(&mut self, job: &Job, error: ReadError) -> io::Result<()> {
+        if error == ReadError::Io {
+            return Err(io::Error::other(error));
+        }
+        tracing::warn!(
+            file = %self.shared.dir.path_of(job.source).display(),
+            "a segment with something damaged in it is not copied forward"
+        );
+        self.measured.insert(job.source, Measured::damaged());
+        Ok(())
+    }
+
+    fn show_segments(&self) {
+        let segments = bytes_of(self.segments.len());
+        self.shared.cold_segments.store(segments, Ordering::Relaxed);
+    }
+
+    /// Lets a cold segment go that nothing needs.
+    fn retire(&mut self) -> bool {
+        let log = self.shared.log.lock();
+        let is_sure = |moment: &Option<Moment>| moment.is_some_and(|m| log.journal.is_sure(m));
+        let sure = self.segments.iter().find(|(_, moment)| is_sure(moment));
+        let sure = sure.map(|(id, _)| *id);
+        drop(log);
+        let Some(id) = sure else {
+            return false;
+        };
+        self.segments.remove(&id);
+        self.show_segments();
+        self.measured.remove(&SegmentId::Cold(id));
+        self.shared.recycle(SegmentId::Cold(id));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
