@@ -14,6 +14,7 @@ use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::LiveEntry;
 use crate::core::log::store::Scanned;
+use crate::core::log::store::StoreError;
 use crate::core::log::store::Visitor;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
@@ -77,6 +78,7 @@ impl Core {
                 suspect: None,
             };
             let scanned = self.inner.store.recover(shard, &mut rebuild)?;
+            refuse_holes(&scanned)?;
             latest = latest.max(scanned.latest);
             let last = scanned.last.filter(|_| !scanned.clean_stop);
             unclean.extend(last.map(|last| (shard, last)));
@@ -245,6 +247,18 @@ impl Core {
                 .ok()
         })
         .collect()
+    }
+}
+
+/// What stood in a hole may have settled what now looks alive, or be a message that was promised. Until queues can be
+/// set apart for it, nobody is served on such a guess.
+fn refuse_holes(scanned: &Scanned) -> Result<(), StoreError> {
+    match scanned.holes.first() {
+        None => Ok(()),
+        Some(hole) => Err(StoreError::Damaged {
+            path: hole.path.clone(),
+            what: format!("{} (records {} to {})", hole.what, hole.first, hole.last),
+        }),
     }
 }
 
