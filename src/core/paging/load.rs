@@ -14,6 +14,7 @@ use crate::core::log::read::SpillId;
 use crate::core::log::read::SpillReader;
 use crate::core::log::record::MessageFields;
 use crate::core::model::ids::Lsn;
+use crate::core::quarantine::Quarantine;
 use crate::core::queue::Queue;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::paging::Load;
@@ -34,6 +35,7 @@ struct Answer {
     budget: Arc<Budget>,
     timers: Arc<Timers>,
     metrics: Arc<Metrics>,
+    quarantine: Arc<Quarantine>,
 }
 
 impl Core {
@@ -46,6 +48,7 @@ impl Core {
             budget: Arc::clone(&self.inner.budget),
             timers: Arc::clone(&self.inner.timers),
             metrics: Arc::clone(&self.inner.metrics),
+            quarantine: Arc::clone(&self.inner.quarantine),
         };
         self.inner.metrics.page_reads.inc();
         match load.what {
@@ -79,7 +82,14 @@ impl Answer {
             return;
         };
         let mut effects = Effects::default();
-        arrive(&mut queue.lock(), &mut effects);
+        let fault = {
+            let mut state = queue.lock();
+            arrive(&mut state, &mut effects);
+            state.pages.fault.take()
+        };
+        if let Some(why) = fault {
+            self.quarantine.put_for_message(&queue, &why);
+        }
         if let Some(due) = effects.due {
             self.timers.set(&queue, due);
         }

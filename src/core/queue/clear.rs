@@ -62,7 +62,7 @@ impl QueueState {
 
     /// The queue is gone: nothing can be pushed, taken or settled any more.
     pub(in crate::core) fn delete(&mut self, queue: QueueId) -> Deleted {
-        self.deleted = true;
+        self.set_deleted();
         let mut dead = Vec::new();
         for state in [EntryState::Ready, EntryState::Leased, EntryState::Moving] {
             for seq in self.ring.in_state(state) {

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::core::inbox::Event;
+use crate::core::inbox::Inbox;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
 use crate::core::model::ids::Lsn;
@@ -76,6 +78,15 @@ pub(in crate::core) enum Next {
 /// without queueing; here the consumer comes for it).
 const NOW_OR_NEVER_MS: u64 = 1000;
 
+/// Whether a queue does its work.
+#[derive(Debug)]
+enum Standing {
+    Open,
+    /// Damage may concern it: this.
+    Quarantined(Arc<str>),
+    Deleted,
+}
+
 #[derive(Debug)]
 pub(in crate::core) struct QueueState {
     pub(in crate::core) settings: Arc<QueueSettings>,
@@ -109,7 +120,7 @@ pub(in crate::core) struct QueueState {
     pub(in crate::core) consumers: Consumers,
     /// What the core's timer holds for this queue.
     pub(in crate::core) timer: Option<CoreTime>,
-    pub(in crate::core) deleted: bool,
+    standing: Standing,
     /// The last record of an operation on the queue, if this start wrote one.
     pub(in crate::core) last_record: Option<Lsn>,
     /// The record that declared the queue, if this start wrote it.
@@ -145,7 +156,7 @@ impl QueueState {
             leased: 0,
             consumers: Consumers::default(),
             timer: None,
-            deleted: false,
+            standing: Standing::Open,
             last_record: None,
             declared: None,
         }
@@ -158,7 +169,31 @@ impl QueueState {
 
     /// Whether the queue is gone.
     pub(in crate::core) fn is_deleted(&self) -> bool {
-        self.deleted
+        matches!(self.standing, Standing::Deleted)
+    }
+
+    /// Whether it is neither gone nor quarantined.
+    pub(in crate::core) fn is_open(&self) -> bool {
+        matches!(self.standing, Standing::Open)
+    }
+
+    /// Why it is quarantined, if it is.
+    pub(in crate::core) fn quarantined(&self) -> Option<&Arc<str>> {
+        match &self.standing {
+            Standing::Quarantined(why) => Some(why),
+            Standing::Open | Standing::Deleted => None,
+        }
+    }
+
+    /// Nothing can be pushed, taken or settled any more.
+    pub(in crate::core) fn set_deleted(&mut self) {
+        self.standing = Standing::Deleted;
+    }
+
+    /// Nothing can be pushed or taken any more, nothing leaves by itself. Returns the events for its consumers.
+    pub(in crate::core) fn quarantine(&mut self, why: Arc<str>) -> Vec<(Arc<Inbox>, Event)> {
+        self.standing = Standing::Quarantined(why);
+        self.consumers.cancel_all()
     }
 
     /// Entries that can be taken.
@@ -344,7 +379,7 @@ impl QueueState {
     /// what does not fit never drops what it let in, even when released entries make it longer.
     pub(in crate::core) fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
         self.pages.is_too_long = false;
-        if self.settings.overflow != Overflow::DropOldest {
+        if self.settings.overflow != Overflow::DropOldest || !self.is_open() {
             return;
         }
         let over = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used > limit);
@@ -429,6 +464,9 @@ impl QueueState {
     /// The earliest time at which something happens here by itself.
     pub(in crate::core) fn next_due(&self) -> Option<CoreTime> {
         let deadline = self.deadlines.first().map(|(due, _)| *due);
+        if !self.is_open() {
+            return deadline.into_iter().chain(self.retry_due).min();
+        }
         let delayed = self.delayed.first_key_value().map(|((due, _), _)| *due);
         let again = self.pages.again_at;
         [deadline, delayed, self.expiry_due, self.retry_due, again]
