@@ -185,6 +185,7 @@ impl Core {
             inner: Arc::new(inner),
         };
         let now = core.recover(now)?;
+        core.watch_damage();
         core.refresh_memory_alarm();
         if let Ok(root) = VhostName::parse("/") {
             core.create_vhost(&root, now)?;

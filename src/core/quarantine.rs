@@ -8,12 +8,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::Weak;
 
 use parking_lot::Mutex;
 
 use crate::core::Core;
+use crate::core::Inner;
 use crate::core::events::CoreEvent;
 use crate::core::events::Events;
+use crate::core::log::store::DamageObserver;
 use crate::core::log::store::Hole;
 use crate::core::model::ids::QueueId;
 use crate::core::model::names::QueueName;
@@ -121,48 +124,80 @@ impl Core {
         queues.values().cloned().collect()
     }
 
-    /// Sets apart the queues that a hole concerns.
+    /// Hears from the store of what is found to be damaged from now on.
+    pub(in crate::core) fn watch_damage(&self) {
+        let watch = Watch(Arc::downgrade(&self.inner));
+        self.inner.store.watch_damage(Arc::new(watch));
+    }
+
+    /// Sets apart the queues that a hole of the log's recovery concerns.
     pub(in crate::core) fn quarantine_for(&self, hole: &Hole) {
-        let (first, last) = (hole.first.number(), hole.last.number());
-        let why: Arc<str> =
-            format!("{}: {} (records {first} to {last})", hole.path, hole.what).into();
-        let mut names = Vec::new();
-        let mut more = 0;
-        for queue in self.concerned(hole) {
-            if !self.inner.quarantine.put(&queue, &why) {
-                continue;
-            }
-            match names.len() {
-                NAMED_MAX => more += 1,
-                _ => names.push(format!("{} in {}", queue.name(), queue.vhost())),
-            }
+        let shard = hole.last.shard();
+        let concerned = self.queues_with(|queue| {
+            queue.shard() == shard
+                && match &hole.queues {
+                    Some(queues) => queues.contains(&queue.id()),
+                    None => queue.since() < hole.last.number() && queue.settings().durable,
+                }
+        });
+        self.set_apart(hole, concerned);
+    }
+
+    /// Sets apart the queues that have something in a part of the log that was found to be damaged while it is served:
+    /// what stood there and is settled concerns nobody any more.
+    fn quarantine_holders(&self, hole: &Hole) {
+        let records = hole.first..=hole.last;
+        let concerned = self.queues_with(|queue| {
+            let state = queue.lock();
+            state.is_open() && state.holds(&records)
+        });
+        if !concerned.is_empty() {
+            self.set_apart(hole, concerned);
         }
+    }
+
+    fn queues_with(&self, is_one: impl Fn(&Queue) -> bool) -> Vec<Arc<Queue>> {
+        let mut found = Vec::new();
+        for vhost in self.vhosts() {
+            let queues: Vec<_> = vhost.topology.read().queues.values().cloned().collect();
+            found.extend(queues.into_iter().filter(|queue| is_one(queue)));
+        }
+        found
+    }
+
+    fn set_apart(&self, hole: &Hole, queues: Vec<Arc<Queue>>) {
+        let (first, last) = (hole.first.number(), hole.last.number());
+        let records = match first == last {
+            true => format!("record {first}"),
+            false => format!("records {first} to {last}"),
+        };
+        let why: Arc<str> = format!("{}: {}: {records}", hole.path, hole.what).into();
+        let queues: Vec<_> = queues
+            .into_iter()
+            .filter(|queue| self.inner.quarantine.put(queue, &why))
+            .collect();
+        let names = queues.iter().take(NAMED_MAX);
+        let names = names.map(|queue| format!("{} in {}", queue.name(), queue.vhost()));
         self.inner.metrics.log_holes.inc();
         tracing::error!(
             file = hole.path,
             first,
             last,
             what = hole.what,
-            queues = names.join(", "),
-            more,
+            queues = names.collect::<Vec<_>>().join(", "),
+            more = queues.len().saturating_sub(NAMED_MAX),
             "records of the log are lost: the queues that they may concern are quarantined until viaduct repair has run"
         );
     }
+}
 
-    /// The queues that a hole names; if it names none, all that the log knew of when it was written.
-    fn concerned(&self, hole: &Hole) -> Vec<Arc<Queue>> {
-        let shard = hole.last.shard();
-        let mut concerned = Vec::new();
-        let is_concerned = |queue: &Queue| match &hole.queues {
-            Some(queues) => queues.contains(&queue.id()),
-            None => queue.since() < hole.last.number() && queue.settings().durable,
-        };
-        for vhost in self.vhosts() {
-            let topology = vhost.topology.read();
-            let queues = topology.queues.values();
-            let queues = queues.filter(|queue| queue.shard() == shard && is_concerned(queue));
-            concerned.extend(queues.cloned());
+/// What the store tells of damage. It does not hold the core, which holds the store.
+struct Watch(Weak<Inner>);
+
+impl DamageObserver for Watch {
+    fn damaged(&self, hole: &Hole) {
+        if let Some(inner) = self.0.upgrade() {
+            Core { inner }.quarantine_holders(hole);
         }
-        concerned
     }
 }

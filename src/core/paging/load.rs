@@ -13,6 +13,7 @@ use crate::core::log::read::Reader;
 use crate::core::log::read::SpillId;
 use crate::core::log::read::SpillReader;
 use crate::core::log::record::MessageFields;
+use crate::core::log::store::Store;
 use crate::core::model::ids::Lsn;
 use crate::core::quarantine::Quarantine;
 use crate::core::queue::Queue;
@@ -61,6 +62,7 @@ impl Core {
                     wanted,
                     gather,
                     bodies: Arc::clone(store.bodies()),
+                    store: Arc::downgrade(store),
                     unreadable: Vec::new(),
                 };
                 store.read(shard, lsns, Box::new(messages));
@@ -104,6 +106,8 @@ struct Messages {
     wanted: Vec<(Lsn, u64)>,
     gather: Gather<Lsn>,
     bodies: Arc<dyn Bodies>,
+    /// Says where a message is that cannot be read. What waits in the store does not hold it.
+    store: Weak<dyn Store>,
     unreadable: Vec<(Lsn, ReadError)>,
 }
 
@@ -123,7 +127,15 @@ impl Reader for Messages {
             .metrics
             .page_read_messages
             .inc_by(messages.len() as u64);
-        let read = Read { messages, unread };
+        let place = match (unread.first(), this.store.upgrade()) {
+            (Some((lsn, _)), Some(store)) => store.place(*lsn),
+            _ => String::new(),
+        };
+        let read = Read {
+            messages,
+            unread,
+            place,
+        };
         let purpose = this.answer.purpose;
         this.answer.deliver(|state, effects| {
             state.messages_loaded(purpose, &this.wanted, read, effects);

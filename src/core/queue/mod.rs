@@ -23,6 +23,8 @@ pub(in crate::core) mod consumers;
 
 pub(in crate::core) mod effects;
 
+pub(in crate::core) mod standing;
+
 pub(in crate::core) mod state;
 
 mod timer;

@@ -6,8 +6,6 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::core::inbox::Event;
-use crate::core::inbox::Inbox;
 use crate::core::log::record::EntryRef;
 use crate::core::log::record::SettleKind;
 use crate::core::model::ids::Lsn;
@@ -30,6 +28,7 @@ use crate::core::queue::ring::Shape;
 use crate::core::queue::runs::Runs;
 use crate::core::queue::settings::Overflow;
 use crate::core::queue::settings::QueueSettings;
+use crate::core::queue::standing::Standing;
 
 /// An entry that nobody may take yet. It gets its sequence when its time has come.
 #[derive(Debug)]
@@ -78,15 +77,6 @@ pub(in crate::core) enum Next {
 /// without queueing; here the consumer comes for it).
 const NOW_OR_NEVER_MS: u64 = 1000;
 
-/// Whether a queue does its work.
-#[derive(Debug)]
-enum Standing {
-    Open,
-    /// Damage may concern it: this.
-    Quarantined(Arc<str>),
-    Deleted,
-}
-
 #[derive(Debug)]
 pub(in crate::core) struct QueueState {
     pub(in crate::core) settings: Arc<QueueSettings>,
@@ -120,7 +110,7 @@ pub(in crate::core) struct QueueState {
     pub(in crate::core) consumers: Consumers,
     /// What the core's timer holds for this queue.
     pub(in crate::core) timer: Option<CoreTime>,
-    standing: Standing,
+    pub(in crate::core) standing: Standing,
     /// The last record of an operation on the queue, if this start wrote one.
     pub(in crate::core) last_record: Option<Lsn>,
     /// The record that declared the queue, if this start wrote it.
@@ -165,35 +155,6 @@ impl QueueState {
     /// What holds here.
     pub(in crate::core) fn settings(&self) -> &Arc<QueueSettings> {
         &self.settings
-    }
-
-    /// Whether the queue is gone.
-    pub(in crate::core) fn is_deleted(&self) -> bool {
-        matches!(self.standing, Standing::Deleted)
-    }
-
-    /// Whether it is neither gone nor quarantined.
-    pub(in crate::core) fn is_open(&self) -> bool {
-        matches!(self.standing, Standing::Open)
-    }
-
-    /// Why it is quarantined, if it is.
-    pub(in crate::core) fn quarantined(&self) -> Option<&Arc<str>> {
-        match &self.standing {
-            Standing::Quarantined(why) => Some(why),
-            Standing::Open | Standing::Deleted => None,
-        }
-    }
-
-    /// Nothing can be pushed, taken or settled any more.
-    pub(in crate::core) fn set_deleted(&mut self) {
-        self.standing = Standing::Deleted;
-    }
-
-    /// Nothing can be pushed or taken any more, nothing leaves by itself. Returns the events for its consumers.
-    pub(in crate::core) fn quarantine(&mut self, why: Arc<str>) -> Vec<(Arc<Inbox>, Event)> {
-        self.standing = Standing::Quarantined(why);
-        self.consumers.cancel_all()
     }
 
     /// Entries that can be taken.

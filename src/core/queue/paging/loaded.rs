@@ -20,6 +20,8 @@ const REFUSED_MAX: u32 = 5;
 pub(in crate::core) struct Read {
     pub(in crate::core) messages: Vec<(Lsn, Message)>,
     pub(in crate::core) unread: Vec<(Lsn, ReadError)>,
+    /// Where the first of these would be, for people.
+    pub(in crate::core) place: String,
 }
 
 impl QueueState {
@@ -40,7 +42,8 @@ impl QueueState {
         for (lsn, error) in read.unread {
             if self.is_for_good(error) {
                 for (_, seq) in of_lsn(wanted, lsn) {
-                    self.lose_cold(*seq, Source::Log(lsn), error);
+                    let why = format!("{}: record {}: {error}", read.place, lsn.number());
+                    self.lose_cold(*seq, Source::Log(lsn), &why);
                 }
             } else {
                 refused = Some(error);
@@ -70,8 +73,9 @@ impl QueueState {
                 None
             }
             Err(error) if self.is_for_good(error) => {
+                let why = format!("messages that were put aside: {error}");
                 for seq in owners {
-                    self.lose_cold(seq, source, error);
+                    self.lose_cold(seq, source, &why);
                 }
                 None
             }
@@ -155,15 +159,11 @@ impl QueueState {
     }
 
     /// A message cannot be read, unless its entry has got it meanwhile.
-    fn lose_cold(&mut self, seq: u64, source: Source, error: ReadError) {
+    fn lose_cold(&mut self, seq: u64, source: Source, why: &str) {
         let mut piece = crate::core::queue::ring::Piece::default();
         self.ring.want(seq, &mut piece);
-        if piece.cold != [(seq, source)] {
-            return;
-        }
-        match source {
-            Source::Log(lsn) => self.lose(&format!("record {} of the log: {error}", lsn.number())),
-            Source::Blob(_) => self.lose(&format!("a message that was put aside: {error}")),
+        if piece.cold == [(seq, source)] {
+            self.lose(why);
         }
     }
 
