@@ -158,3 +158,31 @@ def test_damage_sets_apart_what_it_may_concern_and_nothing_else_until_a_repair(b
     assert drained(broker, "hurt") == [body for body in BODIES if body != BODIES[10]]
     assert [message["Body"] for message in receive(sqs, url)] == ["kept"]
     assert drained(broker, "new") == 2 * BODIES
+
+
+def test_a_segment_that_a_checkpoint_knows_concerns_the_queues_in_it_and_no_other(broker):
+    channel = confirming(broker)
+    for queue in ("hurt", "filler", "elsewhere"):
+        channel.queue_declare(queue, durable=True)
+    publish(channel, "hurt", *(body.encode() for body in BODIES))
+    # Until the next segment begins, which holds the rest.
+    log, bodies = broker.data_dir / "log", 0
+    while len(list(log.glob("*.seg"))) < 2:
+        publish(channel, "filler", b"x" * 900_000)
+        bodies += 1
+        assert bodies < 100
+    fill(broker, "elsewhere")
+    assert broker.stop() == 0
+    file = damage(broker, BODIES[10].encode())
+    broker.start()
+    for queue in ("hurt", "filler"):
+        with refused(broker, queue, file) as channel:
+            channel.basic_get(queue)
+    assert metric(broker, "viaduct_queues_quarantined") == 2
+    assert drained(broker, "elsewhere") == BODIES
+    broker.stop()
+    repaired = viaduct(broker.data_dir, "repair", "--yes")
+    assert repaired.returncode == 0, repaired.stderr
+    broker.start()
+    assert drained(broker, "hurt") == [body for body in BODIES if body != BODIES[10]]
+    assert len(drained(broker, "filler")) == bodies
