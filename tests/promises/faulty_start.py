@@ -15,19 +15,21 @@ from promises.tracing import strikes_in, text_of
 class FaultyStart:
     """A start on a broker's data dir with a fault from its first moment; nothing of it outlives the context.
 
-    strace counts the calls of each thread and of each name on `path` for itself: `fsync:error=EIO:when=2`. `strikes`
+    strace counts the calls of each thread and of each name on `paths` for itself: `fsync:error=EIO:when=2`. `strikes`
     says how often it struck and `log` what the broker wrote to stderr, after the context.
     """
 
-    def __init__(self, broker: Broker, fault: str, path: pathlib.Path):
+    def __init__(self, broker: Broker, fault: str, *paths: pathlib.Path):
         self.broker = broker
         self.fault = fault
-        self.path = path
+        self.paths = paths
 
     def __enter__(self) -> "FaultyStart":
         self.output = tempfile.NamedTemporaryFile("r", prefix="viaduct-strace-")
         self.errors = tempfile.TemporaryFile("w+")
-        command = ["strace", "-f", "-qq", "-o", self.output.name, "-P", str(self.path), "-e", f"trace={self.fault.partition(':')[0]}"]
+        command = ["strace", "-f", "-qq", "-o", self.output.name, "-e", f"trace={self.fault.partition(':')[0]}"]
+        for path in self.paths:
+            command += ["-P", str(path)]
         command += ["-e", f"inject={self.fault}", self.broker.binary, "serve", "--data-dir", str(self.broker.data_dir)]
         for door in LISTENERS:
             command += ["--set", f"listeners.{door}=127.0.0.1:0"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pathlib
 
 import pika
 import pytest
@@ -37,9 +38,10 @@ FAULTS = {
     "write-fails": (f"pwrite64:error=EIO:when={STRIKES_AT}", f"write {{}}{SEGMENT}", EIO),
 }
 
-# What a start syncs before it is ready, in the data dir: which file, and the how manieth sync of it.
+# What a start syncs before it is ready, in the data dir: which file (of the checkpoint whichever generation is the
+# newest), and the how manieth sync of it.
 SYNCS_OF_A_START = [
-    ("fsync", "checkpoint.0.new", 1),
+    ("fsync", "checkpoint.*.new", 1),
     ("fsync", "", 1),
     ("fsync", "meta.new", 1),
     ("fsync", "", 2),
@@ -195,6 +197,10 @@ def test_a_catalog_that_cannot_be_synced_costs_nothing_that_the_log_has(broker, 
     assert attributes["Attributes"] == {"VisibilityTimeout": "77"}
 
 
+def of_any_generation(broker: Broker, file: str) -> list[pathlib.Path]:
+    return [broker.data_dir / file.replace("*", str(n)) for n in (0, 1)]
+
+
 def left_by_a_kill(broker: Broker, name: str) -> list[str]:
     """Publishes until there is something to lose, and kills the broker. Returns what was confirmed."""
     confirmed: list[str] = []
@@ -209,7 +215,7 @@ def left_by_a_kill(broker: Broker, name: str) -> list[str]:
 def test_a_start_on_a_failing_disk_ends_in_words_and_harms_nothing(broker, name, call, file, strikes_at):
     """Every sync of a start fails once: the start is refused, and the next one is well."""
     confirmed = left_by_a_kill(broker, name)
-    with FaultyStart(broker, f"{call}:error=EIO:when={strikes_at}", broker.data_dir / file) as start:
+    with FaultyStart(broker, f"{call}:error=EIO:when={strikes_at}", *of_any_generation(broker, file)) as start:
         code = start.ended(START_SECONDS)
     assert start.strikes > 0, "the fault never came"
     assert code == 3 and EIO in start.log and str(broker.data_dir) in start.log, start.log
@@ -221,8 +227,8 @@ def test_a_start_on_a_failing_disk_ends_in_words_and_harms_nothing(broker, name,
 def test_a_start_whose_checkpoint_fails_to_sync_is_refused_or_right(broker, name, strikes_at):
     """A sync inside the database fails once: whether the start gets over it or not, nothing is lost."""
     confirmed = left_by_a_kill(broker, name)
-    checkpoint = broker.data_dir / "checkpoint.0.redb"
-    with FaultyStart(broker, f"fdatasync:error=EIO:when={strikes_at}", checkpoint) as start:
+    database = of_any_generation(broker, "checkpoint.*.redb")
+    with FaultyStart(broker, f"fdatasync:error=EIO:when={strikes_at}", *database) as start:
         code = start.ended_or_ready(START_SECONDS)
     assert start.strikes > 0, "the fault never came"
     assert code is None or (code == 3 and EIO in start.log and str(broker.data_dir) in start.log), start.log
