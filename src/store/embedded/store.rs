@@ -92,20 +92,7 @@ impl Shared {
         journal: &mut Journal,
         visitor: &mut dyn Visitor,
     ) -> Result<Recovered, StoreError> {
-        let mut checkpoints = self.checkpoints.lock();
-        let saved = checkpoints.saved().unwrap_or_default();
-        let delta = checkpoints.load()?;
-        let coverage = checkpoints.coverage();
-        drop(checkpoints);
-        let rows = delta.segments.iter();
-        let known = Known {
-            at: saved.at,
-            catalog: saved.catalog,
-            rows: rows
-                .filter_map(|(id, row)| Some((*id, row.clone()?)))
-                .collect(),
-        };
-        journal.load(saved.at, delta);
+        let (known, coverage) = Known::load(&mut self.checkpoints.lock(), journal)?;
         let (segments, copies) = cold::find(&self.dir, self.shard)?;
         self.cold_segments
             .store(bytes_of(segments.len()), Ordering::Relaxed);

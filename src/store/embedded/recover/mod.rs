@@ -21,9 +21,11 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
 
 use crate::store::journal::At;
+use crate::store::journal::Coverage;
 use crate::store::journal::Journal;
 use crate::store::journal::SegmentRow;
 
+use super::checkpoint::Checkpoints;
 use super::disk::SegmentFile;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
@@ -72,6 +74,30 @@ pub(super) struct Known {
     pub(super) catalog: u64,
     /// Its segments.
     pub(super) rows: BTreeMap<u64, SegmentRow>,
+}
+
+impl Known {
+    /// Lets a journal take the newest generation over, and says what is left to know of it, and what both have.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub(super) fn load(
+        checkpoints: &mut Checkpoints,
+        journal: &mut Journal,
+    ) -> Result<(Self, Coverage), StoreError> {
+        let saved = checkpoints.saved().unwrap_or_default();
+        let delta = checkpoints.load()?;
+        let rows = delta.segments.iter();
+        let known = Self {
+            at: saved.at,
+            catalog: saved.catalog,
+            rows: rows
+                .filter_map(|(id, row)| Some((*id, row.clone()?)))
+                .collect(),
+        };
+        journal.load(saved.at, delta);
+        Ok((known, checkpoints.coverage()))
+    }
 }
 
 /// Numbers, and what may have records with them.
