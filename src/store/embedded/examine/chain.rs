@@ -33,7 +33,7 @@ impl Examiner<'_> {
     /// Reads every segment, and counts its records.
     pub(super) fn log(&mut self, log: &LogDir, ids: &[u64]) -> Result<Vec<Segment>, StoreError> {
         let (report, incarnation) = (&mut self.report, &mut self.incarnation);
-        let segments = survey::read_chain(log, 0, ids, self.progress, &mut |_, frame| {
+        let segments = survey::read_chain(log, ids, self.progress, &mut |_, frame| {
             report.frames += 1;
             records(frame, |_, record| {
                 let kind = survey::kind_name(record);
@@ -54,12 +54,11 @@ impl Examiner<'_> {
     pub(super) fn torn(&mut self, log: &LogDir, segments: &[Segment]) {
         let last = segments.iter().rev().find_map(|s| s.found.as_ref());
         self.report.last = last.map_or(0, |found| found.next.saturating_sub(1));
-        if let Some(tail) = last.and_then(|found| found.tail.as_ref()) {
+        if let Some(torn) = last.and_then(|found| found.torn) {
             let file = segments.last().map(|s| log.segment(s.id));
             let file = file.unwrap_or_default().display().to_string();
             self.report.notes.push(format!(
-                "{file}: the last frame, at {}, is torn; nobody was told that it is safe, and a start drops it",
-                tail.start
+                "{file}: the last frame, at {torn}, is torn; nobody was told that it is safe, and a start drops it"
             ));
         }
     }
@@ -69,9 +68,7 @@ impl Examiner<'_> {
 pub(super) fn covered(log: &LogDir, segments: &[Segment]) -> Result<RoaringTreemap, StoreError> {
     let mut numbers = RoaringTreemap::new();
     for found in segments.iter().filter_map(|s| s.found.as_ref()) {
-        if let Some(header) = found.header {
-            numbers.insert_range(header.first..found.next);
-        }
+        numbers.insert_range(found.header.first..found.next);
     }
     let (_, frames) = cold::find(log, Shard(0))?;
     for frame in &frames {

@@ -5,8 +5,30 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 
 use super::super::segment::SegmentId;
-use super::super::walk::Gap;
+use super::super::walk::Bad;
 use super::Recovery;
+
+/// Records that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// Where they would be in their file.
+    pub(super) offset: u64,
+    /// The first one.
+    pub(super) first: u64,
+    /// The last one; less than `first` if there is none.
+    pub(super) last: u64,
+}
+
+impl Gap {
+    /// What a damaged part of a main segment had, which has a good frame behind it.
+    pub(super) fn of(bad: &Bad) -> Self {
+        Self {
+            offset: bad.start,
+            first: bad.first,
+            last: bad.next.unwrap_or(bad.first).saturating_sub(1),
+        }
+    }
+}
 
 impl Recovery<'_> {
     /// Notes what the first pass could not read, if the checkpoint has not absorbed it.

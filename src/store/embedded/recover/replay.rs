@@ -13,13 +13,14 @@ use crate::store::journal::Absorbed;
 use super::super::frame::FrameHeader;
 use super::super::frame::SegmentHeader;
 use super::super::meta::io_error;
+use super::super::segment::SegmentId;
 use super::super::walk::Found;
-use super::super::walk::Gap;
 use super::super::walk::Walk;
 use super::Holder;
 use super::Recovery;
 use super::Span;
 use super::Tail;
+use super::holes::Gap;
 
 impl Recovery<'_> {
     /// The first pass. Says where the log goes on.
@@ -51,7 +52,8 @@ impl Recovery<'_> {
         let mut walks = Vec::new();
         for (at, id) in segments.iter().enumerate() {
             let file = self.dir.open(*id)?;
-            let walk = Walk::open(file, *id, self.shard.0).map_err(|e| self.io(*id, e))?;
+            let walk = Walk::open(file, SegmentId::Main(*id), self.shard.0)
+                .map_err(|e| self.io(*id, e))?;
             match walk {
                 Some(walk) => walks.push(walk),
                 None if at + 1 == segments.len() => self.discard(*id)?,
@@ -124,7 +126,7 @@ impl Recovery<'_> {
         loop {
             match walk.next(|_| true).map_err(|e| self.io(id, e))? {
                 Found::Frame(frame, offset) => self.frame(&mut walk, &frame, offset)?,
-                Found::Gap(gap) => self.gap(id, gap, "a frame is bad"),
+                Found::Gap(bad) => self.gap(id, Gap::of(&bad), "a frame is bad"),
                 Found::End => break,
             }
         }

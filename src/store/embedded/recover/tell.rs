@@ -14,11 +14,11 @@ use super::super::meta::io_error;
 use super::super::places::ColdFrame;
 use super::super::segment::SegmentId;
 use super::super::walk::Found;
-use super::super::walk::Gap;
 use super::super::walk::Walk;
 use super::Holder;
 use super::Recovery;
 use super::Span;
+use super::holes::Gap;
 
 impl Recovery<'_> {
     /// Places the copies, and takes up those whose source is gone: a main segment counts more than a copy of it.
@@ -75,7 +75,8 @@ impl Recovery<'_> {
         telling: &mut Telling,
     ) -> Result<(), StoreError> {
         let file = self.dir.open(id)?;
-        let walk = Walk::open(file, id, self.shard.0).map_err(|e| self.io(id, e))?;
+        let walk =
+            Walk::open(file, SegmentId::Main(id), self.shard.0).map_err(|e| self.io(id, e))?;
         let Some(mut walk) = walk else {
             self.lost(numbers.start, numbers.end);
             return Ok(());
@@ -98,7 +99,9 @@ impl Recovery<'_> {
                         self.tell_frame(&mut walk, &frame, offset, &live, telling)?;
                     }
                 }
-                Found::Gap(gap) => self.lost_at(SegmentId::Main(id), gap, "a frame is bad"),
+                Found::Gap(bad) => {
+                    self.lost_at(SegmentId::Main(id), Gap::of(&bad), "a frame is bad")
+                }
                 Found::End => break,
             }
         }

@@ -6,6 +6,7 @@ use crate::core::model::ids::Lsn;
 use crate::store::format;
 
 use super::super::EmbeddedLog;
+use super::super::segment::SegmentId;
 use super::super::walk::Found;
 use super::super::walk::Walk;
 
@@ -14,7 +15,7 @@ pub(crate) fn show(log: &EmbeddedLog, visit: &mut dyn FnMut(Lsn, Record<'_>)) {
     let (dir, shard) = (&log.shared.dir, log.shared.shard);
     for id in dir.list().expect("listed").segments {
         let file = dir.open(id).expect("opens");
-        let Some(mut walk) = Walk::open(file, id, shard.0).expect("reads") else {
+        let Some(mut walk) = Walk::open(file, SegmentId::Main(id), shard.0).expect("reads") else {
             continue;
         };
         loop {
