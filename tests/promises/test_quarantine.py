@@ -186,3 +186,91 @@ def test_a_segment_that_a_checkpoint_knows_concerns_the_queues_in_it_and_no_othe
     broker.start()
     assert drained(broker, "hurt") == [body for body in BODIES if body != BODIES[10]]
     assert len(drained(broker, "filler")) == bodies
+
+
+def test_a_message_that_cannot_be_read_when_its_turn_comes_stays_and_its_queue_says_so(broker):
+    fill(broker, "hurt", "sound")
+    sqs = sqs_client(broker)
+    url = create(sqs, "hurt-too")
+    sqs.send_message(QueueUrl=url, MessageBody="to be damaged")
+    fill(broker, "after")
+    # From here on their messages are only in the log.
+    broker.restart()
+    file = damage(broker, BODIES[10].encode())
+    assert damage(broker, b"to be damaged") == file
+    connection = pika.BlockingConnection(pika.URLParameters(broker.amqp_url))
+    channel = connection.channel()
+    got, cancelled = [], []
+    channel.add_on_cancel_callback(cancelled.append)
+    channel.basic_consume("hurt", lambda _channel, _method, _properties, body: got.append(body.decode()), auto_ack=True)
+    channel.start_consuming()
+    # Those that were read with it may have been delivered before, in order, or not.
+    assert len(cancelled) == 1 and got == BODIES[: len(got)] and len(got) < 11
+    left = channel.queue_declare("hurt", passive=True).method.message_count
+    assert left == len(BODIES) - len(got)
+    connection.close()
+    with refused(broker, "hurt", file) as channel:
+        channel.basic_get("hurt")
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        sqs.receive_message(QueueUrl=url)
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert f"queue 'hurt-too' in vhost '/' is quarantined until 'viaduct repair' has run: {file}: record " in str(error.value)
+    assert drained(broker, "sound") == BODIES
+    assert metric(broker, "viaduct_messages_damaged_total") >= 2
+    # A start finds the same, and a repair what is left.
+    broker.restart("SIGKILL")
+    with refused(broker, "hurt", file) as channel:
+        channel.basic_get("hurt")
+    broker.stop()
+    assert viaduct(broker.data_dir, "repair", "--yes").returncode == 0
+    broker.start()
+    kept = [body for body in BODIES if body != BODIES[10]]
+    assert drained(broker, "hurt") == kept[len(got) :]
+    assert drained(broker, "hurt-too") == []
+
+
+def test_a_check_of_a_running_broker_sets_apart_who_has_something_in_what_it_finds(broker):
+    channel = confirming(broker)
+    for queue in ("hurt", "settled", "filler"):
+        channel.queue_declare(queue, durable=True)
+    publish(channel, "settled", *(b"settled %d %s" % (n, b"." * 2000) for n in range(20)))
+    publish(channel, "hurt", *(body.encode() for body in BODIES))
+    log = broker.data_dir / "log"
+    while len(list(log.glob("*.seg"))) < 2:
+        publish(channel, "filler", b"x" * 900_000)
+    assert len(drained(broker, "settled")) == 20
+    publish(channel, "settled", b"sound")
+    code, found = report(broker.data_dir)
+    assert (code, found["damages"]) == (0, [])
+    file = damage(broker, BODIES[10].encode())
+    assert damage(broker, b"settled 7 ") == file
+    code, found = report(broker.data_dir)
+    assert code == 3 and found["is_running"] and len(found["damages"]) == 2
+    with refused(broker, "hurt", file) as channel:
+        channel.basic_get("hurt")
+    assert metric(broker, "viaduct_queues_quarantined") == 1
+    assert drained(broker, "settled") == ["sound"]
+
+
+def test_a_damaged_block_of_a_large_body_is_never_sent_and_its_message_stays(broker):
+    large = os.urandom(2 * 1024 * 1024)
+    channel = confirming(broker)
+    channel.queue_declare("large", durable=True)
+    publish(channel, "large", large, b"small")
+    broker.restart()
+    (file,) = (broker.data_dir / "big").iterdir()
+    body = bytearray(file.read_bytes())
+    body[-100] ^= 1
+    file.write_bytes(body)
+    connection = pika.BlockingConnection(pika.URLParameters(broker.amqp_url))
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=1)
+    got, cancelled = [], []
+    channel.add_on_cancel_callback(cancelled.append)
+    channel.basic_consume("large", lambda _channel, _method, _properties, body: got.append(body))
+    channel.start_consuming()
+    assert (got, len(cancelled)) == ([], 1)
+    assert channel.queue_declare("large", passive=True).method.message_count == 2
+    connection.close()
+    with refused(broker, "large", file) as channel:
+        channel.basic_get("large")
