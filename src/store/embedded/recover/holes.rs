@@ -82,7 +82,7 @@ impl Recovery<'_> {
         let mut queues = Vec::new();
         let mut next = gap.first;
         for row in self.known.rows.values() {
-            if row.first <= next && row.last >= next {
+            if next <= gap.last && row.first <= next && row.last >= next {
                 queues.extend(row.queues.iter().map(QueueId));
                 next = row.last + 1;
             }
