@@ -221,6 +221,7 @@ impl EmbeddedLog {
             log.shared.expect_log(None)?;
             let first = Active::first(&log.shared);
             log.start(first, 0)?;
+            log.shared.recovered_bodies(&[]);
         }
         Ok(Arc::new(log))
     }

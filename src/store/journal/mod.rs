@@ -8,6 +8,7 @@
 //! ones is in `live`; references to pending ones are in their batch.
 
 mod batch;
+mod cold;
 mod files;
 #[cfg(test)]
 mod fold;
@@ -56,6 +57,7 @@ pub(crate) use snapshot::Delta;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use waiters::Waiters;
 
+use cold::ColdRows;
 use files::Files;
 use leases::Leases;
 use ledger::Ledger;
@@ -95,6 +97,7 @@ pub(crate) struct Journal {
     pressing: u64,
     spare: Vec<Batch>,
     ledger: Ledger,
+    cold: ColdRows,
     /// Bodies in files of their own.
     files: Files,
     /// Records that are placed and have references.
@@ -146,6 +149,7 @@ impl Journal {
             pressing: 0,
             spare: Vec::new(),
             ledger: Ledger::default(),
+            cold: ColdRows::default(),
             live: LiveSet::default(),
             leases: Leases::default(),
             purges: Vec::new(),

@@ -49,6 +49,7 @@ impl Journal {
                 self.leases.load(key, lease);
             }
         }
+        self.cold.load(saved.cold);
         self.purges = saved.purges;
         self.chunked.extend(saved.chunked);
         self.holes = saved.holes;
@@ -136,6 +137,22 @@ impl Journal {
     /// Parts of the log that could not be read.
     pub(crate) fn holes(&self) -> &[Hole] {
         &self.holes
+    }
+
+    /// Something that was written cannot be read: until somebody accepts the loss, every segment that a start found
+    /// stays. What else is in it may be all that is left to save something from.
+    pub(crate) fn hold(&mut self) {
+        self.ledger.hold();
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_held(&self) -> bool {
+        self.ledger.is_held()
+    }
+
+    /// The checkpoint knows a segment that is gone, and from now on it does not.
+    pub(crate) fn forget_row(&mut self, id: u64) {
+        self.ledger.forget_row(id);
     }
 
     /// The first pass is over: the log ends with record `last`, at this time.

@@ -1,8 +1,12 @@
 //! What cannot be read, and whom it concerns.
 
+use roaring::RoaringTreemap;
+
 use crate::core::log::store::Hole;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
+
+use crate::store::journal::SegmentRow;
 
 use super::super::segment::SegmentId;
 use super::super::walk::Bad;
@@ -51,14 +55,25 @@ impl Recovery<'_> {
             first,
             last: end.saturating_sub(1),
         };
-        let rows = self.known.rows.iter();
-        let mut rows = rows.filter(|(_, row)| row.first <= gap.last && row.last >= first);
-        let segment = rows.next().map(|(id, _)| *id);
-        self.lost_at(
-            SegmentId::Main(segment.unwrap_or(0)),
-            gap,
-            "a segment is missing",
-        );
+        if let Some(segment) = self.holder_of(gap) {
+            self.lost_at(segment, gap, "records of it are missing");
+        } else {
+            self.lost_at(SegmentId::Main(0), gap, "a segment is missing");
+        }
+    }
+
+    /// The segment that had the records of a gap when the checkpoint was made, or one that may have been.
+    fn holder_of(&self, gap: Gap) -> Option<SegmentId> {
+        let meets = |row: &SegmentRow| row.first <= gap.last && row.last >= gap.first;
+        let mut main = self.known.rows.iter().filter(|(_, row)| meets(row));
+        let mut cold = self.journal.cold_rows().iter();
+        match main.next() {
+            Some((id, _)) => Some(SegmentId::Main(*id)),
+            None => {
+                let of_gap = cold.find(|(_, row)| meets(row));
+                of_gap.map(|(id, _)| SegmentId::Cold(*id))
+            }
+        }
     }
 
     /// Notes what lives in a part of a segment that cannot be read.
@@ -72,24 +87,54 @@ impl Recovery<'_> {
         if self.scanned.holes.iter().any(is_known) {
             return;
         }
-        let queues = self.queues_in(gap);
+        let queues = self.queues_in(segment, gap);
         let hole = self.hole(segment, gap, what, queues);
         self.scanned.holes.extend(hole);
     }
 
-    /// Queues that the records of a gap may name, as the checkpoint's rows of their segments have it.
-    pub(super) fn queues_in(&self, gap: Gap) -> Option<Vec<QueueId>> {
-        let mut queues = Vec::new();
-        let mut next = gap.first;
-        for row in self.known.rows.values() {
-            if next <= gap.last && row.first <= next && row.last >= next {
-                queues.extend(row.queues.iter().map(QueueId));
-                next = row.last + 1;
-            }
+    /// Queues that what lives in a gap may name, as the checkpoint's rows of their segments have it; none if it does not
+    /// know all of them.
+    ///
+    /// Whatever lived when the checkpoint was made was in a segment that has a row in it, so the rows that a gap meets
+    /// have at least the queues of what is missing.
+    fn queues_in(&self, segment: SegmentId, gap: Gap) -> Option<Vec<QueueId>> {
+        let cold = self.journal.cold_rows();
+        let only = match segment {
+            // Numbers between the lowest and the highest of a frame are nowhere else.
+            SegmentId::Cold(id) if gap.offset > 0 => cold.get(&id),
+            SegmentId::Cold(_) | SegmentId::Main(_) => None,
+        };
+        let meets = |row: &&SegmentRow| row.first <= gap.last && row.last >= gap.first;
+        let rows: Vec<&SegmentRow> = match only {
+            Some(row) => vec![row],
+            None => self
+                .known
+                .rows
+                .values()
+                .chain(cold.values())
+                .filter(meets)
+                .collect(),
+        };
+        if self.lives_outside(&rows, gap) {
+            return None;
         }
-        queues.sort_unstable();
-        queues.dedup();
-        (next > gap.last).then_some(queues)
+        let mut queues = RoaringTreemap::new();
+        rows.iter().for_each(|row| queues |= &*row.queues);
+        Some(queues.iter().map(QueueId).collect())
+    }
+
+    /// Whether something lives in a gap that none of these rows has.
+    fn lives_outside(&self, rows: &[&SegmentRow], gap: Gap) -> bool {
+        let mut spans: Vec<(u64, u64)> = rows.iter().map(|row| (row.first, row.last)).collect();
+        spans.sort_unstable();
+        let mut next = gap.first;
+        for (first, last) in spans {
+            if first > next && self.journal.count_live(next, first.min(gap.last + 1) - 1) > 0 {
+                return true;
+            }
+            next = next.max(last + 1);
+        }
+        next <= gap.last && self.journal.count_live(next, gap.last) > 0
     }
 
     pub(super) fn hole(

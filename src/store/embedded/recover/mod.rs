@@ -7,6 +7,7 @@
 
 mod holes;
 mod replay;
+mod rows;
 mod tell;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ use super::places::ColdFrame;
 use super::places::FramePlace;
 use super::places::Places;
 use super::segment::LogDir;
+
+use rows::FreshRows;
 
 /// Where the log goes on.
 pub(super) struct Tail {
@@ -139,6 +142,7 @@ pub(super) struct Recovery<'a> {
     /// Frames of copies, in the order in which they were made.
     cold: Vec<ColdFrame>,
     spans: Vec<Span>,
+    fresh: FreshRows,
     scanned: Scanned,
 }
 
@@ -170,6 +174,7 @@ impl<'a> Recovery<'a> {
             unreadable: BTreeSet::new(),
             cold: Vec::new(),
             spans: Vec::new(),
+            fresh: FreshRows::new(),
             scanned,
         }
     }
@@ -203,6 +208,11 @@ impl<'a> Recovery<'a> {
         self.place_cold();
         self.visitor.entries(&self.scanned);
         self.tell()?;
+        if self.scanned.holes.is_empty() {
+            self.tidy_rows();
+        } else {
+            self.journal.hold();
+        }
         Ok(Recovered {
             tail,
             next: self.next,

@@ -181,6 +181,7 @@ impl Recovery<'_> {
             if live.next_if_eq(&number).is_none() {
                 continue;
             }
+            self.note_copy(frame, version, record);
             let told = format::fact_of(version, record)
                 .and_then(|fact| telling.record(self.journal, version, number, fact, self.visitor));
             if let Err(what) = told {

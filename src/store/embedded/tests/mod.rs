@@ -1,6 +1,7 @@
 //! What only the embedded log has to prove: files, frames, damage, syncs, a full disk.
 
 mod checkpoints;
+pub(super) mod cold;
 mod damage;
 mod dir;
 mod fixture;

@@ -8,6 +8,7 @@
 //! purges    queue, last, first → nothing
 //! chunks    publish → how many chunk records before it its body is in
 //! segments  id → first and last record, queues that its records name
+//! cold      id of a cold segment → lowest and highest record, queues that its records name
 //! holes     first record → what could not be read (JSON)
 //! state     "serial", "catalog", "log", "last-catalog", "latest", "clean-stop" → number
 //! ```
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use redb::ReadTransaction;
 use redb::ReadableTable;
 use redb::TableDefinition;
+use redb::TableError;
 use redb::WriteTransaction;
 
 use crate::core::model::ids::QueueId;
@@ -38,6 +40,7 @@ const LEASES: TableDefinition<'_, (u64, u64), (u16, u16, u64)> = TableDefinition
 const PURGES: TableDefinition<'_, (u64, u64, u64), ()> = TableDefinition::new("purges");
 const CHUNKS: TableDefinition<'_, u64, u32> = TableDefinition::new("chunks");
 const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
+const COLD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("cold");
 const HOLES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("holes");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
 
@@ -117,6 +120,20 @@ pub(super) fn load(transaction: &ReadTransaction) -> Result<Option<Delta>, redb:
         };
         delta.segments.insert(id.value(), Some(segment));
     }
+    let cold = match transaction.open_table(COLD) {
+        // Earlier versions did not write it.
+        Err(TableError::TableDoesNotExist(_)) => None,
+        opened => Some(opened?),
+    };
+    if let Some(cold) = cold {
+        for row in cold.iter()? {
+            let (id, bytes) = row?;
+            let Some(segment) = rows::read_segment(bytes.value()) else {
+                return Ok(None);
+            };
+            delta.cold.insert(id.value(), Some(segment));
+        }
+    }
     for row in transaction.open_table(HOLES)?.iter()? {
         let Some(hole) = rows::read_hole(row?.1.value()) else {
             return Ok(None);
@@ -182,12 +199,14 @@ fn write_delta(transaction: &WriteTransaction, delta: &Delta) -> Result<(), redb
             None => leases.remove((queue.0, *entry))?,
         };
     }
-    let mut segments = transaction.open_table(SEGMENTS)?;
-    for (id, now) in &delta.segments {
-        match now {
-            Some(now) => segments.insert(id, rows::segment(now).as_slice())?,
-            None => segments.remove(id)?,
-        };
+    for (table, rows) in [(SEGMENTS, &delta.segments), (COLD, &delta.cold)] {
+        let mut segments = transaction.open_table(table)?;
+        for (id, now) in rows {
+            match now {
+                Some(now) => segments.insert(id, rows::segment(now).as_slice())?,
+                None => segments.remove(id)?,
+            };
+        }
     }
     // These are few, and told as a whole.
     let mut purges = transaction.open_table(PURGES)?;
