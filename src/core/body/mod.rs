@@ -118,7 +118,7 @@ impl Core {
     }
 
     /// The body of a message cannot be read back: its queue is quarantined, and the entry stays in it. `lease` is that of
-    /// whoever found out, which ends; none if the take settled it.
+    /// whoever found out, which ends; none if the take settled it, so that the entry is gone already.
     ///
     /// # Errors
     /// [`CoreError::LogFailed`].
