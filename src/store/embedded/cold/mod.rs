@@ -35,6 +35,7 @@ use choose::Usage;
 use job::Job;
 use rows::Rows;
 
+pub(super) use find::UNSURE;
 pub(super) use find::find;
 pub(super) use find::records;
 

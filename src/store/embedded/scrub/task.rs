@@ -1,5 +1,6 @@
-//! The thread that scrubs.
+//! Who scrubs, step by step.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::REST;
@@ -7,30 +8,62 @@ use super::Shared;
 use super::round::Round;
 use super::tell;
 
-/// Scrubs in rounds until the log is closed: the body of the thread.
-pub(super) fn run(shared: &Shared, rate: u64) {
-    // A start has just read what matters most, and has better things to do.
-    while !shared.scrub.wait(REST) {
-        if let Err(error) = one_round(shared, rate) {
-            tracing::warn!(%error, "the scrub cannot read the log");
-        }
-    }
+/// Reads the log in rounds, at a pace.
+pub(super) struct Scrubber {
+    shared: Arc<Shared>,
+    /// Bytes a second.
+    rate: u64,
+    round: Option<Round>,
 }
 
-fn one_round(shared: &Shared, rate: u64) -> std::io::Result<()> {
-    let mut round = Round::begin(shared)?;
-    while let Some(bytes) = round.step(shared)? {
-        shared.metrics.scrub_bytes.inc_by(bytes);
-        for damage in round.take_damages() {
-            tell(shared, &damage);
-        }
-        let time = Duration::from_millis(bytes.saturating_mul(1_000) / rate);
-        if shared.scrub.wait(time) {
-            return Ok(());
+impl Scrubber {
+    /// Nothing read yet. A start has just read what matters most, and has better things to do: the first step is to come
+    /// after [`REST`].
+    pub(super) fn new(shared: Arc<Shared>, rate: u64) -> Self {
+        Self {
+            shared,
+            rate,
+            round: None,
         }
     }
-    for damage in round.take_damages() {
-        tell(shared, &damage);
+
+    /// Scrubs until the log is closed: the body of the thread.
+    pub(super) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut rest = REST;
+        while !shared.scrub.wait(rest) {
+            rest = self.step();
+        }
     }
-    Ok(())
+
+    /// Reads a piece of about a megabyte, tells what is damaged in it, and says how long the disk is to have its peace.
+    pub(super) fn step(&mut self) -> Duration {
+        match self.read() {
+            Ok(Some(bytes)) => {
+                self.shared.metrics.scrub_bytes.inc_by(bytes);
+                Duration::from_millis(bytes.saturating_mul(1_000) / self.rate)
+            }
+            Ok(None) => {
+                self.round = None;
+                REST
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the scrub cannot read the log");
+                self.round = None;
+                REST
+            }
+        }
+    }
+
+    fn read(&mut self) -> std::io::Result<Option<u64>> {
+        let round = match &mut self.round {
+            Some(round) => round,
+            None => self.round.insert(Round::begin(&self.shared)?),
+        };
+        let read = round.step(&self.shared)?;
+        for finding in round.take_findings() {
+            tell(&self.shared, &finding);
+        }
+        Ok(read)
+    }
 }

@@ -6,6 +6,7 @@ mod damage;
 mod dir;
 mod fixture;
 mod image;
+mod large;
 mod reading;
 mod room;
 pub(crate) mod show;
