@@ -83,6 +83,25 @@ fn fill(log: &EmbeddedLog, queue: u64, live: &mut Live) {
     }
 }
 
+/// Key and value of a queue in the catalog, called `q` and its number.
+fn declaration(queue: u64) -> (String, Vec<u8>) {
+    let value = format!(r#"{{"id":{queue},"vhost":"/","name":"q{queue}","settings":{{}}}}"#);
+    (format!("queue/{queue}"), value.into_bytes())
+}
+
+/// Declares a queue.
+pub(super) fn declare(log: &EmbeddedLog, queue: u64) {
+    let (key, value) = declaration(queue);
+    let mut record = std::iter::once(Record::Catalog {
+        key: &key,
+        value: Some(&value),
+    });
+    wait(
+        log,
+        log.append(SHARD, NOW, true, &mut record).expect("taken"),
+    );
+}
+
 /// Settles messages of a queue by their numbers.
 pub(super) fn settle(log: &EmbeddedLog, queue: u64, numbers: &[u64]) {
     let entry = |number: &u64| {
@@ -121,10 +140,18 @@ pub(in super::super) fn cold_log() -> (TempDir, Live) {
     let dir = TempDir::new().expect("a temporary directory");
     let (log, mut live, _) = open(dir.path());
     log.shared.forward.stop();
+    declare(&log, 1);
+    declare(&log, 2);
     fill(&log, 1, &mut live);
     fill(&log, 2, &mut live);
-    log.shared.checkpoint(None).expect("made");
-    log.shared.checkpoint(None).expect("made");
+    let declared = [declaration(1), declaration(2)];
+    let upto = Lsn::new(SHARD, live[&2][0]).expect("a number");
+    for _ in 0..2 {
+        let changes = declared.iter();
+        let mut changes = changes.map(|(key, value)| (key.as_str(), Some(value.as_slice())));
+        let made = log.checkpoint(SHARD, upto, &mut changes);
+        made.expect("made");
+    }
     let before = super::segments(dir.path()).len();
     let mut forward = Forward::new(Arc::clone(&log.shared), &[]);
     let mut time = now();
@@ -296,6 +323,7 @@ fn a_repair_keeps_the_good_copies_and_sets_the_bad_ones_aside() {
         (&paths[1], 2 * BLOCK_BYTES, Some(BLOCK_BYTES)),
     ] {
         let damage = damage_of(path).expect("found");
+        assert_eq!(damage.queues, Some(vec!["/ q1".to_owned()]));
         assert_eq!(damage.offset, at as u64, "{damage:?}");
         assert!(
             bytes.is_none_or(|bytes| damage.bytes == bytes as u64),
@@ -338,7 +366,7 @@ fn a_running_log_names_the_queues_of_a_damaged_copy_once() {
         };
         assert_eq!(damage.file, path.display().to_string());
         assert_eq!(damage.offset, BLOCK_BYTES as u64);
-        assert_eq!(damage.queues, Some(vec!["queue number 1".to_owned()]));
+        assert_eq!(damage.queues, Some(vec!["/ q1".to_owned()]));
     }
     assert_eq!(log.damages().len(), 1);
 }

@@ -30,6 +30,7 @@ use super::super::survey::Report;
 use super::EmbeddedLog;
 use super::NOW;
 use super::SHARD;
+use super::cold::declare;
 use super::cold::flip;
 use super::cold::open;
 use super::wait;
@@ -95,6 +96,8 @@ fn publish(log: &EmbeddedLog, id: BodyId, queues: &[u64]) -> u64 {
 fn two_bodies() -> (TempDir, Arc<EmbeddedLog>, [(u64, PathBuf); 2]) {
     let dir = TempDir::new().expect("a temporary directory");
     let (log, ..) = open(dir.path());
+    declare(&log, 1);
+    declare(&log, 2);
     let messages = [&[1][..], &[1, 2]].map(|queues| {
         let id = upload(&log);
         let path = dir.path().join(format!("big/{:016x}", id.0));
@@ -129,8 +132,8 @@ fn a_block_that_is_not_what_was_written_is_found_and_its_message_given_up() {
         places(&report.damages),
         [(file.as_str(), 16 + 2 * 65_540, second)]
     );
-    // Nobody has declared the queues here, so they have no names.
-    assert_eq!(report.damages[0].queues, Some(vec![]));
+    let queues = ["/ q1".to_owned(), "/ q2".to_owned()];
+    assert_eq!(report.damages[0].queues, Some(queues.to_vec()));
     let done = repair(dir.path(), "a", &Progress::default(), &mut |_| true);
     let kept = done.expect("repaired").expect("something to do").kept;
     assert!(kept.join(path.file_name().expect("a name")).exists());
