@@ -51,6 +51,14 @@ pub trait Waiter: Send + Sync {
     fn watermark_moved(&self, shard: Shard);
 }
 
+/// Whoever has to know that a part of the log is damaged, though it was written and is being served.
+pub trait DamageObserver: Send + Sync {
+    /// These records cannot be read, and one of them lives. [`Hole::queues`] is none if nobody knows which queues they
+    /// name. Called from any thread of the store, or of its caller's, without locks; may be called for one part
+    /// several times.
+    fn damaged(&self, hole: &Hole);
+}
+
 /// Why an append was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -289,6 +297,12 @@ pub trait Store: Send + Sync {
         upto: Lsn,
         changes: &mut dyn Iterator<Item = (&str, Option<&[u8]>)>,
     ) -> Result<(), StoreError>;
+
+    /// Tells `observer` of damage that is found from now on, by the scrub or by a check.
+    fn watch_damage(&self, observer: Arc<dyn DamageObserver>);
+
+    /// Where a record is kept, for people.
+    fn place(&self, lsn: Lsn) -> String;
 
     /// The files of large bodies. The store removes a file when the last record that names it has ended, and what
     /// ended it is durable, or at the end of a start that found none; but not before its last handle was released.

@@ -11,6 +11,7 @@ use crate::core::log::read::SpillReader;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
+use crate::core::log::store::DamageObserver;
 use crate::core::log::store::Dead;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
@@ -234,7 +235,20 @@ impl Store for EmbeddedLog {
         let changes: Changes = changes
             .map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec)))
             .collect();
-        shared.checkpoint(Some((upto, &changes)))
+        shared.checkpoint(Some((upto, changes)))
+    }
+
+    fn watch_damage(&self, observer: Arc<dyn DamageObserver>) {
+        *self.shared.observer.lock() = Some(observer);
+    }
+
+    fn place(&self, lsn: Lsn) -> String {
+        let found = self.shared.places.find(&[lsn.number()], 0);
+        let dir = &self.shared.dir;
+        match found {
+            Some(stretch) => dir.path_of(stretch.segment).display().to_string(),
+            None => dir.path().display().to_string(),
+        }
     }
 
     fn bodies(&self) -> &Arc<dyn Bodies> {

@@ -12,6 +12,7 @@ use crate::core::log::read::ReadError;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Dead;
+use crate::core::log::store::Hole;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
 use crate::core::log::store::StoreError;
@@ -208,7 +209,11 @@ impl ShardLog {
     }
 
     /// Tells what is durable: what the checkpoint has, and the records behind it.
-    pub(super) fn recover(&mut self, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
+    pub(super) fn recover(
+        &mut self,
+        holes: Vec<Hole>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Scanned, StoreError> {
         if self.journal.last() > 0 {
             let source = io::Error::new(io::ErrorKind::ResourceBusy, "records were appended");
             return Err(StoreError::Io {
@@ -223,7 +228,8 @@ impl ShardLog {
             catalog: self.absorbed.map_or(0, Lsn::number),
         };
         self.journal.load(at, delta);
-        let scanned = self.replay(absorbed, visitor)?;
+        let mut scanned = self.replay(absorbed, visitor)?;
+        scanned.holes = holes;
         visitor.entries(&scanned);
         self.tell(visitor)?;
         self.journal.absorbed(Coverage {

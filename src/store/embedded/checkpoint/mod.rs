@@ -26,6 +26,9 @@ pub(super) use generation::Generation;
 pub(super) use generation::Legacy;
 pub(super) use generation::Saved;
 
+/// Bytes of catalog changes that may wait in memory for the older generation's turn.
+const LACKING_MAX: usize = 256 * 1024;
+
 /// Changes of the catalog: each key with its new value, or none.
 pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
 
@@ -133,6 +136,11 @@ impl Checkpoints {
         first.least(second)
     }
 
+    /// Where the newest snapshot stands, which may not be written yet.
+    pub(super) fn at(&self) -> At {
+        self.at
+    }
+
     /// Whether a generation lacks something that a snapshot had.
     pub(super) fn is_behind(&self) -> bool {
         let is_behind = |slot: &Slot| {
@@ -141,6 +149,13 @@ impl Checkpoints {
                 || !slot.changes.is_empty()
         };
         self.generations.iter().any(is_behind)
+    }
+
+    /// Whether the older generation lacks so much of the catalog that memory had better not keep it.
+    pub(super) fn lacks_much(&self) -> bool {
+        self.generations
+            .iter()
+            .any(|slot| weight(&slot.changes) > LACKING_MAX)
     }
 
     /// Notes changes of the catalog up to record `upto`.
@@ -200,6 +215,14 @@ impl Checkpoints {
             slot.file.close();
         }
     }
+}
+
+/// Bytes that changes take in memory, about.
+fn weight(changes: &Changes) -> usize {
+    let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+    let rows = changes.len() * size_of::<(String, Option<Vec<u8>>)>();
+    let texts = changes.iter().map(|(key, v)| key.len() + value(v));
+    rows + texts.sum::<usize>()
 }
 
 impl Slot {

@@ -151,6 +151,10 @@ fn tell(shared: &Shared, finding: &Finding) {
         what = damage.what,
         "the log is damaged: stop the broker and run viaduct repair"
     );
+    if damage.first > 0 {
+        let what = format!("{} (offset {})", damage.what, damage.offset);
+        shared.lost(&damage.file, (damage.first, damage.last), &what);
+    }
 }
 
 #[cfg(test)]
