@@ -67,13 +67,17 @@ impl Scrub {
         }
     }
 
-    /// Waits; true when the log is being closed.
-    fn wait(&self, time: Duration) -> bool {
+    /// Whether the log is being closed.
+    fn has_stopped(&self) -> bool {
+        self.state.lock().stopping
+    }
+
+    /// Waits, unless the log is being closed.
+    fn wait(&self, time: Duration) {
         let mut state = self.state.lock();
         if !state.stopping {
             self.changed.wait_for(&mut state, time);
         }
-        state.stopping
     }
 
     /// Notes what was found; false if it was known.
@@ -98,8 +102,8 @@ impl EmbeddedLog {
     pub fn scrub(&self, bytes_per_second: u64) -> Result<(), StoreError> {
         if bytes_per_second > 0 {
             let scrubber = Scrubber::new(Arc::clone(&self.shared), bytes_per_second);
-            let thread = self.spawn("viaduct-scrub", move || scrubber.run())?;
-            self.shared.scrub.state.lock().thread = Some(thread);
+            let hired = self.hire("viaduct-scrub", scrubber)?;
+            self.shared.scrub.state.lock().thread = hired;
         }
         Ok(())
     }

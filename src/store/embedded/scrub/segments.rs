@@ -128,7 +128,7 @@ impl Round {
 }
 
 fn finding(shared: &Shared, wound: &Wound) -> Finding {
-    let damage = damage(&shared.dir, wound);
+    let mut damage = damage(&shared.dir, wound);
     let row = shared.log.lock().journal.row(wound.segment);
     let bad = &wound.bad;
     // Where the segment does not say what is missing, the journal knows how far it went.
@@ -137,5 +137,6 @@ fn finding(shared: &Shared, wound: &Wound) -> Finding {
     if matches!(wound.kind, WoundKind::Header(_)) || last < bad.first {
         return Finding::harmless(damage);
     }
+    damage.last = last;
     Finding::of_records(shared, damage, bad.first..=last, row)
 }

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
+
+use crate::store::embedded::crew::Acted;
+use crate::store::embedded::crew::Actor;
 
 use super::REST;
 use super::Shared;
@@ -14,30 +18,39 @@ pub(super) struct Scrubber {
     /// Bytes a second.
     rate: u64,
     round: Option<Round>,
+    is_new: bool,
+}
+
+impl Actor for Scrubber {
+    fn act(&mut self, _: Instant) -> Acted {
+        if self.shared.scrub.has_stopped() {
+            return Acted::Ended;
+        }
+        if std::mem::take(&mut self.is_new) {
+            // A start has just read what matters most, and has better things to do.
+            return Acted::Rests(Some(REST));
+        }
+        Acted::Rests(Some(self.step()))
+    }
+
+    fn rest(&mut self, most: Option<Duration>) {
+        self.shared.scrub.wait(most.unwrap_or(REST));
+    }
 }
 
 impl Scrubber {
-    /// Nothing read yet. A start has just read what matters most, and has better things to do: the first step is to come
-    /// after [`REST`].
+    /// Nothing read yet.
     pub(super) fn new(shared: Arc<Shared>, rate: u64) -> Self {
         Self {
             shared,
             rate,
             round: None,
-        }
-    }
-
-    /// Scrubs until the log is closed: the body of the thread.
-    pub(super) fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let mut rest = REST;
-        while !shared.scrub.wait(rest) {
-            rest = self.step();
+            is_new: true,
         }
     }
 
     /// Reads a piece of about a megabyte, tells what is damaged in it, and says how long the disk is to have its peace.
-    pub(super) fn step(&mut self) -> Duration {
+    fn step(&mut self) -> Duration {
         match self.read() {
             Ok(Some(bytes)) => {
                 self.shared.metrics.scrub_bytes.inc_by(bytes);
