@@ -73,7 +73,10 @@ fn repair_on(
     progress: &Progress,
     agree: &mut dyn FnMut(&Report) -> bool,
 ) -> Result<Option<Repaired>, StoreError> {
+    // What was repaired is looked at once more.
+    progress.expect_twice(true);
     let mut found = Examination::run(disk, dir, progress)?;
+    progress.expect_twice(false);
     if found.report.is_sound() || !agree(&found.report) {
         return Ok(None);
     }
