@@ -39,9 +39,12 @@ use super::SHARD;
 use super::eventually;
 use super::wait;
 
-/// Messages to each queue, of which one in [`KEPT`] stays.
-const MESSAGES: usize = 2_000;
-const KEPT: usize = 50;
+/// Appends to each queue. One fills a segment, with what settles most of it.
+const APPENDS: usize = 40;
+/// Messages of an append.
+const MESSAGES: u64 = 50;
+/// One in so many stays: three of an append, which fill most of a block together.
+const KEPT: u64 = 17;
 
 /// What lives, by queue and number.
 pub(in super::super) type Live = BTreeMap<u64, Vec<u64>>;
@@ -73,13 +76,15 @@ pub(in super::super) fn open(dir: &Path) -> (Arc<EmbeddedLog>, Live, Scanned) {
 /// Puts messages into a queue and settles most of them.
 fn fill(log: &EmbeddedLog, queue: u64, live: &mut Live) {
     let body = [7; 1_000];
-    for _ in 0..MESSAGES / KEPT {
-        let mut records = (0..KEPT).map(|_| publish(&[queue], &body));
+    for _ in 0..APPENDS {
+        let mut records = (0..MESSAGES).map(|_| publish(&[queue], &body));
         let first = log.append(SHARD, NOW, true, &mut records).expect("taken");
         wait(log, first);
-        let settled: Vec<u64> = (1..KEPT as u64).map(|n| first.number() + n).collect();
+        let numbers = (0..MESSAGES).map(|n| first.number() + n);
+        let (kept, settled): (Vec<u64>, Vec<u64>) =
+            numbers.partition(|number| (number - first.number()) % KEPT == 0);
         settle(log, queue, &settled);
-        live.entry(queue).or_default().push(first.number());
+        live.entry(queue).or_default().extend(kept);
     }
 }
 
