@@ -259,17 +259,6 @@ impl EmbeddedLog {
         hired.map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
     }
 
-    fn spawn(
-        &self,
-        name: &str,
-        body: impl FnOnce() + Send + 'static,
-    ) -> Result<JoinHandle<()>, StoreError> {
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(body)
-            .map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
-    }
-
     /// Lets the writer write what is pending, and waits for the threads to end.
     fn stop(&self) {
         {

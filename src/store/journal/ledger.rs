@@ -254,8 +254,12 @@ impl Ledger {
     }
 
     fn is_log_absorbed(&self, segment: &Segment) -> bool {
-        segment.last_absorbable <= self.absorbed.log
-            && segment.ended_before <= self.absorbed.snapshot
+        // Only a checkpoint says that a copy lives, once its publish is gone.
+        let needed = match segment.live {
+            0 => segment.last_absorbable,
+            _ => segment.last,
+        };
+        needed <= self.absorbed.log && segment.ended_before <= self.absorbed.snapshot
     }
 
     /// The segments with records, oldest first.
@@ -303,7 +307,8 @@ impl Ledger {
             .collect()
     }
 
-    fn row(&self, id: u64) -> Option<SegmentRow> {
+    /// What is known of a segment.
+    pub(super) fn row(&self, id: u64) -> Option<SegmentRow> {
         let at = self.segments.binary_search_by_key(&id, |s| s.id).ok()?;
         let segment = self.segments.get(at)?;
         Some(SegmentRow {

@@ -37,6 +37,7 @@ use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format;
+use crate::store::format::BodyFact;
 
 pub(crate) use batch::Batch;
 #[cfg(test)]
@@ -340,6 +341,18 @@ impl Journal {
     /// Every file that a live record names, and the length of its body.
     pub(crate) fn named_files(&self) -> HashMap<BodyId, u64> {
         self.files.all()
+    }
+
+    /// Every living publish whose body is in a file, by number, and that body.
+    pub(crate) fn publishes_with_files(&self) -> Vec<(u64, BodyFact)> {
+        let mut publishes: Vec<_> = self.files.publishes().collect();
+        publishes.sort_unstable_by_key(|(number, _)| *number);
+        publishes
+    }
+
+    /// Whether publish `number` lives and has its body in this file.
+    pub(crate) fn is_file_named_by(&self, number: u64, file: BodyId) -> bool {
+        self.files.is_named_by(number, file)
     }
 
     /// What the journal knows about room; the rest is for others to say.

@@ -28,6 +28,7 @@ use crate::store::format::Version;
 use super::At;
 use super::Delta;
 use super::Journal;
+use super::SegmentRow;
 use super::references::own_references;
 
 /// What a checkpoint has absorbed, and so what the first pass leaves out.
@@ -150,6 +151,11 @@ impl Journal {
         self.ledger.is_held()
     }
 
+    /// What is known of a segment of the main chain.
+    pub(crate) fn row(&self, id: u64) -> Option<SegmentRow> {
+        self.ledger.row(id)
+    }
+
     /// The checkpoint knows a segment that is gone, and from now on it does not.
     pub(crate) fn forget_row(&mut self, id: u64) {
         self.ledger.forget_row(id);
@@ -169,6 +175,20 @@ impl Journal {
         found.clear();
         if first <= last {
             found.extend(self.live.iter(first..=last));
+        }
+    }
+
+    /// Which of the queues that a publish names its message is in; none if it is in others, too: it was moved.
+    pub(crate) fn queues_left(
+        &self,
+        number: u64,
+        named: &RoaringTreemap,
+    ) -> Option<RoaringTreemap> {
+        let is_in = |queue: &u64| !self.live.has_left(number, QueueId(*queue));
+        let left: RoaringTreemap = named.iter().filter(is_in).collect();
+        match self.live.count(number) {
+            0 => Some(RoaringTreemap::new()),
+            references => (references == left.len()).then_some(left),
         }
     }
 

@@ -14,6 +14,7 @@ mod job;
 mod rows;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +38,7 @@ use choose::Usage;
 use job::Job;
 use rows::Rows;
 
+pub(super) use find::UNSURE;
 pub(super) use find::find;
 pub(super) use find::records;
 
@@ -61,6 +63,8 @@ pub(super) struct Forward {
     segments: BTreeMap<u64, Option<Moment>>,
     measured: BTreeMap<SegmentId, Measured>,
     usage: Usage,
+    /// Cold segments with frames that were put together from several: what is left of padding there cannot be helped.
+    dense: BTreeSet<u64>,
     rows: Rows,
     job: Option<Job>,
     /// When a step began that took the disk's time, of which others are to have their part before the next.
@@ -126,6 +130,7 @@ impl Forward {
             segments: segments.iter().map(|id| (*id, None)).collect(),
             measured: BTreeMap::new(),
             usage: Usage::default(),
+            dense: BTreeSet::new(),
             rows: Rows::default(),
             job: None,
             copied: None,
@@ -217,6 +222,9 @@ impl Forward {
             .log_copied_bytes
             .inc_by(bytes_of(bytes.len()));
         self.rows.add(active.header.id, first, last, &queues);
+        if let SegmentId::Cold(_) = job.source {
+            self.dense.insert(active.header.id);
+        }
         job.wrote(super::places::ColdFrame {
             first,
             last,
@@ -310,6 +318,7 @@ impl Forward {
             return false;
         };
         self.segments.remove(&id);
+        self.dense.remove(&id);
         self.shared.log.lock().journal.forget_cold(id);
         self.show_segments();
         self.measured.remove(&SegmentId::Cold(id));

@@ -19,14 +19,22 @@ use super::super::survey::Segment;
 use super::Examiner;
 
 impl Examiner<'_> {
-    /// Tells the progress how much there is to read.
-    pub(super) fn expect(&self, log: &LogDir, segments: &[u64]) -> Result<(), StoreError> {
-        for id in segments {
-            let path = log.segment(*id);
+    /// Tells the progress how much there is to read: the log, and so many bytes of bodies.
+    pub(super) fn expect(
+        &self,
+        log: &LogDir,
+        main: &[u64],
+        cold: &[u64],
+        bodies: u64,
+    ) -> Result<(), StoreError> {
+        let main = main.iter().map(|id| SegmentId::Main(*id));
+        for segment in main.chain(cold.iter().map(|id| SegmentId::Cold(*id))) {
+            let path = log.path_of(segment);
             let len = self.disk.open_read(&path).and_then(|file| file.len());
             self.progress
                 .expect(len.map_err(|e| io_error("read", &path, e))?);
         }
+        self.progress.expect(bodies);
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! `viaduct check` on a stopped broker: reads everything in a data dir and says what is not what was written. Nothing is
 //! changed, and what a start would mend by itself is no damage.
 
+mod bodies;
 mod chain;
+mod cold;
 mod damage;
 mod files;
 mod trial;
@@ -26,7 +28,9 @@ use super::survey::Tally;
 use super::survey::Wound;
 
 use chain::covered;
+use trial::Tried;
 
+pub(super) use bodies::LostBody;
 pub(super) use chain::records;
 pub(super) use damage::damage;
 pub(super) use damage::file_damage;
@@ -59,6 +63,10 @@ pub(super) struct Examination {
     pub(super) has_losses: bool,
     /// Numbers of records that a segment has, or a copy.
     pub(super) covered: RoaringTreemap,
+    /// Cold segments with a damaged place that cost something.
+    pub(super) cold: Vec<u64>,
+    /// Publishes that have lost their body.
+    pub(super) bodies: Vec<LostBody>,
     /// The number that a log without a segment must go on with.
     pub(super) goes_on_at: Option<u64>,
     /// The latest incarnation that something is named after.
@@ -101,8 +109,10 @@ impl Examination {
             incarnation: 0,
         };
         let log = LogDir::new(dir.join("log"), disk);
-        let ids = log.list()?.segments;
-        examiner.expect(&log, &ids)?;
+        let listing = log.list()?;
+        let ids = listing.segments;
+        let files = examiner.body_files()?;
+        examiner.expect(&log, &ids, &listing.cold, files.values().sum())?;
         let meta = examiner.meta(!ids.is_empty())?;
         let checkpoints = examiner.checkpoints(meta)?;
         let segments = examiner.log(&log, &ids)?;
@@ -121,11 +131,14 @@ impl Examination {
             let found = file_damage(log.path(), what, remedy);
             examiner.report.damages.push(found);
         }
+        let cold = examiner.cold(&log, &listing.cold)?;
         // What a start would make of it, where it would be one.
-        let has_losses = match (meta, goes_on_at) {
+        let tried = match (meta, goes_on_at) {
             (Some(_), None) => examiner.start(&log, checkpoints)?,
-            _ => false,
+            _ => Tried::default(),
         };
+        let bodies = examiner.bodies(&tried.named, &files)?;
+        let cold = examiner.cold_damage(&log, &cold);
         let incarnation = examiner.incarnation.max(examiner.tally.incarnation());
         let covered = covered(&log, &segments)?;
         let mut report = examiner.report;
@@ -136,10 +149,17 @@ impl Examination {
             meta: meta.map(|(meta, _)| meta),
             files: examiner.files,
             has_checkpoint,
-            has_losses,
+            has_losses: tried.has_losses,
             covered,
+            cold,
+            bodies,
             goes_on_at,
             incarnation,
         })
+    }
+
+    /// Whether every damage is one of a large body.
+    pub(super) fn has_only_lost_bodies(&self) -> bool {
+        self.report.damages.len() == self.bodies.len()
     }
 }

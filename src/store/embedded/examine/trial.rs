@@ -6,6 +6,7 @@ use crate::core::log::store::Hole;
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Shard;
 
+use crate::store::format::BodyFact;
 use crate::store::journal::Journal;
 
 use super::super::checkpoint::Checkpoints;
@@ -22,14 +23,22 @@ use super::file_damage;
 /// Bounds frames, of which a trial start makes none.
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What a start came to.
+#[derive(Default)]
+pub(super) struct Tried {
+    /// Whether the checkpoint knows of something that is missing.
+    pub(super) has_losses: bool,
+    /// Publishes that live, and whose body is in a file.
+    pub(super) named: Vec<(u64, BodyFact)>,
+}
+
 impl Examiner<'_> {
-    /// Tries a start: what lives in which queue, and what is missing. True if the checkpoint knows of something that is
-    /// missing.
+    /// Tries a start: what lives in which queue, and what is missing.
     pub(super) fn start(
         &mut self,
         log: &LogDir,
         checkpoints: Option<Checkpoints>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Tried, StoreError> {
         let mut checkpoints = checkpoints.unwrap_or_else(|| Checkpoints::new(self.dir, &self.disk));
         let tally = &mut self.tally;
         checkpoints.catalog(&mut |key, value| tally.catalog_value(key, Some(value)))?;
@@ -49,7 +58,7 @@ impl Examiner<'_> {
                     let found = file_damage(Path::new(&path), &what, remedy);
                     self.report.damages.push(found);
                 }
-                return Ok(false);
+                return Ok(Tried::default());
             }
             Err(error) => return Err(error),
         };
@@ -57,7 +66,10 @@ impl Examiner<'_> {
         for hole in holes {
             self.hole(&hole);
         }
-        Ok(has_losses)
+        Ok(Tried {
+            has_losses,
+            named: journal.publishes_with_files(),
+        })
     }
 
     /// Notes records that are missing, unless they are in a damaged place that was found: then that place knows more now.

@@ -205,7 +205,7 @@ impl<'a> Recovery<'a> {
         self.scanned.last = Lsn::new(self.shard, self.next - 1);
         self.journal.end_replay(self.next - 1, self.scanned.latest);
         self.scanned.holes = self.journal.holes().to_vec();
-        self.place_cold();
+        self.place_cold()?;
         self.visitor.entries(&self.scanned);
         self.tell()?;
         if self.scanned.holes.is_empty() {

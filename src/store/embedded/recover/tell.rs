@@ -1,5 +1,6 @@
 //! The second pass: every entry that lives, wherever its record stands.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::core::log::record::Record;
@@ -22,7 +23,7 @@ use super::holes::Gap;
 
 impl Recovery<'_> {
     /// Places the copies, and takes up those whose source is gone: a main segment counts more than a copy of it.
-    pub(super) fn place_cold(&mut self) {
+    pub(super) fn place_cold(&mut self) -> Result<(), StoreError> {
         let cold = std::mem::take(&mut self.cold);
         let is_gone = |frame: &ColdFrame| {
             let before = self
@@ -32,13 +33,35 @@ impl Recovery<'_> {
             span.is_none_or(|span| span.numbers.end <= frame.first)
         };
         let cold: Vec<ColdFrame> = cold.into_iter().filter(is_gone).collect();
-        self.places.add_cold(&cold);
+        self.places.add_cold(&self.without_torn(cold)?);
         let frames = self.places.cold().into_iter().map(|frame| Span {
             numbers: frame.first..frame.last + 1,
             of: Holder::Cold(frame),
         });
         self.spans.extend(frames);
         self.spans.sort_by_key(|span| span.numbers.start);
+        Ok(())
+    }
+
+    /// The frames but those that were torn while what they were copied from was still there: none of them takes its place.
+    fn without_torn(&self, frames: Vec<ColdFrame>) -> Result<Vec<ColdFrame>, StoreError> {
+        let mut kept = BTreeMap::new();
+        let mut good = Vec::new();
+        for frame in frames {
+            let before = kept.range(..=frame.last).next_back();
+            let is_second = before.is_some_and(|(_, last)| *last >= frame.first);
+            if is_second {
+                let path = self.dir.path_of(SegmentId::Cold(frame.segment));
+                let read = cold::records(self.dir, &frame);
+                if read.map_err(|e| io_error("read", &path, e))?.is_none() {
+                    continue;
+                }
+                kept.retain(|first, last| *first > frame.last || *last < frame.first);
+            }
+            kept.insert(frame.first, frame.last);
+            good.push(frame);
+        }
+        Ok(good)
     }
 
     /// The second pass.

@@ -17,7 +17,7 @@ use super::Progress;
 use super::judge::of_frame;
 
 /// The only one.
-const SHARD: u8 = 0;
+pub(super) const SHARD: u8 = 0;
 
 /// A good frame.
 pub(crate) struct Frame<'a> {

@@ -2,6 +2,7 @@
 //! background scrub reads again and again.
 
 mod chain;
+mod cold;
 mod judge;
 mod looking;
 mod overlay;
@@ -14,6 +15,8 @@ pub(crate) use chain::Frame;
 pub(crate) use chain::Segment;
 pub(crate) use chain::read as read_chain;
 pub(crate) use chain::read_one;
+pub(crate) use cold::ColdSegment;
+pub(crate) use cold::read_cold;
 pub(crate) use judge::Wound;
 pub(crate) use judge::WoundKind;
 pub(crate) use judge::judge;
