@@ -26,6 +26,7 @@ use super::world::World;
 impl World {
     /// A start told what it was told before, no more and no less. Returns the number of the last record.
     pub(super) fn check_heard(&mut self, heard: Heard, scanned: &Scanned) -> u64 {
+        assert_eq!(scanned.holes, [], "nothing is damaged");
         let last = self.model.last();
         let expected = self.model.expected(last);
         assert_eq!(heard.catalog, expected.catalog, "the catalog");
@@ -35,6 +36,18 @@ impl World {
         let mut told = heard.entries.clone();
         told.retain(|told| heard.has(told.fields.queue));
         told.sort_by_key(|told| name(told.entry.entry, told.fields.queue));
+        if self.is_loud {
+            let names = |v: &[super::model::Told]| {
+                v.iter()
+                    .map(|t| (t.entry.entry.number(), t.fields.queue.0))
+                    .collect::<Vec<_>>()
+            };
+            eprintln!(
+                "told {:?}\nwanted {:?}",
+                names(&told),
+                names(&expected.entries)
+            );
+        }
         let mut void = BTreeSet::new();
         let mut rest = told.iter().peekable();
         for wanted in &expected.entries {

@@ -117,9 +117,15 @@ impl World {
         let shared = &life.log.shared;
         if let Watermark::Durable(durable) = life.log.watermark(SHARD) {
             assert!(durable >= self.model.durable, "the watermark goes back");
+            if durable > self.model.durable {
+                self.say(|| format!("durable: {durable}"));
+            }
             self.model.durable = durable;
         }
         let snapshot = shared.checkpoints.lock().at().log;
+        if snapshot > self.model.snapshot {
+            self.say(|| format!("snapshot: {snapshot}"));
+        }
         self.model.snapshot = self.model.snapshot.max(snapshot);
         self.hear_answers();
         self.finish_checkpoint();
@@ -250,6 +256,7 @@ impl World {
         let appended = life.log.append(SHARD, self.time, urgent, &mut decoded);
         match appended {
             Ok(first) => {
+                self.say(|| told(first, &records));
                 self.model.append(first, self.time, records);
                 Some(first)
             }
@@ -272,4 +279,27 @@ impl World {
         let ms = u64::try_from(time.as_millis()).expect("small");
         self.time = CoreTime::from_ms(self.time.as_ms() + ms);
     }
+}
+
+/// Records in words.
+fn told(first: Lsn, records: &[Vec<u8>]) -> String {
+    let mut text = String::new();
+    for (number, record) in (first.number()..).zip(records) {
+        let mut record = format!("{:?}", decode(record));
+        if let Record::Settle { queue, entries, .. } =
+            decode(&records[usize::try_from(number - first.number()).unwrap()])
+        {
+            record = format!(
+                "Settle {queue:?} {:?}",
+                entries
+                    .iter()
+                    .map(|e| (e.entry.number(), e.message.number()))
+                    .collect::<Vec<_>>()
+            );
+        }
+        record.retain(|c| c.is_ascii_alphanumeric() || "{}():, ".contains(c));
+        let start: String = record.chars().take(1000).collect();
+        text.push_str(&format!("    {number} {start}\n"));
+    }
+    text
 }
