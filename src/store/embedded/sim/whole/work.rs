@@ -33,7 +33,7 @@ use super::world::World;
 type Kind = (&'static str, u64, fn(&mut World));
 
 /// Everything that is done.
-pub(super) const KINDS: [Kind; 16] = [
+pub(super) const KINDS: [Kind; 17] = [
     ("publish", 60, World::publish),
     ("chunks", 6, World::publish_chunks),
     ("settle", 25, World::settle),
@@ -49,7 +49,8 @@ pub(super) const KINDS: [Kind; 16] = [
     ("catalog", 4, World::change_catalog),
     ("checkpoint", 4, World::checkpoint),
     ("read", 12, World::read),
-    ("aside", 10, World::put_aside_or_back),
+    ("aside", 8, World::put_aside_or_back),
+    ("body", 14, World::work_on_bodies),
 ];
 
 impl World {
@@ -330,7 +331,7 @@ impl World {
     }
 
     /// What left without a record is told by and by.
-    fn tell_dead(&mut self) {
+    pub(super) fn tell_dead(&mut self) {
         let many = self.model.dead.len().min(1 + self.random.index(20));
         let dead: Vec<_> = self.model.dead.drain(..many).collect();
         self.life().log.dead(&dead);
@@ -370,7 +371,7 @@ impl World {
     }
 
     /// Begins a checkpoint with what changed in the catalog.
-    fn checkpoint(&mut self) {
+    pub(super) fn checkpoint(&mut self) {
         if self.passing.making.is_some() || self.model.last() <= self.absorbed {
             return;
         }
@@ -411,7 +412,7 @@ impl World {
         let place = Place::new();
         self.life()
             .log
-            .read(SHARD, lsns.clone(), Messages::new(&place));
+            .read(SHARD, lsns.clone(), Messages::reader(&place));
         self.passing.asked.push((lsns, place));
     }
 }
