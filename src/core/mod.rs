@@ -39,6 +39,8 @@ mod exchanges;
 
 pub mod publish;
 
+pub mod quarantine;
+
 pub mod deliver;
 
 mod bury;
@@ -90,6 +92,7 @@ use crate::core::model::ids::Shard;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::paging::reap::Reaper;
+use crate::core::quarantine::Quarantine;
 use crate::core::queue::paging::sizes::PageSizes;
 use crate::core::timers::Timers;
 use crate::core::topology::Vhost;
@@ -138,7 +141,8 @@ struct Inner {
     is_tight: AtomicBool,
     reaper: Arc<Reaper>,
     alarms: AlarmState,
-    events: Events,
+    events: Arc<Events>,
+    quarantine: Arc<Quarantine>,
     queue_serial: AtomicU64,
     transient_serial: AtomicU64,
 }
@@ -157,6 +161,8 @@ impl Core {
         settings: &Settings,
         now: CoreTime,
     ) -> Result<(Self, CoreTime), CoreError> {
+        let events = Arc::new(Events::default());
+        let quarantine = Quarantine::new(Arc::clone(&metrics), Arc::clone(&events));
         let inner = Inner {
             catalog: Catalog::new(store.capabilities().shards),
             store,
@@ -170,7 +176,8 @@ impl Core {
             is_tight: AtomicBool::new(false),
             reaper: Arc::default(),
             alarms: AlarmState::default(),
-            events: Events::default(),
+            events,
+            quarantine: Arc::new(quarantine),
             queue_serial: AtomicU64::new(1),
             transient_serial: AtomicU64::new(0),
         };
@@ -178,6 +185,7 @@ impl Core {
             inner: Arc::new(inner),
         };
         let now = core.recover(now)?;
+        core.watch_damage();
         core.refresh_memory_alarm();
         if let Ok(root) = VhostName::parse("/") {
             core.create_vhost(&root, now)?;

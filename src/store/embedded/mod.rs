@@ -221,6 +221,7 @@ impl EmbeddedLog {
             log.shared.expect_log(None)?;
             let first = Active::first(&log.shared);
             log.start(first, 0)?;
+            log.shared.recovered_bodies(&[]);
         }
         Ok(Arc::new(log))
     }
@@ -425,3 +426,6 @@ pub(crate) mod test_disk;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::show::show;

@@ -8,6 +8,7 @@
 //! ones is in `live`; references to pending ones are in their batch.
 
 mod batch;
+mod cold;
 mod files;
 #[cfg(test)]
 mod fold;
@@ -50,13 +51,13 @@ pub(crate) use live::Bits;
 pub(crate) use live::Block;
 pub(crate) use live::LiveChanges;
 pub(crate) use replay::Absorbed;
-pub(crate) use replay::Silence;
 pub(crate) use replay::Telling;
 pub(crate) use snapshot::At;
 pub(crate) use snapshot::Delta;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use waiters::Waiters;
 
+use cold::ColdRows;
 use files::Files;
 use leases::Leases;
 use ledger::Ledger;
@@ -96,6 +97,7 @@ pub(crate) struct Journal {
     pressing: u64,
     spare: Vec<Batch>,
     ledger: Ledger,
+    cold: ColdRows,
     /// Bodies in files of their own.
     files: Files,
     /// Records that are placed and have references.
@@ -147,6 +149,7 @@ impl Journal {
             pressing: 0,
             spare: Vec::new(),
             ledger: Ledger::default(),
+            cold: ColdRows::default(),
             live: LiveSet::default(),
             leases: Leases::default(),
             purges: Vec::new(),

@@ -255,6 +255,10 @@ impl Bodies for BigFiles {
         }));
     }
 
+    fn place(&self, body: BodyId) -> String {
+        self.folder.path(body).display().to_string()
+    }
+
     fn release(&self, body: BodyId) {
         if self.handles.release(body) {
             self.remove(body);

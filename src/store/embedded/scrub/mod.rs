@@ -142,6 +142,10 @@ fn tell(shared: &Shared, damage: &Damage) {
         what = damage.what,
         "the log is damaged: stop the broker and run viaduct repair"
     );
+    if damage.first > 0 {
+        let what = format!("{} (offset {})", damage.what, damage.offset);
+        shared.lost(&damage.file, (damage.first, damage.last), &what);
+    }
 }
 
 #[cfg(test)]

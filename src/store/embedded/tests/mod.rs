@@ -1,12 +1,14 @@
 //! What only the embedded log has to prove: files, frames, damage, syncs, a full disk.
 
 mod checkpoints;
+pub(super) mod cold;
 mod damage;
 mod dir;
 mod fixture;
 mod image;
 mod reading;
 mod room;
+pub(crate) mod show;
 mod syncs;
 mod tail;
 
