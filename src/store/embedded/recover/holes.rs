@@ -35,9 +35,16 @@ impl Gap {
 }
 
 impl Recovery<'_> {
-    /// Notes what the first pass could not read, if the checkpoint has not absorbed it.
+    /// Notes what the first pass could not read, if the checkpoint has not absorbed it, or not the catalog's changes
+    /// that may be in it.
     pub(super) fn gap(&mut self, segment: u64, gap: Gap, what: &str) {
-        let first = gap.first.max(self.known.at.log + 1);
+        let (at, catalog) = (&self.known.at, self.known.catalog);
+        let may_change_catalog = gap.first <= at.last_catalog && gap.last > catalog;
+        let absorbed = match may_change_catalog {
+            true => at.log.min(catalog),
+            false => at.log,
+        };
+        let first = gap.first.max(absorbed + 1);
         if first > gap.last {
             return;
         }

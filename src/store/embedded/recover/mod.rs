@@ -36,6 +36,7 @@ use super::places::FramePlace;
 use super::places::Places;
 use super::segment::LogDir;
 
+use holes::Gap;
 use rows::FreshRows;
 
 /// Where the log goes on.
@@ -200,6 +201,17 @@ impl<'a> Recovery<'a> {
             // What the end was may live; what it said is absorbed. Its numbers are never used again.
             (tail.is_sealed, tail.is_cut) = (true, true);
             tail.torn = None;
+            let gap = Gap {
+                offset: tail.offset,
+                first: self.next,
+                last: absorbed,
+            };
+            let segment = tail.header.id;
+            self.gap(
+                segment,
+                gap,
+                "the log ends before what the checkpoint has absorbed",
+            );
             self.next = absorbed + 1;
         }
         self.scanned.last = Lsn::new(self.shard, self.next - 1);

@@ -1,15 +1,21 @@
 //! What the simulation found once, in few steps each.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::log::record::BodyFields;
+use crate::core::log::store::Store;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 
+use crate::store::embedded::disk::Disk;
 use crate::store::embedded::making::Making;
 
+use super::life::DIR;
+use super::life::Life;
+use super::model::Heard;
 use super::plan::ACTORS;
 use super::start;
 use super::world::World;
@@ -41,6 +47,20 @@ impl World {
         self.act_on(WRITER, 100);
         assert_eq!(self.model.durable, self.model.last());
     }
+
+    /// Begins a checkpoint that has nothing of the catalog.
+    fn snapshot(&self) -> Making {
+        let shared = Arc::clone(&self.life().log.shared);
+        let mut checkpoints = shared.checkpoints.lock();
+        Making::begin(&shared, &mut checkpoints, None)
+    }
+
+    /// Writes it.
+    fn save(&self, making: &mut Making) {
+        let shared = Arc::clone(&self.life().log.shared);
+        let finished = making.finish(&shared, &mut shared.checkpoints.lock());
+        assert!(finished.expect("nothing goes wrong"));
+    }
 }
 
 #[test]
@@ -49,17 +69,13 @@ fn a_segment_that_got_what_a_snapshot_knew_as_pending_is_read_to_its_end() {
     world.publish_one(25_000);
     world.write();
     let confirmed = world.publish_one(10_000);
-    let shared = Arc::clone(&world.life().log.shared);
-    let begin = || Making::begin(&shared, &mut shared.checkpoints.lock(), None);
-    let mut making = begin();
+    let mut making = world.snapshot();
     world.write();
-    let finished = making.finish(&shared, &mut shared.checkpoints.lock());
-    assert!(finished.unwrap());
+    world.save(&mut making);
     // For this there is no room in the segment, which ends with what was pending.
     world.publish_one(28_000);
     world.write();
-    assert_eq!(shared.log.lock().journal.space().segments, 2);
-    drop(shared);
+    assert_eq!(world.life().log.space().segments, 2);
     world.end(true);
     world.start();
     assert!(world.model.has_message(confirmed));
@@ -75,4 +91,28 @@ fn a_segment_without_a_record_is_weighed() {
         world.act_on(at, 10);
     }
     assert_eq!(world.model.last(), 0);
+}
+
+#[test]
+fn a_change_of_the_catalog_that_cannot_be_read_is_a_hole_though_a_checkpoint_has_the_rest() {
+    let mut world = world();
+    world.write();
+    world.publish_one(10);
+    world.write();
+    let mut making = world.snapshot();
+    world.save(&mut making);
+    world.end(true);
+    let path = Path::new(DIR).join("log/0000000001.seg");
+    let file = Disk::open(&world.disk, &path).unwrap();
+    // The first frame, which has the queue and nothing else.
+    file.write_all_at(&[0; 64], 4096).unwrap();
+    let mut heard = Heard::default();
+    let (_, scanned) = Life::begin(&world.disk, world.now, world.plan.every, &mut heard).unwrap();
+    assert!(!heard.has(QueueId(1)), "it is lost");
+    let holes: Vec<_> = scanned
+        .holes
+        .iter()
+        .map(|h| (h.first.number(), h.last.number()))
+        .collect();
+    assert_eq!(holes, [(1, 1)]);
 }

@@ -33,11 +33,12 @@ use super::world::World;
 type Kind = (&'static str, u64, fn(&mut World));
 
 /// Everything that is done.
-pub(super) const KINDS: [Kind; 17] = [
+pub(super) const KINDS: [Kind; 18] = [
     ("publish", 60, World::publish),
     ("chunks", 6, World::publish_chunks),
     ("settle", 25, World::settle),
     ("settle most", 6, World::settle_most),
+    ("settle a segment", 3, World::settle_segment),
     ("settle again", 1, World::settle_again),
     ("grant", 8, World::grant),
     ("counters", 4, World::counters),
@@ -234,6 +235,29 @@ impl World {
         let mut names = self.held_in(queue);
         names.retain(|_| self.random.below(20) >= kept);
         self.settle_of(queue, &names);
+    }
+
+    /// Everything in the oldest segment, which is free then.
+    fn settle_segment(&mut self) {
+        let spans = self.life().log.shared.log.lock().journal.spans();
+        let Some(span) = spans.iter().find(|span| span.live > 0) else {
+            return;
+        };
+        let held = self.model.held.iter();
+        let names: Vec<Name> = held
+            .filter(|(name, held)| {
+                let numbers = [name.0.number(), held.message.number()];
+                let mut numbers = numbers.iter();
+                numbers.any(|number| (span.first..=span.last).contains(number))
+            })
+            .map(|(name, _)| *name)
+            .collect();
+        let queues: Vec<QueueId> = self.model.queues.iter().copied().collect();
+        for queue in queues {
+            let of_queue = names.iter().copied().filter(|name| name.1 == queue);
+            let of_queue: Vec<Name> = of_queue.collect();
+            self.settle_of(queue, &of_queue);
+        }
     }
 
     /// An entry that left says nothing when it is settled again.
