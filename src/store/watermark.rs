@@ -1,9 +1,8 @@
 //! A watermark that is read without a lock.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-
 use crate::core::log::store::Watermark;
+use crate::core::sync::AtomicU64;
+use crate::core::sync::Ordering;
 
 /// Above every number of a record, so that whoever compares sees a failure as "reached".
 const FAILED: u64 = u64::MAX;

@@ -7,13 +7,13 @@ use crate::core::model::time::CoreTime;
 
 use crate::store::format::Version;
 
+use super::filled::FilledFile;
 use super::frame::BLOCK_BYTES;
 use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::frame::padded;
 use super::recover::Tail;
-use super::segment::FilledFile;
 use super::segment::SegmentId;
 use super::shared::Shared;
 

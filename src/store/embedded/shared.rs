@@ -285,8 +285,7 @@ impl Shared {
         let mut woken = Vec::new();
         {
             let mut log = self.log.lock();
-            self.watermark.fail();
-            log.waiters.take_upto(u64::MAX, &mut woken);
+            log.waiters.fail(&self.watermark, &mut woken);
         }
         for waiter in woken {
             waiter.watermark_moved(self.shard);
@@ -314,19 +313,19 @@ impl Shared {
     }
 
     pub(super) fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>) {
-        if lsn.shard() == self.shard {
-            let mut log = self.log.lock();
-            if !self.watermark.answers(lsn.number()) {
-                log.waiters.add(lsn.number(), waiter);
-                let must_kick = log.must_kick();
-                drop(log);
-                if must_kick {
-                    self.kick.notify_one();
-                }
-                return;
-            }
+        if lsn.shard() != self.shard {
+            return waiter.watermark_moved(lsn.shard());
         }
-        waiter.watermark_moved(lsn.shard());
+        let mut log = self.log.lock();
+        let answered = log.waiters.wait(&self.watermark, lsn.number(), waiter);
+        let must_kick = answered.is_none() && log.must_kick();
+        drop(log);
+        if let Some(waiter) = answered {
+            waiter.watermark_moved(lsn.shard());
+        }
+        if must_kick {
+            self.kick.notify_one();
+        }
     }
 }
 

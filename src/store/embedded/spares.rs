@@ -17,7 +17,7 @@ use parking_lot::Condvar;
 use parking_lot::Mutex;
 
 use super::disk::SegmentFile;
-use super::segment::FilledFile;
+use super::filled::FilledFile;
 use super::segment::LogDir;
 use super::segment::SegmentId;
 

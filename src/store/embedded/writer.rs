@@ -225,9 +225,9 @@ impl Writer {
             let mut log = self.shared.log.lock();
             log.journal.written(batch);
             log.active_left = self.active.left();
-            self.shared.watermark.reach(durable);
+            let watermark = &self.shared.watermark;
+            log.waiters.reach(watermark, durable, &mut self.woken);
             self.shared.end_bodies(&mut log);
-            log.waiters.take_upto(durable, &mut self.woken);
         }
         self.wake();
     }
