@@ -1,0 +1,3 @@
+//! What must hold of what the embedded log's threads share.
+
+pub mod filled;
