@@ -19,6 +19,16 @@ struct State<T> {
     is_stopping: bool,
 }
 
+/// What [`WorkQueue::poll`] found.
+pub(crate) enum Polled<T> {
+    /// This is to be done.
+    Work(T),
+    /// Nothing, for now.
+    Nothing,
+    /// Nothing is left since [`WorkQueue::stop`].
+    Ended,
+}
+
 impl<T> WorkQueue<T> {
     /// Nothing to do yet.
     pub(crate) fn new() -> Self {
@@ -44,14 +54,29 @@ impl<T> WorkQueue<T> {
 
     /// Waits for work; none when [`Self::stop`] was called and nothing is left.
     pub(crate) fn next(&self) -> Option<T> {
-        let mut state = self.state.lock();
         loop {
-            if let Some(work) = state.work.pop_front() {
-                return Some(work);
+            match self.poll() {
+                Polled::Work(work) => return Some(work),
+                Polled::Nothing => self.wait(),
+                Polled::Ended => return None,
             }
-            if state.is_stopping {
-                return None;
-            }
+        }
+    }
+
+    /// Takes what waits longest, or says whether there may be more.
+    pub(crate) fn poll(&self) -> Polled<T> {
+        let mut state = self.state.lock();
+        match state.work.pop_front() {
+            Some(work) => Polled::Work(work),
+            None if state.is_stopping => Polled::Ended,
+            None => Polled::Nothing,
+        }
+    }
+
+    /// Waits until [`Self::poll`] does not say [`Polled::Nothing`].
+    pub(crate) fn wait(&self) {
+        let mut state = self.state.lock();
+        while state.work.is_empty() && !state.is_stopping {
             self.changed.wait(&mut state);
         }
     }

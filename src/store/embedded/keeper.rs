@@ -1,4 +1,4 @@
-//! The keeper: one thread that makes checkpoints, so that starts are quick and the log gives its room back.
+//! The keeper makes checkpoints, so that starts are quick and the log gives its room back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,8 +12,10 @@ use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 
 use super::checkpoint::Changes;
+use super::crew::Acted;
+use super::crew::Actor;
+use super::making::Making;
 use super::meta;
-use super::meta::io_error;
 use super::shared::Shared;
 
 /// When the keeper makes a checkpoint.
@@ -57,27 +59,38 @@ impl Bell {
         self.changed.notify_one();
     }
 
-    /// Ends [`Keeper::run`].
+    /// The log is being closed.
     pub(super) fn stop(&self) {
         self.state.lock().is_stopping = true;
         self.changed.notify_one();
     }
 
-    /// Waits; false when the log is being closed.
-    pub(super) fn wait(&self, timeout: Duration) -> bool {
+    /// Listens; true when the log is being closed.
+    pub(super) fn has_stopped(&self) -> bool {
         let mut state = self.state.lock();
-        if !state.is_rung && !state.is_stopping {
-            self.changed.wait_for(&mut state, timeout);
-        }
         state.is_rung = false;
-        !state.is_stopping
+        state.is_stopping
+    }
+
+    /// Waits, unless it was rung since somebody listened.
+    pub(super) fn wait(&self, most: Option<Duration>) {
+        let mut state = self.state.lock();
+        if state.is_rung || state.is_stopping {
+            return;
+        }
+        match most {
+            Some(most) => drop(self.changed.wait_for(&mut state, most)),
+            None => self.changed.wait(&mut state),
+        }
     }
 }
 
-/// The keeper's thread.
+/// Makes checkpoints.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
     every: Every,
+    /// The checkpoint that is being made.
+    making: Option<Making>,
     /// The last record that was seen, and since when there is no other.
     seen: u64,
     quiet_since: Instant,
@@ -86,12 +99,49 @@ pub(super) struct Keeper {
     has_warned: bool,
 }
 
+impl Actor for Keeper {
+    fn act(&mut self, now: Instant) -> Acted {
+        if self.shared.bell.has_stopped() {
+            return Acted::Ended;
+        }
+        if self.making.is_none() && self.is_due(now) {
+            self.begin(now);
+        }
+        let Some(mut making) = self.making.take() else {
+            return Acted::Rests(Some(self.look()));
+        };
+        let mut checkpoints = self.shared.checkpoints.lock();
+        match making.finish(&self.shared, &mut checkpoints) {
+            Ok(true) => self.has_warned = false,
+            Ok(false) => {
+                self.making = Some(making);
+                return Acted::Rests(None);
+            }
+            Err(_) if self.shared.watermark.has_failed() => {}
+            Err(error) => {
+                drop(checkpoints);
+                self.warn(&error);
+            }
+        }
+        Acted::Rests(Some(self.look()))
+    }
+
+    fn rest(&mut self, most: Option<Duration>) {
+        match self.making.as_ref().map(|making| making.upto(&self.shared)) {
+            Some(Some(upto)) => drop(self.shared.wait_durable(upto)),
+            Some(None) => {}
+            None => self.shared.bell.wait(most),
+        }
+    }
+}
+
 impl Keeper {
     /// A keeper of a log that was just opened.
-    pub(super) fn new(shared: Arc<Shared>, every: Every, now: Instant) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, now: Instant) -> Self {
         Self {
+            every: shared.every,
             shared,
-            every,
+            making: None,
             seen: 0,
             quiet_since: now,
             last: now,
@@ -99,36 +149,23 @@ impl Keeper {
         }
     }
 
-    /// Makes checkpoints until the log is closed: the body of the thread.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how often a checkpoint is made decides how long a start takes, and nothing else"
-    )]
-    pub(super) fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let look = (self.every.idle / 4).clamp(Duration::from_millis(1), Duration::from_secs(1));
-        while shared.bell.wait(look) {
-            self.step(Instant::now());
-        }
+    /// How often it looks whether a checkpoint is due.
+    fn look(&self) -> Duration {
+        (self.every.idle / 4).clamp(Duration::from_millis(1), Duration::from_secs(1))
     }
 
-    /// Makes a checkpoint, if it is time.
-    pub(super) fn step(&mut self, now: Instant) {
-        if !self.is_due(now) {
-            return;
-        }
+    fn begin(&mut self, now: Instant) {
         self.last = now;
         self.shared.unabsorbed.store(0, Ordering::Relaxed);
-        match self.shared.checkpoint(None) {
-            Ok(()) => self.has_warned = false,
-            Err(_) if self.shared.watermark.has_failed() => {}
-            Err(error) => {
-                if !std::mem::replace(&mut self.has_warned, true) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    let cause = cause.unwrap_or_default();
-                    tracing::warn!(%error, cause, "a checkpoint could not be made: the log keeps what it would absorb");
-                }
-            }
+        let mut checkpoints = self.shared.checkpoints.lock();
+        self.making = Some(Making::begin(&self.shared, &mut checkpoints, None));
+    }
+
+    fn warn(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            let cause = cause.unwrap_or_default();
+            tracing::warn!(%error, cause, "a checkpoint could not be made: the log keeps what it would absorb");
         }
     }
 
@@ -185,38 +222,20 @@ impl Shared {
     /// [`StoreError`]; the earlier ones then still hold, and the next will have what this one would have had.
     pub(super) fn checkpoint(
         self: &Arc<Self>,
-        catalog: Option<(Lsn, &Changes)>,
+        catalog: Option<(Lsn, Changes)>,
     ) -> Result<(), StoreError> {
         let mut checkpoints = self.checkpoints.lock();
-        let (snapshot, is_new) = {
-            let mut log = self.log.lock();
-            let is_new = log.journal.has_changed();
-            (log.journal.snapshot(), is_new)
-        };
-        let upto = Lsn::new(self.shard, snapshot.at.log);
-        checkpoints.add(snapshot, is_new);
-        if !upto.is_none_or(|upto| self.wait_durable(upto)) {
-            let error = std::io::Error::other("the log has failed");
-            return Err(io_error("checkpoint", &self.path, error));
-        }
-        if let Some((upto, changes)) = catalog {
-            checkpoints.change(upto.number(), changes);
-        }
-        checkpoints.commit()?;
-        self.note_checkpoint()?;
-        let coverage = checkpoints.coverage();
-        let mut log = self.log.lock();
-        log.journal.absorbed(coverage);
-        let must_kick = log.must_kick();
-        drop(log);
-        if must_kick {
-            self.kick.notify_one();
+        let mut making = Making::begin(self, &mut checkpoints, catalog);
+        while !making.finish(self, &mut checkpoints)? {
+            if let Some(upto) = making.upto(self) {
+                self.wait_durable(upto);
+            }
         }
         Ok(())
     }
 
     /// Says in `meta` that there is a checkpoint, before anything is forgotten because of it.
-    fn note_checkpoint(&self) -> Result<(), StoreError> {
+    pub(super) fn note_checkpoint(&self) -> Result<(), StoreError> {
         let mut meta = self.meta.lock();
         if meta.has_checkpoint {
             return Ok(());

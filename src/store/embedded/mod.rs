@@ -6,8 +6,9 @@
 //! ```
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
 //! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
-//! The [`keeper`] makes [`checkpoint`]s of what the log has said. Everything that touches the disk happens on a thread of
-//! the log (writer, spares, keeper, reader, spill, [`bodies`]), or in open, recover, scan, load, checkpoint and close.
+//! The [`keeper`] makes [`checkpoint`]s of what the log has said. Everything that touches the disk is a step of one of
+//! the log's actors (writer, spares, keeper, reader, spill, [`bodies`]; see [`crew`]), or happens in open, recover, scan,
+//! load, checkpoint and close.
 
 use std::io;
 use std::path::Path;
@@ -30,11 +31,13 @@ mod backup;
 mod bodies;
 mod checkpoint;
 mod cold;
+mod crew;
 mod disk;
 mod examine;
 mod filled;
 mod frame;
 mod keeper;
+mod making;
 mod meta;
 mod places;
 mod read;
@@ -65,9 +68,14 @@ pub use survey::Report;
 
 use active::Active;
 use bodies::BigFiles;
+use bodies::Reads;
+use bodies::Writes;
 use checkpoint::Checkpoints;
 use checkpoint::Legacy;
 use cold::Forward;
+use crew::Actor;
+use crew::Crew;
+use crew::Threads;
 use disk::Disk;
 use disk::RealDisk;
 use keeper::Keeper;
@@ -77,7 +85,9 @@ use read::Answerer;
 use segment::LogDir;
 use shared::Aside;
 use shared::Shared;
+use spares::Maker;
 use spill::Spill;
+use spill::Spiller;
 use writer::Writer;
 
 pub use keeper::Every;
@@ -108,7 +118,10 @@ impl Default for Settings {
 /// It must be recovered before the first append, unless it is empty.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
-    threads: Mutex<Option<Threads>>,
+    crew: Arc<dyn Crew>,
+    /// When it was opened.
+    begun: Instant,
+    threads: Mutex<Option<Working>>,
     /// The thread that answers reads: while the log can be asked, even after it was closed.
     answers: Mutex<Option<JoinHandle<()>>>,
     /// The thread that puts things aside: from the start on, for whoever is told of a deep queue has no room for it.
@@ -117,13 +130,16 @@ pub struct EmbeddedLog {
     lock: Mutex<Option<Box<dyn Send>>>,
 }
 
-/// The threads of an open log.
-struct Threads {
-    writer: JoinHandle<()>,
-    spares: JoinHandle<()>,
-    bodies: [JoinHandle<()>; 2],
-    keeper: JoinHandle<()>,
-    forward: JoinHandle<()>,
+/// The thread of somebody who works on the log, if it has one.
+type Hired = Option<JoinHandle<()>>;
+
+/// Who works on an open log.
+struct Working {
+    writer: Hired,
+    spares: Hired,
+    bodies: [Hired; 2],
+    keeper: Hired,
+    forward: Hired,
 }
 
 impl EmbeddedLog {
@@ -139,12 +155,24 @@ impl EmbeddedLog {
         Self::open_on(dir, settings, metrics, Arc::new(RealDisk))
     }
 
-    /// Opens the log with its segments on a given disk.
+    /// Opens the log on a given disk.
     pub(crate) fn open_on(
         dir: &Path,
         settings: Settings,
         metrics: Arc<Metrics>,
         disk: Arc<dyn Disk>,
+    ) -> Result<Arc<Self>, StoreError> {
+        Self::open_with(dir, settings, metrics, disk, Arc::new(Threads), now())
+    }
+
+    /// Opens the log at this time, with a crew that works on it.
+    fn open_with(
+        dir: &Path,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        disk: Arc<dyn Disk>,
+        crew: Arc<dyn Crew>,
+        now: Instant,
     ) -> Result<Arc<Self>, StoreError> {
         let log_path = dir.join("log");
         disk.make_dir(&log_path)
@@ -165,8 +193,12 @@ impl EmbeddedLog {
         let bodies = BigFiles::open(&big_path, disk, Arc::clone(&metrics), incarnation)
             .map_err(|e| io_error("list", &big_path, e))?;
         let spill_path = dir.join("spill");
-        let spill = Spill::open(&spill_path, Arc::clone(&log_dir.disk))
-            .map_err(|e| io_error("clear", &spill_path, e))?;
+        let spill = Spill::open(
+            &spill_path,
+            Arc::clone(&log_dir.disk),
+            settings.segment_bytes,
+        )
+        .map_err(|e| io_error("clear", &spill_path, e))?;
         let aside = Aside { bodies, spill };
         let shared = Shared::new(dir, settings, metrics, log_dir, aside, checkpoints, meta);
         let shared = Arc::new(shared);
@@ -176,15 +208,17 @@ impl EmbeddedLog {
             .map_err(|source| io_error("open a spare in", shared.dir.path(), source))?;
         let log = Self {
             shared,
+            crew,
+            begun: now,
             threads: Mutex::default(),
             answers: Mutex::default(),
             spill: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
-        let spills = Arc::clone(&log.shared);
-        *log.spill.lock() = Some(log.spawn("viaduct-spill", move || spills.spill.run())?);
+        let spiller = Spiller::new(Arc::clone(&log.shared));
+        *log.spill.lock() = log.hire("viaduct-spill", spiller)?;
         let answerer = Answerer::new(Arc::clone(&log.shared));
-        *log.answers.lock() = Some(log.spawn("viaduct-reader", move || answerer.run())?);
+        *log.answers.lock() = log.hire("viaduct-reader", answerer)?;
         if listing.segments.is_empty() {
             log.shared.expect_log(None)?;
             let first = Active::first(&log.shared);
@@ -193,7 +227,7 @@ impl EmbeddedLog {
         Ok(Arc::new(log))
     }
 
-    /// Starts the threads: from now on records can be appended.
+    /// Lets the crew begin: from now on records can be appended.
     fn start(&self, active: io::Result<Active>, last: u64) -> Result<(), StoreError> {
         let shared = &self.shared;
         let active = active.map_err(|e| io_error("write the log in", shared.dir.path(), e))?;
@@ -205,21 +239,25 @@ impl EmbeddedLog {
             shared.watermark.reach(last);
         }
         let writer = Writer::new(Arc::clone(shared), active);
-        let makes_spares = Arc::clone(shared);
-        let (writes, reads) = (Arc::clone(&shared.files), Arc::clone(&shared.files));
         let forward = Forward::new(Arc::clone(shared), &shared.cold.lock());
-        let keeper = Keeper::new(Arc::clone(shared), shared.every, now());
-        *self.threads.lock() = Some(Threads {
-            writer: self.spawn("viaduct-log", move || writer.run())?,
-            spares: self.spawn("viaduct-spares", move || makes_spares.spares.run())?,
+        let keeper = Keeper::new(Arc::clone(shared), self.begun);
+        *self.threads.lock() = Some(Working {
+            writer: self.hire("viaduct-log", writer)?,
+            spares: self.hire("viaduct-spares", Maker::new(Arc::clone(shared)))?,
             bodies: [
-                self.spawn("viaduct-bodies", move || writes.run_writes())?,
-                self.spawn("viaduct-body-reads", move || reads.run_reads())?,
+                self.hire("viaduct-bodies", Writes(Arc::clone(&shared.files)))?,
+                self.hire("viaduct-body-reads", Reads(Arc::clone(&shared.files)))?,
             ],
-            keeper: self.spawn("viaduct-keeper", move || keeper.run())?,
-            forward: self.spawn("viaduct-cold", move || forward.run())?,
+            keeper: self.hire("viaduct-keeper", keeper)?,
+            forward: self.hire("viaduct-cold", forward)?,
         });
         Ok(())
+    }
+
+    /// Takes on somebody who works on the log.
+    fn hire(&self, name: &str, actor: impl Actor + 'static) -> Result<Hired, StoreError> {
+        let hired = self.crew.hire(name, Box::new(actor));
+        hired.map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
     }
 
     fn spawn(
@@ -246,25 +284,21 @@ impl EmbeddedLog {
             self.join(threads);
         }
         self.shared.spill.stop();
-        let spill = self.spill.lock().take();
-        if let Some(spill) = spill {
-            let _ = spill.join();
-        }
+        join(self.spill.lock().take());
     }
 
-    fn join(&self, threads: Threads) {
-        // A thread that panicked has said so; what it left undone is not durable.
-        let _ = threads.writer.join();
+    fn join(&self, threads: Working) {
+        join(threads.writer);
         self.shared.scrub.stop();
         self.shared.spares.stop();
-        let _ = threads.spares.join();
+        join(threads.spares);
         self.shared.forward.stop();
-        let _ = threads.forward.join();
+        join(threads.forward);
         self.shared.bell.stop();
-        let _ = threads.keeper.join();
+        join(threads.keeper);
         self.shared.files.stop();
         for thread in threads.bodies {
-            let _ = thread.join();
+            join(thread);
         }
     }
 }
@@ -285,9 +319,14 @@ impl Drop for EmbeddedLog {
         // Whoever was answered last may have been the last to hold the log.
         let is_other =
             |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
-        if let Some(thread) = answers.filter(is_other) {
-            let _ = thread.join();
-        }
+        join(answers.filter(is_other));
+    }
+}
+
+/// Waits for a thread. One that panicked has said so; what it left undone is not durable.
+fn join(thread: Hired) {
+    if let Some(thread) = thread {
+        let _ = thread.join();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Spare segments, and the thread that makes them.
+//! Spare segments, and the actor that makes them.
 //!
 //! The writer takes a spare when its segment is full, and makes one itself, not zero-filled, if there is
 //! none. What is recycled becomes a spare. When the disk is full no spare can be made: the bytes that are
@@ -12,14 +12,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use parking_lot::Condvar;
 use parking_lot::Mutex;
 
+use super::crew::Acted;
+use super::crew::Actor;
 use super::disk::SegmentFile;
 use super::filled::FilledFile;
 use super::segment::LogDir;
 use super::segment::SegmentId;
+use super::shared::Shared;
 
 /// Spares that are made ahead.
 const WANTED: usize = 2;
@@ -66,11 +70,12 @@ pub(super) struct Spare {
     pub(super) file: Arc<FilledFile>,
 }
 
-/// What the thread does next.
+/// What is done next.
 enum Work {
     Fill(Arc<FilledFile>),
     Recycle(SegmentId),
     Make(u64),
+    Nothing,
     Stop,
 }
 
@@ -169,95 +174,69 @@ impl Spares {
 
     /// Notes that a write found the disk full.
     pub(super) fn starve(&self) {
-        // With the lock, or the thread may look just before and sleep over the notice.
+        // With the lock, or who makes spares may look just before and sleep over the notice.
         let _state = self.state.lock();
         self.starved.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
-    /// Ends [`Self::run`], after what was recycled.
+    /// Ends who makes spares, after what was recycled.
     pub(super) fn stop(&self) {
         self.state.lock().stopping = true;
         self.changed.notify_one();
     }
 
-    /// Makes spares until [`Self::stop`]: the body of the thread.
-    ///
-    /// An error other than a full disk only costs speed here: the writer meets it where it matters.
-    pub(super) fn run(&self) {
-        let mut has_warned = false;
-        loop {
-            let done = match self.next_work() {
-                Work::Stop => return,
-                Work::Fill(file) => self.fill_on(&file),
-                Work::Recycle(segment) => self.make_spare_of(segment),
-                Work::Make(number) => self.make(number),
-            };
-            if let Err(error) = done {
-                if !std::mem::replace(&mut has_warned, true) {
-                    tracing::warn!(%error, "the log cannot make room ahead");
-                }
-                if super::is_full(&error) {
-                    self.starved.store(true, Ordering::Release);
-                }
-                let mut state = self.state.lock();
-                if state.stopping {
-                    return;
-                }
-                self.changed.wait_for(&mut state, RETRY);
-            } else {
-                has_warned = self.left_when_full().is_some();
-            }
-        }
-    }
-
     fn next_work(&self) -> Work {
         let mut state = self.state.lock();
-        loop {
-            if state.pins == 0
-                && let Some(segment) = state.recycled.pop_front()
-            {
-                return Work::Recycle(segment);
-            }
-            if state.stopping {
-                return Work::Stop;
-            }
-            if state.filling.as_ref().is_some_and(|file| file.is_full()) {
-                state.filling = None;
-            }
-            if let Some(file) = &state.filling {
-                return Work::Fill(Arc::clone(file));
-            }
-            if state.ready.len() < WANTED {
-                let number = state.next_number;
-                state.next_number += 1;
-                return Work::Make(number);
-            }
-            state.hurries = false;
-            if self.starved.swap(false, Ordering::AcqRel) {
-                tracing::info!("the log can make room ahead again");
-            }
-            self.changed.wait(&mut state);
+        if state.pins == 0
+            && let Some(segment) = state.recycled.pop_front()
+        {
+            return Work::Recycle(segment);
+        }
+        if state.stopping {
+            return Work::Stop;
+        }
+        if state.filling.as_ref().is_some_and(|file| file.is_full()) {
+            state.filling = None;
+        }
+        if let Some(file) = &state.filling {
+            return Work::Fill(Arc::clone(file));
+        }
+        if state.ready.len() < WANTED {
+            let number = state.next_number;
+            state.next_number += 1;
+            return Work::Make(number);
+        }
+        state.hurries = false;
+        if self.starved.swap(false, Ordering::AcqRel) {
+            tracing::info!("the log can make room ahead again");
+        }
+        Work::Nothing
+    }
+
+    /// Between two pieces of zeros: a moment, unless the writer needs spares.
+    fn pace(&self) -> Acted {
+        if self.state.lock().hurries {
+            Acted::Done
+        } else {
+            Acted::Rests(Some(PACE))
         }
     }
 
-    /// Waits a moment, unless the writer needs spares; true when the log is being closed.
-    fn pace(&self) -> bool {
-        let mut state = self.state.lock();
-        if !state.hurries && !state.stopping {
-            self.changed.wait_for(&mut state, PACE);
-        }
-        state.stopping
+    fn has_work(&self, state: &State) -> bool {
+        let recycles = state.pins == 0 && !state.recycled.is_empty();
+        let fills = state.filling.as_ref().is_some_and(|file| !file.is_full());
+        let makes = state.ready.len() < WANTED;
+        recycles || fills || makes || self.starved.load(Ordering::Acquire)
     }
 
-    fn fill_on(&self, file: &FilledFile) -> io::Result<()> {
-        self.pace();
-        let filled = file.fill_step();
-        if filled.is_err() {
+    fn fill_on(&self, file: &FilledFile) -> io::Result<Acted> {
+        if let Err(error) = file.fill_step() {
             // The writer grows the file where it must.
             self.state.lock().filling = None;
+            return Err(error);
         }
-        filled
+        Ok(self.pace())
     }
 
     /// One after the other and each for good: a later segment may hold what settles an earlier one, and
@@ -292,24 +271,6 @@ impl Spares {
         Ok(())
     }
 
-    fn make(&self, number: u64) -> io::Result<()> {
-        let path = self.dir.spare(number);
-        let filled = self.open_empty(&path)?;
-        while !filled.is_full() {
-            if self.pace() {
-                return self.dir.disk.remove(&path);
-            }
-            if let Err(error) = filled.fill_step() {
-                let _ = self.dir.disk.remove(&path);
-                return Err(error);
-            }
-        }
-        self.dir.sync()?;
-        let file = self.dir.disk.open(&path)?;
-        self.add_ready(&mut self.state.lock(), number, file);
-        Ok(())
-    }
-
     fn open_empty(&self, path: &Path) -> io::Result<FilledFile> {
         let (file, zeros) = (self.dir.disk.open(path)?, self.dir.disk.open(path)?);
         Ok(FilledFile::empty(file, zeros, self.segment_bytes))
@@ -320,5 +281,101 @@ impl Spares {
         state.ready.push_back(Spare { number, file });
         self.ready_bytes
             .fetch_add(self.segment_bytes, Ordering::AcqRel);
+    }
+}
+
+/// Makes spares.
+pub(super) struct Maker {
+    shared: Arc<Shared>,
+    /// The one that is being made, and its number.
+    making: Option<(u64, FilledFile)>,
+    has_warned: bool,
+}
+
+impl Maker {
+    /// Who makes the spares of a log.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            making: None,
+            has_warned: false,
+        }
+    }
+
+    fn step(&mut self) -> io::Result<Acted> {
+        if let Some((number, file)) = self.making.take() {
+            return self.make(number, file);
+        }
+        let spares = &self.shared.spares;
+        match spares.next_work() {
+            Work::Stop => Ok(Acted::Ended),
+            Work::Nothing => Ok(Acted::Rests(None)),
+            Work::Fill(file) => spares.fill_on(&file),
+            Work::Recycle(segment) => spares.make_spare_of(segment).map(|()| Acted::Done),
+            Work::Make(number) => {
+                let file = spares.open_empty(&spares.dir.spare(number))?;
+                self.making = Some((number, file));
+                Ok(spares.pace())
+            }
+        }
+    }
+
+    /// Fills a spare on, which is one when it is full.
+    fn make(&mut self, number: u64, filled: FilledFile) -> io::Result<Acted> {
+        let spares = &self.shared.spares;
+        let path = spares.dir.spare(number);
+        if spares.state.lock().stopping {
+            spares.dir.disk.remove(&path)?;
+            return Ok(Acted::Done);
+        }
+        if let Err(error) = filled.fill_step() {
+            let _ = spares.dir.disk.remove(&path);
+            return Err(error);
+        }
+        if !filled.is_full() {
+            self.making = Some((number, filled));
+            return Ok(spares.pace());
+        }
+        spares.dir.sync()?;
+        let file = spares.dir.disk.open(&path)?;
+        spares.add_ready(&mut spares.state.lock(), number, file);
+        Ok(Acted::Done)
+    }
+}
+
+impl Actor for Maker {
+    /// An error other than a full disk only costs speed here: the writer meets it where it matters.
+    fn act(&mut self, _: Instant) -> Acted {
+        let done = self.step();
+        let spares = &self.shared.spares;
+        match done {
+            Ok(acted) => {
+                self.has_warned = spares.left_when_full().is_some();
+                acted
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_warned, true) {
+                    tracing::warn!(%error, "the log cannot make room ahead");
+                }
+                if super::is_full(&error) {
+                    spares.starved.store(true, Ordering::Release);
+                }
+                match spares.state.lock().stopping {
+                    true => Acted::Ended,
+                    false => Acted::Rests(Some(RETRY)),
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self, most: Option<Duration>) {
+        let spares = &self.shared.spares;
+        let mut state = spares.state.lock();
+        match most {
+            _ if state.stopping => {}
+            Some(most) => drop(spares.changed.wait_for(&mut state, most)),
+            None if spares.has_work(&state) => {}
+            None => spares.changed.wait(&mut state),
+        }
     }
 }

@@ -264,7 +264,7 @@ impl Store for EmbeddedLog {
         let changes: Changes = changes
             .map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec)))
             .collect();
-        shared.checkpoint(Some((upto, &changes)))
+        shared.checkpoint(Some((upto, changes)))
     }
 
     fn bodies(&self) -> &Arc<dyn Bodies> {

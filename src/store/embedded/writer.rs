@@ -1,4 +1,4 @@
-//! The writer: one thread that takes everything pending, writes it as one frame, syncs once, moves the
+//! The writer: one actor that takes everything pending, writes it as one frame, syncs once, moves the
 //! watermark, and wakes who waited for it. What comes while it syncs is the next frame: that is all
 //! there is to group commit. Nothing that is waited for is delayed; grants and settles are, a little, for
 //! something to be written with (`Settings::patience`).
@@ -16,6 +16,8 @@ use crate::store::journal::Batch;
 
 use super::active::Active;
 use super::active::bytes_of;
+use super::crew::Acted;
+use super::crew::Actor;
 use super::frame::FRAME_HEADER_BYTES;
 use super::meta::io_error;
 use super::places::FramePlace;
@@ -26,19 +28,38 @@ use super::shared::Shared;
 /// How soon a write that found the disk full is tried again.
 const FULL_RETRY: Duration = Duration::from_millis(50);
 
-/// What the writer does next.
-enum Step {
+/// What the writer is at, from one step to the next.
+#[derive(Default)]
+enum Doing {
+    /// It looks for something to do.
+    #[default]
+    Nothing,
+    /// Segments may be free.
+    Recycling,
     /// The next frame, which starts with this record, needs another segment.
-    Roll(u64),
-    Write(Batch),
-    Recycle,
-    Stop,
+    Rolling(u64),
+    /// A frame is to be written.
+    Writing(Batch),
+    /// A frame was written, and is to be synced.
+    Syncing(Batch, Written),
+    /// A frame is durable.
+    Telling(Batch, Written),
 }
 
-/// The writer's thread.
+/// A frame that was written.
+struct Written {
+    place: FramePlace,
+    /// Its length, padding included.
+    bytes: usize,
+    /// When it was begun.
+    start: Instant,
+}
+
+/// The writer.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     active: Active,
+    doing: Doing,
     /// When what does not press is written all the same; none until it waits. Outlives other steps, or each of them
     /// would let it wait from the start again.
     doze_ends: Option<Instant>,
@@ -48,37 +69,69 @@ pub(super) struct Writer {
     woken: Vec<Arc<dyn Waiter>>,
 }
 
-impl Writer {
-    /// A writer that goes on in `active`.
-    pub(super) fn new(shared: Arc<Shared>, active: Active) -> Self {
-        Self {
-            shared,
-            active,
-            doze_ends: None,
-            unsynced: Vec::new(),
-            woken: Vec::new(),
+impl Actor for Writer {
+    fn act(&mut self, now: Instant) -> Acted {
+        match self.step(now) {
+            Ok(acted) => acted,
+            Err(error) => {
+                self.fail(&error);
+                Acted::Ended
+            }
         }
     }
 
-    /// Writes until the log is closed or fails.
-    pub(super) fn run(mut self) {
-        self.show_space();
-        loop {
-            let done = match self.next_step() {
-                Step::Stop => return,
-                Step::Recycle => {
-                    self.recycle();
-                    self.show_space();
-                    Ok(())
-                }
-                Step::Roll(first) => self.roll(first).inspect(|()| self.show_space()),
-                Step::Write(batch) => self.write(batch),
-            };
-            if let Err(error) = done {
-                self.fail(&error);
-                return;
+    fn rest(&mut self, most: Option<Duration>) {
+        let mut log = self.shared.log.lock();
+        let is_idle = matches!(self.doing, Doing::Nothing);
+        // What came since the last step looked has told it so under this lock, so it never sleeps over a kick. Who waits
+        // for the disk to have room is told nothing.
+        if log.is_stopping || (is_idle && log.rest == Rest::Awake) {
+            return;
+        }
+        match most {
+            Some(most) => drop(self.shared.kick.wait_for(&mut log, most)),
+            None => self.shared.kick.wait(&mut log),
+        }
+        log.rest = Rest::Awake;
+    }
+}
+
+impl Writer {
+    /// A writer that goes on in `active`.
+    pub(super) fn new(shared: Arc<Shared>, active: Active) -> Self {
+        let writer = Self {
+            shared,
+            active,
+            doing: Doing::Nothing,
+            doze_ends: None,
+            unsynced: Vec::new(),
+            woken: Vec::new(),
+        };
+        writer.show_space();
+        writer
+    }
+
+    /// Goes on with what it is at, or looks for something to do.
+    fn step(&mut self, now: Instant) -> Result<Acted, StoreError> {
+        match std::mem::take(&mut self.doing) {
+            Doing::Nothing => return Ok(self.look(now)),
+            Doing::Rolling(first) => return self.roll(first),
+            Doing::Writing(batch) => return self.write(batch, now),
+            Doing::Syncing(batch, written) => {
+                let synced = self.active.file.sync();
+                synced.map_err(|e| self.failed("sync", e))?;
+                self.doing = Doing::Telling(batch, written);
+            }
+            Doing::Telling(batch, written) => {
+                self.count(&batch, &written, now);
+                self.written(batch, written.place);
+            }
+            Doing::Recycling => {
+                self.recycle();
+                self.show_space();
             }
         }
+        Ok(Acted::Done)
     }
 
     /// Says what failed, in the words that somebody needs who looks for the broken disk.
@@ -95,52 +148,42 @@ impl Writer {
         io_error(action, &file, source)
     }
 
-    /// Waits for something to do. Everything that gives it something to do happens under the lock that
-    /// it looks with, so it never sleeps over a kick.
+    /// Looks for something to do.
     ///
     /// What nobody waits for waits itself for a while: a consumer's settles would otherwise cost a sync of their own
     /// between two serial publishes, and double the time to a confirm.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "waits on the system's clock, for what nobody waits for"
-    )]
-    fn next_step(&mut self) -> Step {
+    fn look(&mut self, now: Instant) -> Acted {
         let shared = &self.shared;
         let mut log = shared.log.lock();
-        loop {
-            log.active_left = self.active.left();
-            // First, or a log that is never idle would never give room back. Rarely true.
-            if log.journal.may_recycle() {
-                return Step::Recycle;
-            }
-            let pending = log.journal.next_batch_bytes();
-            let must_write =
-                log.is_pressing() || self.doze_ends.is_some_and(|ends| ends <= Instant::now());
-            if let Some(bytes) = pending.filter(|_| must_write) {
-                if self.active.must_roll(bytes, shared.segment_bytes) {
-                    return Step::Roll(log.journal.next_batch_first());
-                }
-                if let Some(batch) = log.journal.take(self.active.header.id) {
-                    self.unsynced.append(&mut log.unsynced);
-                    return Step::Write(batch);
-                }
-            }
-            if log.is_stopping {
-                return Step::Stop;
-            }
-            if pending.is_some() {
-                log.rest = Rest::Dozing;
-                let patience = shared.patience;
-                let ends = *self
-                    .doze_ends
-                    .get_or_insert_with(|| Instant::now() + patience);
-                shared.kick.wait_until(&mut log, ends);
-            } else {
-                log.rest = Rest::Asleep;
-                shared.kick.wait(&mut log);
-            }
-            log.rest = Rest::Awake;
+        log.active_left = self.active.left();
+        // First, or a log that is never idle would never give room back. Rarely true.
+        if log.journal.may_recycle() {
+            self.doing = Doing::Recycling;
+            return Acted::Done;
         }
+        let pending = log.journal.next_batch_bytes();
+        let must_write = log.is_pressing() || self.doze_ends.is_some_and(|ends| ends <= now);
+        if let Some(bytes) = pending.filter(|_| must_write) {
+            if self.active.must_roll(bytes, shared.segment_bytes) {
+                self.doing = Doing::Rolling(log.journal.next_batch_first());
+                return Acted::Done;
+            }
+            if let Some(batch) = log.journal.take(self.active.header.id) {
+                self.unsynced.append(&mut log.unsynced);
+                self.doing = Doing::Writing(batch);
+                return Acted::Done;
+            }
+        }
+        if log.is_stopping {
+            return Acted::Ended;
+        }
+        if pending.is_some() {
+            log.rest = Rest::Dozing;
+            let ends = *self.doze_ends.get_or_insert_with(|| now + shared.patience);
+            return Acted::Rests(Some(ends.saturating_duration_since(now)));
+        }
+        log.rest = Rest::Asleep;
+        Acted::Rests(None)
     }
 
     /// Hands segments that nothing holds to whoever makes spares of them.
@@ -153,60 +196,62 @@ impl Writer {
         }
     }
 
-    fn roll(&mut self, first: u64) -> Result<(), StoreError> {
-        loop {
-            match self.active.roll(&self.shared, first) {
-                Err(error) if super::is_full(&error) && self.wait_for_room() => {}
-                done => return done.map_err(|e| self.failed("begin the segment after", e)),
+    fn roll(&mut self, first: u64) -> Result<Acted, StoreError> {
+        match self.active.roll(&self.shared, first) {
+            Ok(()) => {
+                self.show_space();
+                Ok(Acted::Done)
             }
+            Err(error) if super::is_full(&error) && self.may_wait_for_room() => {
+                self.doing = Doing::Rolling(first);
+                Ok(Acted::Rests(Some(FULL_RETRY)))
+            }
+            Err(error) => Err(self.failed("begin the segment after", error)),
         }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "measures the disk; no decision depends on it"
-    )]
-    fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
-        let start = Instant::now();
+    fn write(&mut self, mut batch: Batch, now: Instant) -> Result<Acted, StoreError> {
         self.doze_ends = None;
         self.sync_bodies()?;
         let (first, count, latest) = (batch.first(), batch.len(), batch.latest());
-        let offset = self.active.offset();
+        let start = self.active.offset();
         let frame = batch.finish();
         let unpadded = frame.len();
-        loop {
+        match self.active.write(frame, first, count, latest) {
+            Ok(()) => {}
             // Nothing was synced, so a write that found the disk full may be tried again as it is.
-            match self.active.write(frame, first, count, latest) {
-                Err(error) if super::is_full(&error) && self.wait_for_room() => {
-                    frame.truncate(unpadded);
-                }
-                done => break done.map_err(|e| self.failed("write", e))?,
+            Err(error) if super::is_full(&error) && self.may_wait_for_room() => {
+                frame.truncate(unpadded);
+                self.doing = Doing::Writing(batch);
+                return Ok(Acted::Rests(Some(FULL_RETRY)));
             }
+            Err(error) => return Err(self.failed("write", error)),
         }
-        let synced = self.active.file.sync();
-        synced.map_err(|e| self.failed("sync", e))?;
+        let written = Written {
+            bytes: frame.len(),
+            place: FramePlace {
+                first,
+                last: batch.last(),
+                start,
+                end: self.active.offset(),
+                bytes: bytes_of(unpadded - FRAME_HEADER_BYTES),
+            },
+            start: now,
+        };
+        self.doing = Doing::Syncing(batch, written);
+        Ok(Acted::Done)
+    }
+
+    fn count(&self, batch: &Batch, written: &Written, now: Instant) {
         let metrics = &self.shared.metrics;
         metrics.log_frames.inc();
-        metrics.log_records.inc_by(bytes_of(count));
-        metrics.log_bytes.inc_by(bytes_of(frame.len()));
-        self.shared.wrote(bytes_of(frame.len()));
-        let records = unpadded - FRAME_HEADER_BYTES;
-        metrics.log_record_bytes.inc_by(bytes_of(records));
+        metrics.log_records.inc_by(bytes_of(batch.len()));
+        metrics.log_bytes.inc_by(bytes_of(written.bytes));
+        self.shared.wrote(bytes_of(written.bytes));
+        metrics.log_record_bytes.inc_by(written.place.bytes);
         metrics.log_syncs.inc();
-        metrics
-            .log_sync_seconds
-            .observe(start.elapsed().as_secs_f64());
-        let place = FramePlace {
-            first,
-            last: batch.last(),
-            start: offset,
-            end: self.active.offset(),
-            bytes: bytes_of(records),
-        };
-        // Before the watermark moves: what is durable can be read.
-        self.shared.places.add(&self.active.header, place);
-        self.written(batch);
-        Ok(())
+        let took = now.saturating_duration_since(written.start);
+        metrics.log_sync_seconds.observe(took.as_secs_f64());
     }
 
     /// A record that names a body promises it: of a transient message that a durable queue demands.
@@ -219,7 +264,9 @@ impl Writer {
         Ok(())
     }
 
-    fn written(&mut self, batch: Batch) {
+    fn written(&mut self, batch: Batch, place: FramePlace) {
+        // Before the watermark moves: what is durable can be read.
+        self.shared.places.add(&self.active.header, place);
         let durable = batch.last();
         {
             let mut log = self.shared.log.lock();
@@ -252,12 +299,10 @@ impl Writer {
         }
     }
 
-    /// Waits a little for the disk to have room again; false when the log is being closed meanwhile.
-    fn wait_for_room(&self) -> bool {
+    /// Says that the disk is full; false when the log is being closed, and there is no time to wait for room.
+    fn may_wait_for_room(&self) -> bool {
         self.shared.spares.starve();
-        let mut log = self.shared.log.lock();
-        self.shared.kick.wait_for(&mut log, FULL_RETRY);
-        !log.is_stopping
+        !self.shared.log.lock().is_stopping
     }
 }
 
@@ -318,31 +363,33 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "where the test's time starts")]
     fn who_has_waited_does_not_wait_again_for_a_new_segment() {
         let (_dir, log, mut writer) = writer();
+        let start = Instant::now();
         let mut rolls = 0;
         for _ in 0..20 {
             settle(&log);
             assert_eq!(writer.doze_ends, None);
-            let mut ends = None;
-            loop {
-                let step = writer.next_step();
-                assert_eq!(writer.doze_ends, *ends.get_or_insert(writer.doze_ends));
-                match step {
-                    Step::Recycle => {
-                        writer.recycle();
-                        // It may come first.
-                        ends = ends.filter(Option::is_some);
+            let mut now = start;
+            let mut waits = 0;
+            while !matches!(writer.doing, Doing::Syncing(..)) {
+                rolls += usize::from(matches!(writer.doing, Doing::Rolling(_)));
+                match writer.act(now) {
+                    Acted::Done => {}
+                    Acted::Rests(most) => {
+                        now += most.expect("something is pending");
+                        waits += 1;
                     }
-                    Step::Roll(first) => {
-                        writer.roll(first).unwrap();
-                        rolls += 1;
-                    }
-                    Step::Write(batch) => break writer.write(batch).unwrap(),
-                    Step::Stop => panic!("nobody stopped it"),
+                    Acted::Ended => panic!("nobody stopped it"),
                 }
             }
-            assert!(ends.is_some_and(|ends| ends.is_some()), "it waited");
+            assert_eq!(waits, 1);
+            assert_eq!(now - start, Duration::from_millis(20));
+            assert_eq!(
+                (writer.act(now), writer.act(now)),
+                (Acted::Done, Acted::Done)
+            );
         }
         assert!(rolls > 0, "no segment was full");
     }

@@ -1,7 +1,7 @@
-//! Large bodies: `big/<id>`, a file each. One thread writes and removes, another reads; whoever asks never waits for
+//! Large bodies: `big/<id>`, a file each. One actor writes and removes, another reads; whoever asks never waits for
 //! either.
 //!
-//! A file is removed by the thread that writes, so that it never meets an append of an upload that was given up.
+//! A file is removed by the one that writes, so that it never meets an append of an upload that was given up.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -19,8 +21,11 @@ use crate::core::log::bodies::BodyWriter;
 use crate::telemetry::Metrics;
 
 use crate::store::handles::Handles;
+use crate::store::work::Polled;
 use crate::store::work::WorkQueue;
 
+use super::crew::Acted;
+use super::crew::Actor;
 use super::disk::Disk;
 
 mod block;
@@ -155,20 +160,6 @@ impl BigFiles {
         }
     }
 
-    /// Writes until it is stopped.
-    pub(super) fn run_writes(&self) {
-        while let Some(job) = self.writes.next() {
-            self.write_step(job);
-        }
-    }
-
-    /// Reads until it is stopped.
-    pub(super) fn run_reads(&self) {
-        while let Some(job) = self.reads.next() {
-            self.read_step(&job);
-        }
-    }
-
     fn read_step(&self, job: &Job) {
         let mut reading = self.reading.lock();
         match job {
@@ -192,10 +183,46 @@ impl BigFiles {
         is_busy
     }
 
-    /// Lets both threads end once they have done what waits.
+    /// Lets both actors end once they have done what waits.
     pub(super) fn stop(&self) {
         self.writes.stop();
         self.reads.stop();
+    }
+}
+
+/// Writes and removes.
+pub(super) struct Writes(pub(super) Arc<BigFiles>);
+
+impl Actor for Writes {
+    fn act(&mut self, _: Instant) -> Acted {
+        match self.0.writes.poll() {
+            Polled::Work(job) => self.0.write_step(job),
+            Polled::Nothing => return Acted::Rests(None),
+            Polled::Ended => return Acted::Ended,
+        }
+        Acted::Done
+    }
+
+    fn rest(&mut self, _: Option<Duration>) {
+        self.0.writes.wait();
+    }
+}
+
+/// Reads.
+pub(super) struct Reads(pub(super) Arc<BigFiles>);
+
+impl Actor for Reads {
+    fn act(&mut self, _: Instant) -> Acted {
+        match self.0.reads.poll() {
+            Polled::Work(job) => self.0.read_step(&job),
+            Polled::Nothing => return Acted::Rests(None),
+            Polled::Ended => return Acted::Ended,
+        }
+        Acted::Done
+    }
+
+    fn rest(&mut self, _: Option<Duration>) {
+        self.0.reads.wait();
     }
 }
 

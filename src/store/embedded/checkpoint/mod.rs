@@ -263,6 +263,11 @@ impl Checkpoints {
         first.least(second)
     }
 
+    /// Where the newest snapshot stands, which may not be written yet.
+    pub(super) fn at(&self) -> At {
+        self.at
+    }
+
     /// Whether a generation lacks something that a snapshot had.
     pub(super) fn is_behind(&self) -> bool {
         let is_behind = |slot: &Slot| {

@@ -6,7 +6,7 @@
 //! source, ascending. The source goes when its copy is synced and every end of a record in it is durable. A crash in
 //! between leaves both: a main segment counts more than a copy, and a later copy more than an earlier one.
 //!
-//! Everything is done in steps of a bounded size, on a thread of its own.
+//! Everything is done in steps of a bounded size.
 
 mod choose;
 mod find;
@@ -26,6 +26,8 @@ use crate::store::journal::Moment;
 
 use super::active::Active;
 use super::active::bytes_of;
+use super::crew::Acted;
+use super::crew::Actor;
 use super::segment::SegmentId;
 use super::shared::Shared;
 
@@ -56,16 +58,54 @@ pub(super) struct Forward {
     measured: BTreeMap<SegmentId, Measured>,
     usage: Usage,
     job: Option<Job>,
+    /// When a step began that took the disk's time, of which others are to have their part before the next.
+    copied: Option<Instant>,
+    is_new: bool,
     has_warned: bool,
 }
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Something; the next one may come after so long.
-    Done(Duration),
+    /// Something; the next one may come at once.
+    Done,
+    /// Something was read or written; the next one may come after several times as long as it took.
+    Copied,
     /// There is nothing to do for now.
     Idle,
+}
+
+impl Actor for Forward {
+    fn act(&mut self, now: Instant) -> Acted {
+        if self.shared.forward.has_stopped() {
+            return Acted::Ended;
+        }
+        if std::mem::take(&mut self.is_new) {
+            // A start has better things to do.
+            return Acted::Rests(Some(LOOK));
+        }
+        if let Some(since) = self.copied.take() {
+            return Acted::Rests(Some(now.saturating_duration_since(since) * PACE));
+        }
+        match self.step(now) {
+            Ok(Step::Idle) => Acted::Rests(Some(LOOK)),
+            Ok(step) => {
+                self.has_warned = false;
+                self.copied = (step == Step::Copied).then_some(now);
+                Acted::Done
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_warned, true) {
+                    tracing::warn!(%error, "what lives cannot be copied forward: the log takes more room than it has to");
+                }
+                Acted::Rests(Some(RETRY))
+            }
+        }
+    }
+
+    fn rest(&mut self, most: Option<Duration>) {
+        self.shared.forward.wait(most);
+    }
 }
 
 impl Forward {
@@ -80,32 +120,9 @@ impl Forward {
             measured: BTreeMap::new(),
             usage: Usage::default(),
             job: None,
+            copied: None,
+            is_new: true,
             has_warned: false,
-        }
-    }
-
-    /// Copies until the log is closed: the body of the thread.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "paces the disk; which records live does not depend on it"
-    )]
-    pub(super) fn run(mut self) {
-        let mut rest = LOOK;
-        let shared = Arc::clone(&self.shared);
-        while shared.forward.wait(rest) {
-            rest = match self.step(Instant::now()) {
-                Ok(Step::Done(rest)) => {
-                    self.has_warned = false;
-                    rest
-                }
-                Ok(Step::Idle) => LOOK,
-                Err(error) => {
-                    if !std::mem::replace(&mut self.has_warned, true) {
-                        tracing::warn!(%error, "what lives cannot be copied forward: the log takes more room than it has to");
-                    }
-                    RETRY
-                }
-            };
         }
     }
 
@@ -126,22 +143,17 @@ impl Forward {
             return done;
         }
         if self.retire() {
-            return Ok(Step::Done(Duration::ZERO));
+            return Ok(Step::Done);
         }
         let Some(source) = self.choose(now) else {
             return Ok(Step::Idle);
         };
         self.job = Some(Job::new(&self.shared, source));
-        Ok(Step::Done(Duration::ZERO))
+        Ok(Step::Done)
     }
 
     /// Measures or copies a piece of a source.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "measures the disk; what is copied does not depend on it"
-    )]
     fn go_on(&mut self, mut job: Job) -> io::Result<Step> {
-        let start = Instant::now();
         if !job.is_measured() {
             match job.measure() {
                 job::Went::On => self.job = Some(job),
@@ -149,7 +161,7 @@ impl Forward {
                 job::Went::Through if self.is_worth_it(&job) => self.job = Some(job),
                 job::Went::Through => {}
             }
-            return Ok(Step::Done(Duration::ZERO));
+            return Ok(Step::Done);
         }
         match job.next_frame(&self.shared) {
             job::Next::Frame(frame) => {
@@ -159,13 +171,11 @@ impl Forward {
             job::Next::Failed(error) => self.give_up(&job, error)?,
             job::Next::Through => self.finish(&job)?,
         }
-        let took = start.elapsed();
-        let rest = if self.is_above_floor() {
-            Duration::ZERO
+        Ok(if self.is_above_floor() {
+            Step::Done
         } else {
-            took * PACE
-        };
-        Ok(Step::Done(rest))
+            Step::Copied
+        })
     }
 
     /// Writes a frame of copies.

@@ -351,7 +351,8 @@ fn what_a_disk_does_not_read_or_take_stays_where_it_is() {
     }
     assert!(refused > 10 && files() > 30, "tried again and again");
     disk.fail_reads(false);
-    // Spares are taken first, and then there is no room for the header of another segment.
+    // No spare can be made any more; those that there are are taken, and then there is no room for another header.
+    disk.full_above(Some(0));
     while bench
         .log
         .shared
@@ -359,7 +360,6 @@ fn what_a_disk_does_not_read_or_take_stays_where_it_is() {
         .take(0)
         .is_ok_and(|spare| spare.file.filled() > 0)
     {}
-    disk.full_above(Some(0));
     for _ in 0..10 {
         bench.now += Duration::from_secs(20);
         while bench

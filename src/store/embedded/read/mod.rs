@@ -4,6 +4,8 @@ mod frames;
 mod piece;
 
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -14,7 +16,10 @@ use crate::core::log::read::SpillReader;
 use crate::core::model::ids::Lsn;
 
 use crate::store::reading;
+use crate::store::work::Polled;
 
+use super::crew::Acted;
+use super::crew::Actor;
 use super::segment::SegmentId;
 use super::shared::Shared;
 
@@ -40,10 +45,25 @@ pub(super) enum Asked {
     Forget(SegmentId),
 }
 
-/// The thread that answers.
+/// Answers, one request after the other.
 pub(super) struct Answerer {
     shared: Arc<Shared>,
     frames: Frames,
+}
+
+impl Actor for Answerer {
+    fn act(&mut self, _: Instant) -> Acted {
+        match self.shared.asked.poll() {
+            Polled::Work(asked) => self.answer(asked),
+            Polled::Nothing => return Acted::Rests(None),
+            Polled::Ended => return Acted::Ended,
+        }
+        Acted::Done
+    }
+
+    fn rest(&mut self, _: Option<Duration>) {
+        self.shared.asked.wait();
+    }
 }
 
 impl Answerer {
@@ -55,16 +75,8 @@ impl Answerer {
         }
     }
 
-    /// Answers until nobody can ask any more.
-    pub(super) fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        while let Some(asked) = shared.asked.next() {
-            self.answer(asked);
-        }
-    }
-
     /// Answers one request.
-    pub(super) fn answer(&mut self, asked: Asked) {
+    fn answer(&mut self, asked: Asked) {
         match asked {
             Asked::Messages { lsns, mut reader } => {
                 let unread = self.read(&lsns, &mut *reader);

@@ -1,6 +1,6 @@
 //! What memory has no room for, put aside in files of its own: not durable, gone with the process.
 //!
-//! A blob stays in memory until the spill's thread has written it, behind a header that names it:
+//! A blob stays in memory until it is written, behind a header that names it:
 //!
 //! ```text
 //! 0 id u64 · 8 length u32 · 12 CRC-32C of bytes 0..12 and of the blob u32 · 16 the blob      (little-endian)
@@ -15,6 +15,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Condvar;
@@ -23,14 +24,15 @@ use parking_lot::Mutex;
 use crate::core::log::read::ReadError;
 use crate::core::log::read::SpillId;
 
+use super::crew::Acted;
+use super::crew::Actor;
 use super::disk::Disk;
 use super::disk::SegmentFile;
+use super::shared::Shared;
 
 use state::Home;
 use state::State;
 
-/// Bytes of a file. A blob may be longer, and has a file of its own then.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most bytes that are written at once, if there is more than one blob.
 const WRITE_BYTES: usize = 1024 * 1024;
 /// Bytes of a blob's header.
@@ -47,15 +49,12 @@ pub(super) struct Spill {
 }
 
 impl Spill {
-    /// An empty spill in `dir`; what an earlier start left there is removed.
+    /// An empty spill in `dir`, in files of so many bytes; a blob may be longer, and has a file of its own then. What an
+    /// earlier start left there is removed.
     ///
     /// # Errors
     /// What the system says of the directory.
-    pub(super) fn open(dir: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
-        Self::with_files(dir, disk, FILE_BYTES)
-    }
-
-    fn with_files(dir: &Path, disk: Arc<dyn Disk>, file_bytes: u64) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, disk: Arc<dyn Disk>, file_bytes: u64) -> io::Result<Self> {
         disk.make_dir(dir)?;
         for name in disk.names(dir)? {
             disk.remove(&dir.join(name))?;
@@ -121,35 +120,7 @@ impl Spill {
         self.state.lock().bytes()
     }
 
-    /// Writes and tidies up until [`Self::stop`]: the body of the thread.
-    pub(super) fn run(&self) {
-        let mut has_warned = false;
-        loop {
-            let done = self.step();
-            let mut state = self.state.lock();
-            if state.is_stopping {
-                return;
-            }
-            match done {
-                Ok(true) => has_warned = false,
-                Ok(false) => {
-                    // What came since the step looked has not kicked.
-                    if !state.rest() {
-                        self.changed.wait(&mut state);
-                    }
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut has_warned, true) {
-                        let dir = self.dir.display();
-                        tracing::warn!(%dir, %error, "what is put aside stays in memory");
-                    }
-                    self.changed.wait_for(&mut state, RETRY);
-                }
-            }
-        }
-    }
-
-    /// Ends [`Self::run`]; what is in memory stays there.
+    /// Ends who writes; what is in memory stays there.
     pub(super) fn stop(&self) {
         self.state.lock().is_stopping = true;
         self.changed.notify_one();
@@ -209,6 +180,58 @@ impl Spill {
 
     fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number:010}"))
+    }
+}
+
+/// Writes what is in memory, and tidies up.
+pub(super) struct Spiller {
+    shared: Arc<Shared>,
+    has_warned: bool,
+}
+
+impl Spiller {
+    /// Who works on a log's spill.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            has_warned: false,
+        }
+    }
+}
+
+impl Actor for Spiller {
+    fn act(&mut self, _: Instant) -> Acted {
+        let spill = &self.shared.spill;
+        let done = spill.step();
+        if spill.state.lock().is_stopping {
+            return Acted::Ended;
+        }
+        match done {
+            Ok(true) => {
+                self.has_warned = false;
+                Acted::Done
+            }
+            Ok(false) => Acted::Rests(None),
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_warned, true) {
+                    let dir = spill.dir.display();
+                    tracing::warn!(%dir, %error, "what is put aside stays in memory");
+                }
+                Acted::Rests(Some(RETRY))
+            }
+        }
+    }
+
+    fn rest(&mut self, most: Option<Duration>) {
+        let spill = &self.shared.spill;
+        let mut state = spill.state.lock();
+        match most {
+            _ if state.is_stopping => {}
+            Some(most) => drop(spill.changed.wait_for(&mut state, most)),
+            // What came since the step looked has not kicked.
+            None if state.rest() => {}
+            None => spill.changed.wait(&mut state),
+        }
     }
 }
 

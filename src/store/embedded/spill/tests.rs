@@ -14,7 +14,7 @@ fn spill() -> (TempDir, Arc<TestDisk>, Spill) {
     let dir = TempDir::new().unwrap();
     let disk = Arc::new(TestDisk::default());
     let path = dir.path().join("spill");
-    let spill = Spill::with_files(&path, Arc::clone(&disk) as _, 10_000).unwrap();
+    let spill = Spill::open(&path, Arc::clone(&disk) as _, 10_000).unwrap();
     (dir, disk, spill)
 }
 
@@ -121,6 +121,6 @@ fn a_start_removes_what_it_finds() {
     spill.put(blob(1));
     settle_down(&spill);
     drop(spill);
-    let spill = Spill::open(&dir.path().join("spill"), disk).unwrap();
+    let spill = Spill::open(&dir.path().join("spill"), disk, 10_000).unwrap();
     assert_eq!((files(&dir), spill.bytes()), (0, (0, 0)));
 }
