@@ -13,3 +13,4 @@ pub(crate) use std::sync::atomic::fence;
 
 pub(crate) use parking_lot::Condvar;
 pub(crate) use parking_lot::Mutex;
+pub(crate) use parking_lot::MutexGuard;

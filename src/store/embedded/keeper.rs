@@ -5,9 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use parking_lot::Condvar;
-use parking_lot::Mutex;
-
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 
@@ -35,52 +32,6 @@ impl Default for Every {
             log_bytes: 128 * 1024 * 1024,
             time: Duration::from_secs(30),
             idle: Duration::from_secs(5),
-        }
-    }
-}
-
-/// Tells the keeper that there is something to do, or that the log is being closed.
-#[derive(Default)]
-pub(super) struct Bell {
-    state: Mutex<Rung>,
-    changed: Condvar,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Rung {
-    is_rung: bool,
-    is_stopping: bool,
-}
-
-impl Bell {
-    /// There is something to do.
-    pub(super) fn ring(&self) {
-        self.state.lock().is_rung = true;
-        self.changed.notify_one();
-    }
-
-    /// The log is being closed.
-    pub(super) fn stop(&self) {
-        self.state.lock().is_stopping = true;
-        self.changed.notify_one();
-    }
-
-    /// Listens; true when the log is being closed.
-    pub(super) fn has_stopped(&self) -> bool {
-        let mut state = self.state.lock();
-        state.is_rung = false;
-        state.is_stopping
-    }
-
-    /// Waits, unless it was rung since somebody listened.
-    pub(super) fn wait(&self, most: Option<Duration>) {
-        let mut state = self.state.lock();
-        if state.is_rung || state.is_stopping {
-            return;
-        }
-        match most {
-            Some(most) => drop(self.changed.wait_for(&mut state, most)),
-            None => self.changed.wait(&mut state),
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::store::format::Version;
 
 mod active;
 mod backup;
+mod bell;
 mod bodies;
 mod checkpoint;
 mod cold;
@@ -43,6 +44,7 @@ mod places;
 mod read;
 mod recover;
 mod repair;
+mod rest;
 mod scrub;
 mod segment;
 mod segment_file;

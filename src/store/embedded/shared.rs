@@ -8,9 +8,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Condvar;
-use parking_lot::Mutex;
-
 use crate::core::log::bodies::Bodies;
 use crate::core::log::bodies::BodyId;
 use crate::core::log::store::Hole;
@@ -19,6 +16,8 @@ use crate::core::log::store::Waiter;
 use crate::core::model::ids::Identity;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
+use crate::core::sync::Condvar;
+use crate::core::sync::Mutex;
 
 use crate::telemetry::Metrics;
 
@@ -29,14 +28,15 @@ use crate::store::watermark::AtomicWatermark;
 use crate::store::work::WorkQueue;
 
 use super::Settings;
+use super::bell::Bell;
 use super::bodies::BigFiles;
 use super::checkpoint::Checkpoints;
 use super::frame;
-use super::keeper::Bell;
 use super::keeper::Every;
 use super::meta::Meta;
 use super::places::Places;
 use super::read::Asked;
+use super::rest::Rest;
 use super::scrub::Scrub;
 use super::segment::LogDir;
 use super::segment::SegmentId;
@@ -117,17 +117,6 @@ pub(super) struct Log {
     pub(super) unsynced: Vec<BodyId>,
 }
 
-/// Whether the writer must be told that there is something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// It looks again before it rests.
-    Awake,
-    /// It waits a little with what does not press.
-    Dozing,
-    /// Nothing is pending.
-    Asleep,
-}
-
 impl Log {
     /// Whether what is pending must be written now: somebody waits, or will.
     ///
@@ -140,15 +129,9 @@ impl Log {
 
     /// Whether the writer must be kicked, which is for the caller to do without the lock.
     pub(super) fn must_kick(&mut self) -> bool {
-        let must = match self.rest {
-            Rest::Awake => false,
-            Rest::Dozing => self.is_pressing() || self.journal.may_recycle(),
-            Rest::Asleep => true,
-        };
-        if must {
-            self.rest = Rest::Awake;
-        }
-        must
+        let is_urgent =
+            self.rest == Rest::Dozing && (self.is_pressing() || self.journal.may_recycle());
+        self.rest.must_kick(is_urgent)
     }
 }
 

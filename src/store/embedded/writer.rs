@@ -21,8 +21,9 @@ use super::crew::Actor;
 use super::frame::FRAME_HEADER_BYTES;
 use super::meta::io_error;
 use super::places::FramePlace;
+use super::rest;
+use super::rest::Rest;
 use super::segment::SegmentId;
-use super::shared::Rest;
 use super::shared::Shared;
 
 /// How soon a write that found the disk full is tried again.
@@ -83,16 +84,13 @@ impl Actor for Writer {
     fn rest(&mut self, most: Option<Duration>) {
         let mut log = self.shared.log.lock();
         let is_idle = matches!(self.doing, Doing::Nothing);
-        // What came since the last step looked has told it so under this lock, so it never sleeps over a kick. Who waits
-        // for the disk to have room is told nothing.
-        if log.is_stopping || (is_idle && log.rest == Rest::Awake) {
-            return;
-        }
+        let kick = &self.shared.kick;
         match most {
-            Some(most) => drop(self.shared.kick.wait_for(&mut log, most)),
-            None => self.shared.kick.wait(&mut log),
+            _ if log.is_stopping => {}
+            // Who waits for the disk to have room is told nothing.
+            Some(most) if !is_idle => drop(kick.wait_for(&mut log, most)),
+            most => rest::sleep(&mut log, |log| &mut log.rest, kick, most),
         }
-        log.rest = Rest::Awake;
     }
 }
 

@@ -45,6 +45,13 @@ models! {
         nobodys_work_is_slept_over
         what_waited_for_the_watermark_is_done_once
     }
+    store::models::embedded::bell {
+        neither_a_ring_nor_the_end_is_slept_over
+    }
+    store::models::embedded::rest {
+        work_is_not_slept_over
+        what_presses_ends_a_doze
+    }
     store::models::embedded::filled {
         zeros_never_land_on_records
     }

@@ -16,7 +16,7 @@ use crate::core::model::ids::QueueId;
 
 use crate::telemetry::Metrics;
 
-use super::super::shared::Rest;
+use super::super::rest::Rest;
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
 use super::NEVER;

@@ -46,6 +46,9 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(loom::sync::Condvar);
 
+/// How a wait ended, which nobody asks.
+pub(crate) struct Waited;
+
 impl Condvar {
     pub(crate) fn new() -> Self {
         Self::default()
@@ -57,8 +60,9 @@ impl Condvar {
     }
 
     /// Never ends by itself: nothing may depend on a timer but how soon it happens.
-    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _time: Duration) {
+    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _time: Duration) -> Waited {
         self.wait(guard);
+        Waited
     }
 
     pub(crate) fn notify_one(&self) {
