@@ -46,7 +46,8 @@ models! {
         what_waited_for_the_watermark_is_done_once
     }
     store::models::embedded::bell {
-        neither_a_ring_nor_the_end_is_slept_over
+        a_ring_is_not_slept_over
+        the_end_is_not_slept_over
     }
     store::models::embedded::rest {
         work_is_not_slept_over

@@ -8,25 +8,40 @@ use loom::thread;
 
 use crate::store::embedded::bell::Bell;
 
-/// The bell is rung for one thing and then stopped, as a log that is closed right after a checkpoint became due: the thing
-/// is seen, and the actor ends, though nobody's time ever runs out.
-pub fn neither_a_ring_nor_the_end_is_slept_over() {
+/// Something becomes due while the actor looks: it is seen, though nobody's time ever runs out.
+pub fn a_ring_is_not_slept_over() {
     loom::model(|| {
         let (bell, is_due) = (Arc::new(Bell::default()), Arc::new(AtomicBool::new(false)));
         let keeper = {
             let (bell, is_due) = (Arc::clone(&bell), Arc::clone(&is_due));
             thread::spawn(move || {
-                while !is_due.load(Ordering::Relaxed) {
-                    bell.wait(None);
-                    bell.has_stopped();
-                }
-                while !bell.has_stopped() {
+                loop {
+                    assert!(!bell.has_stopped());
+                    if is_due.load(Ordering::Relaxed) {
+                        break;
+                    }
                     bell.wait(None);
                 }
             })
         };
         is_due.store(true, Ordering::Relaxed);
         bell.ring();
+        keeper.join().expect("sees it");
+    });
+}
+
+/// The log is closed while the actor looks.
+pub fn the_end_is_not_slept_over() {
+    loom::model(|| {
+        let bell = Arc::new(Bell::default());
+        let keeper = {
+            let bell = Arc::clone(&bell);
+            thread::spawn(move || {
+                while !bell.has_stopped() {
+                    bell.wait(None);
+                }
+            })
+        };
         bell.stop();
         keeper.join().expect("ends");
     });
