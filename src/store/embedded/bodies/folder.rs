@@ -1,5 +1,6 @@
 //! The folder `big`, and what is known of the files in it.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -55,12 +56,12 @@ impl Folder {
     pub(super) fn keep(&self, named: &HashMap<BodyId, u64>) {
         let known = self.known.lock().clone();
         let abandoned = known.keys().filter(|body| !named.contains_key(body));
-        let mut removed = 0;
-        for body in abandoned {
+        let abandoned: BTreeSet<BodyId> = abandoned.copied().collect();
+        for body in &abandoned {
             self.remove(*body);
-            removed += 1;
         }
-        if removed > 0 {
+        if !abandoned.is_empty() {
+            let removed = abandoned.len();
             tracing::info!(removed, folder = %self.path.display(), "files of abandoned bodies were removed");
         }
         for (body, bytes) in named {

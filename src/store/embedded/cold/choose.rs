@@ -170,7 +170,7 @@ impl Forward {
             }
             let id = SegmentId::Main(span.id);
             let measured = self.measured.get(&id).unwrap_or(&Measured::NOTHING);
-            let live = measured.estimate(span.live, span.last - span.first + 1, records);
+            let live = measured.estimate(span.live, span.last + 1 - span.first, records);
             usage.live += live;
             if at < old && span.live > 0 {
                 candidates.push(Candidate {

@@ -32,8 +32,15 @@ struct State {
     /// Bytes of all files that have a name.
     capacity: u64,
     faults: Faults,
+    /// Faults that have struck.
+    struck: u64,
+    /// The power is gone, until [`SimDisk::lose_power`] brings it back.
+    is_dark: bool,
     /// Counts the power cuts: what was opened before one cannot be used after it.
     life: u64,
+    /// Operations so far, and a hash of what they were.
+    operations: u64,
+    digest: u64,
 }
 
 /// What is to go wrong next: after so many operations of a kind, counted down.
@@ -42,6 +49,7 @@ struct Faults {
     write: Option<u64>,
     sync: Option<u64>,
     read: Option<u64>,
+    power: Option<u64>,
 }
 
 /// An open file.
@@ -61,7 +69,11 @@ impl SimDisk {
             next_file: 0,
             capacity: u64::MAX,
             faults: Faults::default(),
+            struck: 0,
+            is_dark: false,
             life: 0,
+            operations: 0,
+            digest: 0,
         })))
     }
 
@@ -69,6 +81,7 @@ impl SimDisk {
     pub(crate) fn lose_power(&self) {
         let state = &mut *self.0.lock();
         state.life += 1;
+        state.is_dark = false;
         state.faults = Faults::default();
         state.names.lose_power(&mut state.random);
         let named: Vec<usize> = state.names.iter().map(|(_, file)| file).collect();
@@ -76,6 +89,11 @@ impl SimDisk {
         for file in state.files.values_mut() {
             file.lose_power(&mut state.random);
         }
+    }
+
+    /// The process ends where it stands: whoever still has a file open gets errors for it, and nothing is lost.
+    pub(crate) fn kill(&self) {
+        self.0.lock().life += 1;
     }
 
     /// The `nth` write from now on (0 = the next) fails, after a part of it.
@@ -91,6 +109,32 @@ impl SimDisk {
     /// The `nth` read from now on fails.
     pub(crate) fn fail_read(&self, nth: u64) {
         self.0.lock().faults.read = Some(nth);
+    }
+
+    /// The power goes at the `nth` operation from now on, which is not done: nothing is, until [`Self::lose_power`].
+    pub(crate) fn fail_power(&self, nth: u64) {
+        self.0.lock().faults.power = Some(nth);
+    }
+
+    /// Nothing is to go wrong any more.
+    pub(crate) fn heal(&self) {
+        self.0.lock().faults = Faults::default();
+    }
+
+    /// Whether the power is gone.
+    pub(crate) fn is_dark(&self) -> bool {
+        self.0.lock().is_dark
+    }
+
+    /// Faults that have struck so far.
+    pub(crate) fn struck(&self) -> u64 {
+        self.0.lock().struck
+    }
+
+    /// Operations so far, and a hash of what they were: two runs of a seed have the same.
+    pub(crate) fn history(&self) -> (u64, u64) {
+        let state = self.0.lock();
+        (state.operations, state.digest)
     }
 
     /// Files may have so many bytes together, from now on.
@@ -129,6 +173,47 @@ impl SimDisk {
 }
 
 impl State {
+    /// Counts an operation, at which the power may go.
+    fn begin(&mut self, kind: u64, file: u64, offset: u64, len: usize) -> io::Result<()> {
+        for part in [kind, file, offset, number(len)] {
+            self.digest = (self.digest ^ part).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+        self.operations += 1;
+        if !self.is_dark && self.strikes(|faults| &mut faults.power) {
+            self.is_dark = true;
+        }
+        match self.is_dark {
+            true => Err(io::Error::other("the power is gone")),
+            false => Ok(()),
+        }
+    }
+
+    /// The same of something with a name.
+    fn begin_named(&mut self, kind: u64, path: &Path) -> io::Result<()> {
+        let name = path.as_os_str().as_encoded_bytes();
+        let hash = name.iter().fold(0, |hash: u64, byte| {
+            hash.wrapping_mul(31).wrapping_add(u64::from(*byte))
+        });
+        self.begin(kind, hash, 0, 0)
+    }
+
+    /// Counts a fault down; true when it strikes.
+    fn strikes(&mut self, fault: impl FnOnce(&mut Faults) -> &mut Option<u64>) -> bool {
+        let fault = fault(&mut self.faults);
+        match fault {
+            Some(0) => {
+                *fault = None;
+                self.struck += 1;
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
     fn create(&mut self, path: &Path) -> usize {
         let file = self.next_file;
         self.next_file += 1;
@@ -146,21 +231,21 @@ impl State {
     }
 
     fn write(&mut self, file: usize, bytes: &[u8], offset: usize) -> io::Result<()> {
-        if strikes(&mut self.faults.write) {
+        self.begin(1, number(file), number(offset), bytes.len())?;
+        if self.strikes(|faults| &mut faults.write) {
             let part = self.random.index(bytes.len() + 1);
             self.file(file)?.write(&bytes[..part], offset);
             return Err(io::Error::from_raw_os_error(5));
         }
         let growth = self.file(file)?.growth(offset, bytes.len());
-        if self.used().saturating_add(number(growth)) > self.capacity {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        self.expect_room(number(growth))?;
         self.file(file)?.write(bytes, offset);
         Ok(())
     }
 
     fn sync(&mut self, file: usize) -> io::Result<()> {
-        if strikes(&mut self.faults.sync) {
+        self.begin(2, number(file), 0, 0)?;
+        if self.strikes(|faults| &mut faults.sync) {
             let mut random = self.random.clone();
             self.file(file)?.fail_sync(&mut random);
             self.random = random;
@@ -171,30 +256,24 @@ impl State {
     }
 
     fn read(&mut self, file: usize, bytes: &mut [u8], offset: usize) -> io::Result<usize> {
-        if strikes(&mut self.faults.read) {
+        self.begin(3, number(file), number(offset), bytes.len())?;
+        if self.strikes(|faults| &mut faults.read) {
             return Err(io::Error::from_raw_os_error(5));
         }
         Ok(self.file(file)?.read(bytes, offset))
     }
 
+    fn expect_room(&mut self, growth: u64) -> io::Result<()> {
+        if growth == 0 || self.used().saturating_add(growth) <= self.capacity {
+            return Ok(());
+        }
+        self.struck += 1;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
     fn file(&mut self, file: usize) -> io::Result<&mut SimFile> {
         let gone = || io::Error::other("the file went with the power");
         self.files.get_mut(&file).ok_or_else(gone)
-    }
-}
-
-/// Counts a fault down; true when it strikes.
-fn strikes(fault: &mut Option<u64>) -> bool {
-    match fault {
-        Some(0) => {
-            *fault = None;
-            true
-        }
-        Some(left) => {
-            *left -= 1;
-            false
-        }
-        None => false,
     }
 }
 
@@ -243,9 +322,8 @@ impl StorageBackend for Opened {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.with(|state| {
             let growth = len.saturating_sub(number(state.file(self.file)?.cached.len()));
-            if state.used().saturating_add(growth) > state.capacity {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
+            state.begin(4, number(self.file), len, 0)?;
+            state.expect_room(growth)?;
             state.file(self.file)?.set_len(index(len));
             Ok(())
         })
@@ -268,6 +346,7 @@ impl fmt::Debug for Opened {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn SegmentFile>> {
+        self.0.lock().begin_named(5, path)?;
         Ok(Arc::new(Self::open(self, path)))
     }
 
@@ -277,11 +356,15 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        found(self.0.lock().names.rename(from, to))
+        let mut state = self.0.lock();
+        state.begin_named(6, to)?;
+        found(state.names.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        found(self.0.lock().names.unlink(path))
+        let mut state = self.0.lock();
+        state.begin_named(7, path)?;
+        found(state.names.unlink(path))
     }
 
     fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -290,7 +373,8 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        if strikes(&mut state.faults.sync) {
+        state.begin_named(8, dir)?;
+        if state.strikes(|faults| &mut faults.sync) {
             return Err(io::Error::from_raw_os_error(5));
         }
         state.names.sync(dir);
@@ -304,7 +388,8 @@ impl Disk for SimDisk {
     fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut state = self.0.lock();
         let file = state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        if strikes(&mut state.faults.read) {
+        state.begin_named(9, path)?;
+        if state.strikes(|faults| &mut faults.read) {
             return Err(io::Error::from_raw_os_error(5));
         }
         Ok(state.file(file)?.cached.clone())
@@ -312,6 +397,7 @@ impl Disk for SimDisk {
 
     fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.begin_named(10, path)?;
         let file = state.names.get(path).unwrap_or_else(|| state.create(path));
         state.file(file)?.set_len(0);
         state.write(file, bytes, 0)?;

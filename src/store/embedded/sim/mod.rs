@@ -14,3 +14,5 @@ pub(crate) use disk::SimDisk;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole;

@@ -34,4 +34,16 @@ impl Random {
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
+
+    /// An index, each as often as its weight says; one of them is not 0.
+    pub(crate) fn weighted(&mut self, weights: &[u64]) -> usize {
+        let mut rest = self.below(weights.iter().sum());
+        for (at, weight) in weights.iter().enumerate() {
+            if rest < *weight {
+                return at;
+            }
+            rest -= weight;
+        }
+        unreachable!("the rest is below the sum")
+    }
 }

@@ -1,0 +1,181 @@
+//! The whole store on a simulated disk: a seed decides what is done, who of the store's actors acts when, when time goes
+//! on, and what goes wrong. After each end, whatever it was, a start must tell exactly what was said before it.
+//!
+//! ```text
+//! cargo test --lib whole_store                         the seeds that CI runs
+//! VIADUCT_SEEDS=100000 cargo test --lib whole_store    so many
+//! VIADUCT_SEED=17 cargo test --lib whole_store         one, and what happens in it
+//! ```
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+mod aside;
+mod check;
+mod life;
+mod model;
+mod plan;
+mod readers;
+mod work;
+mod world;
+
+use world::World;
+
+/// Seeds that are tried if nobody says how many.
+const SEEDS: u64 = 2_000;
+
+/// Says how to see a failure again.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let seed = self.0;
+            eprintln!("seed {seed} fails: VIADUCT_SEED={seed} cargo test --lib whole_store");
+        }
+    }
+}
+
+impl World {
+    /// Takes one turn.
+    fn turn(&mut self) {
+        match self.random.below(10) {
+            0..=3 => {
+                let at = self.random.weighted(&self.plan.actors);
+                self.act(at);
+            }
+            4 => {
+                let at = self.random.weighted(&self.plan.actors);
+                for _ in 0..1 + self.random.below(16) {
+                    self.act(at);
+                }
+            }
+            5..=8 => self.work(),
+            _ => self.pass_time(),
+        }
+        self.notice();
+        self.disturb();
+    }
+
+    fn act(&mut self, at: usize) {
+        let now = self.now;
+        let Some(life) = &mut self.life else { return };
+        if at < life.len() {
+            let acted = life.step(at, now);
+            self.say(|| format!("  {} {acted:?}", self.life().name(at)));
+        }
+        self.notice();
+    }
+
+    fn pass_time(&mut self) {
+        let most = [10, 100, 2_000, 20_000][self.random.index(4)];
+        let time = Duration::from_millis(self.random.below(most));
+        self.wait(time);
+    }
+
+    /// Lets something go wrong, now and then.
+    fn disturb(&mut self) {
+        if self.random.below(10_000) < self.plan.cuts {
+            match self.random.below(6) {
+                0 => self.stop(),
+                1 => self.end(false),
+                2 => self.end(true),
+                _ => return self.disk.fail_power(self.random.below(60)),
+            }
+            self.start();
+        }
+        if self.random.below(10_000) < self.plan.errors {
+            let nth = self.random.below(20);
+            match self.random.below(3) {
+                0 => self.disk.fail_write(nth),
+                1 => self.disk.fail_sync(nth),
+                _ => self.disk.fail_read(nth),
+            }
+        }
+        if self.random.below(10_000) < self.plan.full {
+            self.disk
+                .set_capacity(self.disk.used() + self.random.below(100_000));
+        }
+        if self.random.below(100) < 3 {
+            self.disk.set_capacity(u64::MAX);
+        }
+    }
+
+    /// Nothing goes wrong any more: everything is done, and a stop and a start change nothing.
+    fn calm_down(&mut self) {
+        self.disk.heal();
+        self.disk.set_capacity(u64::MAX);
+        for _ in 0..40 {
+            for at in 0..plan::ACTORS {
+                for _ in 0..40 {
+                    self.act(at);
+                }
+            }
+            self.wait(Duration::from_secs(2));
+        }
+        assert_eq!(
+            self.model.durable,
+            self.model.last(),
+            "nothing waits for ever"
+        );
+        self.read_everything();
+        self.stop();
+        self.start();
+    }
+}
+
+fn run(seed: u64, is_loud: bool) -> (u64, u64) {
+    let _replay = Replay(seed);
+    let mut world = World::new(seed, start(), is_loud);
+    world.start();
+    for _ in 0..world.plan.turns {
+        world.turn();
+    }
+    world.calm_down();
+    world.disk.history()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where the simulation's time starts"
+)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
+#[test]
+fn the_whole_store_keeps_what_it_promises() {
+    if let Some(seed) = number("VIADUCT_SEED") {
+        run(seed, true);
+        return;
+    }
+    let seeds = number("VIADUCT_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    run(seed, false);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_seed_of_the_whole_store_brings_the_same_again() {
+    for seed in 0..10 {
+        assert_eq!(run(seed, false), run(seed, false), "seed {seed}");
+    }
+}
