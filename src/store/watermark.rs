@@ -30,11 +30,9 @@ impl AtomicWatermark {
         self.get() == Watermark::Failed
     }
 
-    /// Everything up to record `number` is durable. A failure stays one.
+    /// Everything up to record `number` is durable. It never moves back, and a failure stays one.
     pub(crate) fn reach(&self, number: u64) {
-        if !self.has_failed() {
-            self.0.store(number, Ordering::Release);
-        }
+        self.0.fetch_max(number, Ordering::Release);
     }
 
     /// Nothing more will be durable.
