@@ -39,6 +39,8 @@ enum Doing {
     Recycling,
     /// The next frame, which starts with this record, needs another segment.
     Rolling(u64),
+    /// The next frame, which starts with this record and has so many bytes, needs blocks.
+    Growing(u64, usize),
     /// A frame is to be written.
     Writing(Batch),
     /// A frame was written, and is to be synced.
@@ -114,6 +116,7 @@ impl Writer {
         match std::mem::take(&mut self.doing) {
             Doing::Nothing => return Ok(self.look(now)),
             Doing::Rolling(first) => return self.roll(first),
+            Doing::Growing(first, bytes) => return self.grow(first, bytes),
             Doing::Writing(batch) => return self.write(batch, now),
             Doing::Syncing(batch, written) => {
                 let synced = self.active.file.sync();
@@ -166,6 +169,10 @@ impl Writer {
                 self.doing = Doing::Rolling(log.journal.next_batch_first());
                 return Acted::Done;
             }
+            if !self.active.has_room(bytes) {
+                self.doing = Doing::Growing(log.journal.next_batch_first(), bytes);
+                return Acted::Done;
+            }
             if let Some(batch) = log.journal.take(self.active.header.id) {
                 self.unsynced.append(&mut log.unsynced);
                 self.doing = Doing::Writing(batch);
@@ -205,6 +212,26 @@ impl Writer {
                 Ok(Acted::Rests(Some(FULL_RETRY)))
             }
             Err(error) => Err(self.failed("begin the segment after", error)),
+        }
+    }
+
+    /// Lets the segment grow, or leaves it for a spare where the disk has no room.
+    fn grow(&mut self, first: u64, bytes: usize) -> Result<Acted, StoreError> {
+        match self.active.make_room(bytes) {
+            Ok(()) => Ok(Acted::Done),
+            Err(error) if super::is_full(&error) => {
+                self.shared.spares.starve();
+                if self.shared.spares.has_spare() {
+                    self.doing = Doing::Rolling(first);
+                    return Ok(Acted::Done);
+                }
+                if self.shared.log.lock().is_stopping {
+                    return Err(self.failed("write", error));
+                }
+                self.doing = Doing::Growing(first, bytes);
+                Ok(Acted::Rests(Some(FULL_RETRY)))
+            }
+            Err(error) => Err(self.failed("write", error)),
         }
     }
 

@@ -55,6 +55,7 @@ models! {
     }
     store::models::embedded::filled {
         zeros_never_land_on_records
+        what_is_filled_has_its_blocks
     }
     bench::models {
         freed_room_wakes_who_waits

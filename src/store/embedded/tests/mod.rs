@@ -6,6 +6,7 @@ mod dir;
 mod fixture;
 mod image;
 mod reading;
+mod reserve;
 mod room;
 mod syncs;
 mod tail;

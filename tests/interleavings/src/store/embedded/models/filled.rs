@@ -28,6 +28,13 @@ struct Step {
 }
 
 impl Step {
+    fn of(value: u8) -> Self {
+        Self {
+            value: AtomicU8::new(value),
+            ..Self::default()
+        }
+    }
+
     fn write(&self, value: u8) {
         let was_busy = self.is_busy.swap(true, Ordering::AcqRel);
         assert!(!was_busy, "two threads write to the same place");
@@ -69,20 +76,41 @@ pub fn zeros_never_land_on_records() {
         let filler = {
             let file = Arc::clone(&file);
             thread::spawn(move || {
-                while !file.is_full() {
+                for _ in 0..2 {
                     file.fill_step().expect("fills");
                 }
             })
         };
-        file.write_all_at(&[1; 512], 0).expect("writes");
-        file.write_all_at(&[2; 512], STEP_BYTES as u64)
-            .expect("writes");
+        for (value, offset) in [(1, 0), (2, STEP_BYTES as u64)] {
+            file.grow(offset + STEP_BYTES as u64).expect("grows");
+            file.write_all_at(&[value; 512], offset).expect("writes");
+        }
         filler.join().expect("ends");
         let values = steps
             .of
             .each_ref()
             .map(|step| step.value.load(Ordering::Relaxed));
         assert_eq!(values, [1, 2]);
-        assert!(file.is_full());
+        assert!(file.is_full() && file.filled() > STEP_BYTES as u64);
+    });
+}
+
+/// What is said to have its blocks has them, for whoever looks without the lock.
+pub fn what_is_filled_has_its_blocks() {
+    loom::model(|| {
+        let steps = Arc::new(Steps {
+            of: [1, 1].map(Step::of),
+        });
+        let opened = || Arc::clone(&steps) as Arc<dyn SegmentFile>;
+        let file = Arc::new(FilledFile::empty(opened(), opened(), STEP_BYTES as u64));
+        let filler = {
+            let file = Arc::clone(&file);
+            thread::spawn(move || file.fill_step().expect("fills"))
+        };
+        if file.filled() > 0 {
+            let [first, _] = &steps.of;
+            assert_eq!(first.value.load(Ordering::Relaxed), 0, "it is not filled");
+        }
+        filler.join().expect("ends");
     });
 }
