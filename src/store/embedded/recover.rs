@@ -215,21 +215,18 @@ impl<'a> Recovery<'a> {
     /// The first pass. Says where the log goes on.
     fn replay(&mut self) -> Result<Option<Tail>, StoreError> {
         let mut walks = self.open()?;
-        let ends: Vec<u64> = walks
-            .iter()
-            .skip(1)
-            .map(|walk| walk.header.first)
-            .chain([u64::MAX])
-            .collect();
+        let nexts = walks.iter().skip(1).map(|walk| Some(walk.header));
+        let nexts: Vec<Option<SegmentHeader>> = nexts.chain([None]).collect();
         let mut tail = None;
-        let count = walks.len();
-        for (at, (walk, end)) in walks.drain(..).zip(ends).enumerate() {
-            let is_last = at + 1 == count;
+        for (walk, next) in walks.drain(..).zip(nexts) {
             self.check_order(&walk.header)?;
-            if !is_last && end <= self.from() {
-                self.pass_over(&walk.header, end);
+            let next = next.as_ref();
+            let last = next.and_then(|next| self.last_of(&walk.header, next));
+            if let Some(last) = last.filter(|last| *last < self.from()) {
+                self.pass_over(&walk.header, last);
             } else {
-                tail = self.segment(walk, end, is_last)?;
+                let end = next.map_or(u64::MAX, |next| next.first);
+                tail = self.segment(walk, end, next.is_none())?;
             }
         }
         Ok(tail)
@@ -278,10 +275,21 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// A segment that the checkpoint covers is not read.
-    fn pass_over(&mut self, header: &SegmentHeader, end: u64) {
+    /// The last record of a segment, if that is known without reading it: the next one continues it, or it was left
+    /// already when the checkpoint was made. What was pending then may have gone to the newest one that it knows.
+    fn last_of(&self, header: &SegmentHeader, next: &SegmentHeader) -> Option<u64> {
+        if next.id == header.id + 1 {
+            return Some(next.first - 1);
+        }
+        let newest = self.known.rows.keys().next_back();
         let row = self.known.rows.get(&header.id);
-        let last = row.map_or(end - 1, |row| row.last.min(end - 1));
+        let row = row.filter(|_| newest.is_some_and(|newest| *newest > header.id));
+        row.map(|row| row.last.min(next.first - 1))
+    }
+
+    /// A segment that the checkpoint covers, up to its last record, is not read.
+    fn pass_over(&mut self, header: &SegmentHeader, last: u64) {
+        let row = self.known.rows.get(&header.id);
         self.next = (last + 1).max(header.first);
         self.journal
             .replay_frame(header.id, header.first, self.next - 1);

@@ -26,9 +26,23 @@ use super::world::World;
 impl World {
     /// A start told what it was told before, no more and no less. Returns the number of the last record.
     pub(super) fn check_heard(&mut self, heard: Heard, scanned: &Scanned) -> u64 {
+        assert_eq!(scanned.holes, [], "nothing is damaged");
         let last = self.model.last();
         let expected = self.model.expected(last);
-        assert_eq!(heard.catalog, expected.catalog, "the catalog");
+        let catalog = |heard: &Heard| {
+            let rows = heard.catalog.iter();
+            rows.map(|(key, value)| {
+                (
+                    key.clone(),
+                    String::from_utf8_lossy(value)
+                        .chars()
+                        .take(9)
+                        .collect::<String>(),
+                )
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(catalog(&heard), catalog(&expected), "the catalog");
         let order = heard.entries.iter().map(|told| told.entry.entry);
         assert!(order.is_sorted(), "entries are told in order");
         let name = |lsn: Lsn, queue| (lsn, queue);
@@ -55,11 +69,14 @@ impl World {
             );
         }
         assert_eq!(rest.next(), None, "it is told, and should not be");
+        self.saw("messages elided", void.len() as u64);
         self.model.restart(&told, &void, &heard.catalog);
         // Over a torn frame a tombstone is written.
         let after = scanned.last.map_or(0, Lsn::number);
         assert!((last..=last + 1).contains(&after), "{after} after {last}");
         self.model.cut(after);
+        self.saw("torn tails", after - last);
+        self.saw("entries told", told.len() as u64);
         last
     }
 
@@ -69,7 +86,9 @@ impl World {
         let life = self.life.as_mut().expect("it runs");
         life.run(&["viaduct-bodies", "viaduct-body-reads"], now);
         let absorbed = life.log.shared.checkpoints.lock().saved();
+        self.first_serial = absorbed.map_or(0, |saved| saved.serial);
         self.absorbed = absorbed.map_or(0, |saved| saved.catalog);
+        self.offered = self.absorbed;
         let references = life.log.space().references;
         assert_eq!(references, self.model.references(), "references");
         self.check_files();
@@ -96,7 +115,10 @@ impl World {
         let asked = std::mem::take(&mut self.passing.asked);
         for (lsns, place) in asked {
             match place.take() {
-                Some(answer) => self.check_answer(&lsns, &answer),
+                Some(answer) => {
+                    self.check_answer(&lsns, &answer);
+                    self.saw("messages read back", answer.messages.len() as u64);
+                }
                 None => self.passing.asked.push((lsns, place)),
             }
         }
@@ -107,7 +129,8 @@ impl World {
                 None => self.passing.recalled.push((id, place)),
                 Some(Ok(bytes)) => {
                     let wanted = aside.or(self.passing.dropped.get(&id));
-                    assert_eq!(Some(&bytes.to_vec()), wanted, "what was put aside");
+                    assert!(Some(&bytes.to_vec()) == wanted, "what was put aside");
+                    self.saw("blobs read back", 1);
                 }
                 Some(Err(error)) => {
                     let may_fail = aside.is_none() || self.may_fail(error);
@@ -156,6 +179,7 @@ impl World {
             .collect();
         assert_eq!(files, names, "files of bodies");
         for (body, bytes) in named {
+            self.saw("bodies read back", 1);
             self.read_body(body, bytes);
         }
     }
@@ -193,7 +217,10 @@ impl World {
         let shared = std::sync::Arc::clone(&self.life().log.shared);
         let mut checkpoints = shared.checkpoints.lock();
         match making.finish(&shared, &mut checkpoints) {
-            Ok(true) => self.absorbed = upto,
+            Ok(true) => {
+                self.say(|| format!("the catalog is saved up to {upto}"));
+                self.absorbed = upto;
+            }
             Ok(false) => self.passing.making = Some((upto, making)),
             Err(error) => assert!(self.disk.struck() > 0, "a checkpoint: {error:?}"),
         }

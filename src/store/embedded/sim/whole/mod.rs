@@ -12,6 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+
 mod aside;
 mod check;
 mod life;
@@ -21,6 +23,7 @@ mod readers;
 mod work;
 mod world;
 
+use world::Seen;
 use world::World;
 
 /// Seeds that are tried if nobody says how many.
@@ -126,7 +129,8 @@ impl World {
     }
 }
 
-fn run(seed: u64, is_loud: bool) -> (u64, u64) {
+/// Runs a seed: what it did to the disk, and what happened.
+fn run(seed: u64, is_loud: bool) -> ((u64, u64), Seen) {
     let _replay = Replay(seed);
     let mut world = World::new(seed, start(), is_loud);
     world.start();
@@ -134,7 +138,7 @@ fn run(seed: u64, is_loud: bool) -> (u64, u64) {
         world.turn();
     }
     world.calm_down();
-    world.disk.history()
+    (world.disk.history(), world.seen)
 }
 
 #[expect(
@@ -153,11 +157,11 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn the_whole_store_keeps_what_it_promises() {
     if let Some(seed) = number("VIADUCT_SEED") {
-        run(seed, true);
+        eprintln!("{:#?}", run(seed, true).1);
         return;
     }
     let seeds = number("VIADUCT_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
+    let (next, all) = (AtomicU64::new(0), Mutex::new(Seen::new()));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -166,11 +170,22 @@ fn the_whole_store_keeps_what_it_promises() {
                     if seed >= seeds {
                         return;
                     }
-                    run(seed, false);
+                    let (_, seen) = run(seed, false);
+                    let mut all = all.lock();
+                    for (what, times) in seen {
+                        *all.entry(what).or_default() += times;
+                    }
                 }
             });
         }
     });
+    let all = all.into_inner();
+    eprintln!("{seeds} seeds: {all:#?}");
+    let missing: Vec<_> = all.iter().filter(|(_, times)| **times == 0).collect();
+    assert!(
+        seeds < SEEDS || missing.is_empty(),
+        "nothing is proved about {missing:?}"
+    );
 }
 
 #[test]

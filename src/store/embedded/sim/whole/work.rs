@@ -129,13 +129,9 @@ impl World {
         };
         let pattern = format!("<{}>", self.serial);
         let len = usize::try_from(len).expect("small");
-        pattern
-            .as_bytes()
-            .iter()
-            .copied()
-            .cycle()
-            .take(len)
-            .collect()
+        let mut content = pattern.repeat(len / pattern.len() + 1).into_bytes();
+        content.truncate(len);
+        content
     }
 
     pub(super) fn publish_of(&mut self, queues: &[QueueId], body: BodyFields<'_>) -> Vec<u8> {
@@ -378,12 +374,15 @@ impl World {
         if self.passing.making.is_some() || self.model.last() <= self.absorbed {
             return;
         }
-        let behind = self.model.last() - self.absorbed;
+        // What was offered once and not taken is offered again, and more.
+        let behind = self.model.last() - self.offered;
         let upto = match self.random.chance(70) {
             true => self.model.last(),
-            false => self.absorbed + 1 + self.random.below(behind),
+            false => (self.offered + self.random.below(behind + 1)).max(1),
         };
+        self.offered = upto;
         let changes = self.model.changes(self.absorbed, upto);
+        self.say(|| format!("{:?} up to {upto}", changes.keys()));
         let shared = Arc::clone(&self.life().log.shared);
         let mut checkpoints = shared.checkpoints.lock();
         let lsn = Lsn::new(SHARD, upto).expect("a number");

@@ -1,6 +1,9 @@
 //! A store on a simulated disk, what it was told, and what has to be true of it.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -20,9 +23,11 @@ use crate::core::model::ids::QueueId;
 use crate::core::model::time::CoreTime;
 
 use crate::store::embedded::making::Making;
+use crate::store::embedded::meta::io_error;
 use crate::store::embedded::sim::SimDisk;
 use crate::store::embedded::sim::random::Random;
 
+use super::life::DIR;
 use super::life::Life;
 use super::model::Heard;
 use super::model::Model;
@@ -58,6 +63,9 @@ pub(super) struct Passing {
     pub(super) making: Option<(u64, Making)>,
 }
 
+/// What happened, and how often.
+pub(super) type Seen = BTreeMap<&'static str, u64>;
+
 /// The whole of it.
 pub(super) struct World {
     pub(super) random: Random,
@@ -66,15 +74,19 @@ pub(super) struct World {
     pub(super) life: Option<Life>,
     pub(super) model: Model,
     pub(super) passing: Passing,
-    /// The last catalog record that a checkpoint has.
+    /// The last catalog record that a checkpoint has, and the last that one was to have.
     pub(super) absorbed: u64,
+    pub(super) offered: u64,
     pub(super) now: Instant,
     pub(super) time: CoreTime,
     pub(super) next_queue: u64,
     pub(super) serial: u64,
     /// Starts that failed since one did not: each may have left a tombstone.
     failed_starts: u64,
+    pub(super) first_serial: u64,
     is_stopped: bool,
+    /// How often things happened that a simulation without them would prove nothing about.
+    pub(super) seen: Seen,
     pub(super) is_loud: bool,
 }
 
@@ -90,12 +102,15 @@ impl World {
             model: Model::default(),
             passing: Passing::default(),
             absorbed: 0,
+            offered: 0,
             now,
             time: CoreTime::from_ms(1_000),
             next_queue: 1,
             serial: 0,
             failed_starts: 0,
+            first_serial: 0,
             is_stopped: false,
+            seen: Seen::new(),
             is_loud,
         }
     }
@@ -117,9 +132,15 @@ impl World {
         let shared = &life.log.shared;
         if let Watermark::Durable(durable) = life.log.watermark(SHARD) {
             assert!(durable >= self.model.durable, "the watermark goes back");
+            if durable > self.model.durable {
+                self.say(|| format!("durable: {durable}"));
+            }
             self.model.durable = durable;
         }
         let snapshot = shared.checkpoints.lock().at().log;
+        if snapshot > self.model.snapshot {
+            self.say(|| format!("snapshot: {snapshot}"));
+        }
         self.model.snapshot = self.model.snapshot.max(snapshot);
         self.hear_answers();
         self.finish_checkpoint();
@@ -134,8 +155,28 @@ impl World {
         }
     }
 
+    /// Notes that something happened so many times.
+    pub(super) fn saw(&mut self, what: &'static str, times: u64) {
+        *self.seen.entry(what).or_default() += times;
+    }
+
+    /// Notes what the store did in this life.
+    fn saw_life(&mut self) {
+        let shared = Arc::clone(&self.life().log.shared);
+        let metrics = &shared.metrics;
+        self.saw("bytes copied forward", metrics.log_copied_bytes.get());
+        self.saw("bytes reclaimed", metrics.log_reclaimed_bytes.get());
+        self.saw("frames", metrics.log_frames.get());
+        let saved = shared.checkpoints.lock().saved();
+        let saved = saved.map_or(0, |saved| saved.serial);
+        self.saw("checkpoints", saved - self.first_serial);
+        self.first_serial = saved;
+    }
+
     /// Ends the process, with the power or without.
     pub(super) fn end(&mut self, is_cut: bool) {
+        self.saw_life();
+        self.saw(if is_cut { "power cuts" } else { "kills" }, 1);
         self.say(|| format!("--- {}", if is_cut { "power cut" } else { "kill" }));
         // First, for what is dropped would tidy up.
         match is_cut {
@@ -153,6 +194,8 @@ impl World {
             epoch: 1,
             clean_stop: true,
         };
+        self.saw_life();
+        self.saw("stops", 1);
         let is_marked = self.append(true, vec![encode(&stop)]).is_some();
         let life = self.life.take().expect("it runs");
         let closed = life.close(self.now, self.time);
@@ -182,6 +225,7 @@ impl World {
             self.say(|| format!("--- start failed: {failed:?}"));
             assert!(self.disk.struck() > struck, "a start fails: {failed:?}");
             self.failed_starts += 1;
+            self.saw("failed starts", 1);
             if self.disk.is_dark() {
                 self.disk.lose_power();
             }
@@ -200,6 +244,16 @@ impl World {
             self.check_end(last, known);
         }
         let (life, scanned) = begun?;
+        if self.disk.is_dark() {
+            // It went when nothing was left to be done but what can wait.
+            self.disk.lose_power();
+            drop(life);
+            return Err(io_error(
+                "start in",
+                Path::new(DIR),
+                io::Error::other("dark"),
+            ));
+        }
         let last = self.check_heard(heard, &scanned);
         self.say(|| {
             format!(
@@ -250,11 +304,13 @@ impl World {
         let appended = life.log.append(SHARD, self.time, urgent, &mut decoded);
         match appended {
             Ok(first) => {
+                self.say(|| told(first, &records));
                 self.model.append(first, self.time, records);
                 Some(first)
             }
             Err(error) => {
                 self.say(|| format!("refused: {error}"));
+                self.saw("appends refused", 1);
                 None
             }
         }
@@ -272,4 +328,16 @@ impl World {
         let ms = u64::try_from(time.as_millis()).expect("small");
         self.time = CoreTime::from_ms(self.time.as_ms() + ms);
     }
+}
+
+/// Records in words.
+fn told(first: Lsn, records: &[Vec<u8>]) -> String {
+    let mut text = String::new();
+    for (number, record) in (first.number()..).zip(records) {
+        let mut record = format!("{:?}", decode(record));
+        record.retain(|c| c.is_ascii_alphanumeric() || "{}():, ".contains(c));
+        let start: String = record.chars().take(300).collect();
+        text.push_str(&format!("    {number} {start}\n"));
+    }
+    text
 }
