@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::Weak;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
-
+use crate::core::budget::Budget;
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
+use crate::core::sync::AtomicU8;
+use crate::core::sync::Mutex;
+use crate::core::sync::Ordering;
 
 const MEMORY: u8 = 1;
 const DISK: u8 = 2;
@@ -52,9 +52,20 @@ impl AlarmState {
         watchers.push(Arc::downgrade(inbox));
     }
 
-    /// Raises or clears; true if that changed something.
-    pub(in crate::core) fn set_memory(&self, raised: bool) -> bool {
-        self.set(MEMORY, raised)
+    /// Raises or clears the memory alarm as the budget says, and tells `changed` each time; true if there was one.
+    ///
+    /// It is looked at again after every change: whoever let go of memory meanwhile may have found the alarm as it was
+    /// before, and nobody else would clear it.
+    pub(in crate::core) fn follow(&self, budget: &Budget, mut changed: impl FnMut(bool)) -> bool {
+        let mut is_news = false;
+        while let Some(raised) = budget.alarm() {
+            if !self.set(MEMORY, raised) {
+                break;
+            }
+            changed(raised);
+            is_news = true;
+        }
+        is_news
     }
 
     /// Raises or clears; true if that changed something.
@@ -63,10 +74,11 @@ impl AlarmState {
     }
 
     fn set(&self, bit: u8, raised: bool) -> bool {
+        // Both ways: who changes it sees what those saw who found it as it should be.
         let before = if raised {
-            self.raised.fetch_or(bit, Ordering::Relaxed)
+            self.raised.fetch_or(bit, Ordering::AcqRel)
         } else {
-            self.raised.fetch_and(!bit, Ordering::Relaxed)
+            self.raised.fetch_and(!bit, Ordering::AcqRel)
         };
         let changed = (before & bit != 0) != raised;
         if changed {

@@ -1,8 +1,9 @@
 //! The memory budget: what messages may take, all queues together.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+
+use crate::core::sync::AtomicU64;
+use crate::core::sync::Ordering;
 
 /// Counts the bytes that messages hold in memory. Added to and taken from once a batch.
 #[derive(Debug)]
@@ -28,6 +29,15 @@ impl Budget {
     /// Bytes that may be used before publishers are blocked.
     pub fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Whether the memory alarm belongs raised, or cleared; none: as it is, so that it does not flutter.
+    pub(in crate::core) fn alarm(&self) -> Option<bool> {
+        match self.used() {
+            used if used >= self.limit => Some(true),
+            used if used < self.limit / 10 * 9 => Some(false),
+            _ => None,
+        }
     }
 
     /// Takes `bytes` until the charge is dropped. Never refuses: the alarm stops publishers before they

@@ -6,10 +6,9 @@ use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 
-use parking_lot::Mutex;
-
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Shard;
+use crate::core::sync::Mutex;
 
 /// What core tells a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

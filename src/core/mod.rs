@@ -9,6 +9,8 @@
 //! declare: Core::declare_queue, bind, …            → answer when the watermark covers Written::lsn
 //! ```
 
+pub(crate) mod sync;
+
 pub mod model;
 
 pub mod log;
@@ -26,6 +28,8 @@ pub mod formats;
 pub mod route;
 
 pub mod queue;
+
+mod generation;
 
 pub mod topology;
 
@@ -66,7 +70,6 @@ mod timers;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -92,6 +95,7 @@ use crate::core::model::ids::Shard;
 use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::paging::reap::Reaper;
+use crate::core::paging::tight::Tight;
 use crate::core::quarantine::Quarantine;
 use crate::core::queue::paging::sizes::PageSizes;
 use crate::core::timers::Timers;
@@ -138,7 +142,7 @@ struct Inner {
     cache_bytes: u64,
     sizes: Arc<PageSizes>,
     /// A push found the cache full of what belongs to other queues.
-    is_tight: AtomicBool,
+    tight: Tight,
     reaper: Arc<Reaper>,
     alarms: AlarmState,
     events: Arc<Events>,
@@ -173,7 +177,7 @@ impl Core {
             timers: Arc::default(),
             cache_bytes: settings.cache_bytes,
             sizes: Arc::new(settings.pages),
-            is_tight: AtomicBool::new(false),
+            tight: Tight::default(),
             reaper: Arc::default(),
             alarms: AlarmState::default(),
             events,
@@ -273,15 +277,10 @@ impl Core {
 
     /// Compares memory in use with the budget; cleared below nine tenths of it. True: that is news.
     pub fn refresh_memory_alarm(&self) -> bool {
-        let (used, limit) = (self.inner.budget.used(), self.inner.budget.limit());
-        let raised = match used {
-            used if used >= limit => true,
-            used if used < limit / 10 * 9 => false,
-            _ => return false,
-        };
-        let changed = self.inner.alarms.set_memory(raised);
-        self.alarm_changed(changed, AlarmKind::Memory, raised);
-        changed
+        let inner = &self.inner;
+        inner.alarms.follow(&inner.budget, |raised| {
+            self.alarm_changed(true, AlarmKind::Memory, raised);
+        })
     }
 
     fn alarm_changed(&self, changed: bool, kind: AlarmKind, raised: bool) {

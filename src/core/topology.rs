@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use crate::core::error::CoreError;
+use crate::core::generation::Generation;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::names::ExchangeName;
@@ -79,7 +78,7 @@ pub struct Vhost {
     shard: Shard,
     pub(in crate::core) topology: RwLock<Topology>,
     /// Grows with every change that can change a route.
-    generation: AtomicU64,
+    generation: Generation,
 }
 
 /// Where messages of one exchange and key go. Good as long as [`Vhost::is_current`] says so.
@@ -135,7 +134,7 @@ impl Vhost {
             name,
             shard,
             topology: RwLock::new(topology),
-            generation: AtomicU64::new(1),
+            generation: Generation::first(),
         })
     }
 
@@ -192,7 +191,7 @@ impl Vhost {
 
     /// Whether a route still holds.
     pub fn is_current(&self, route: &Route) -> bool {
-        route.generation == self.generation.load(Ordering::Acquire)
+        self.generation.is(route.generation)
     }
 
     /// Where a message goes. `properties` is called for a headers exchange only.
@@ -206,7 +205,7 @@ impl Vhost {
         properties: &mut dyn FnMut() -> &'m Properties,
     ) -> Result<Route, CoreError> {
         let topology = self.topology.read();
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation.get();
         if exchange.is_empty() {
             let queue = std::str::from_utf8(key)
                 .ok()
@@ -244,7 +243,7 @@ impl Vhost {
 
     /// Routes that were handed out no longer hold. Called with the topology's lock held.
     pub(in crate::core) fn changed(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
+        self.generation.changed();
     }
 }
 

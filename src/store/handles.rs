@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use parking_lot::Mutex;
-
 use crate::core::log::bodies::BodyId;
+use crate::core::sync::Mutex;
 
 /// Counts the handles of each body that has one. A body without is there for the records that name it.
 #[derive(Debug, Default)]

@@ -1,9 +1,8 @@
 //! A watermark that is read without a lock.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-
 use crate::core::log::store::Watermark;
+use crate::core::sync::AtomicU64;
+use crate::core::sync::Ordering;
 
 /// Above every number of a record, so that whoever compares sees a failure as "reached".
 const FAILED: u64 = u64::MAX;
@@ -31,11 +30,9 @@ impl AtomicWatermark {
         self.get() == Watermark::Failed
     }
 
-    /// Everything up to record `number` is durable. A failure stays one.
+    /// Everything up to record `number` is durable. It never moves back, and a failure stays one.
     pub(crate) fn reach(&self, number: u64) {
-        if !self.has_failed() {
-            self.0.store(number, Ordering::Release);
-        }
+        self.0.fetch_max(number, Ordering::Release);
     }
 
     /// Nothing more will be durable.

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::Condvar;
-use parking_lot::Mutex;
-
 use crate::core::log::store::Waiter;
 use crate::core::model::ids::Shard;
+use crate::core::sync::Condvar;
+use crate::core::sync::Mutex;
 
 /// A queue of work. Its bound is that of those who ask: each has one or two things asked for at a time.
 pub(crate) struct WorkQueue<T> {

@@ -3,14 +3,16 @@
 //! There is no timer in it: a consumer that frees room wakes the producers that wait for it, once
 //! a read. A generator that polled for room each millisecond would measure its own poll.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 
-use parking_lot::Mutex;
+use crate::core::sync::AtomicU64;
+use crate::core::sync::AtomicUsize;
+use crate::core::sync::Mutex;
+use crate::core::sync::Ordering::Relaxed;
+use crate::core::sync::Ordering::SeqCst;
+use crate::core::sync::fence;
 
 /// Lets so many messages out as there is room for.
 #[derive(Debug)]
@@ -46,10 +48,12 @@ impl Gate {
             if let Some(slot) = waiters.get_mut(producer)
                 && slot.replace(cx.waker().clone()).is_none()
             {
-                self.waiting.fetch_add(1, SeqCst);
+                self.waiting.fetch_add(1, Relaxed);
             }
         }
-        // Room that was freed before the slot was taken woke nobody.
+        // Room that was freed before the slot was taken woke nobody. The fence: either this sees the room, or who frees
+        // it sees the slot.
+        fence(SeqCst);
         match self.take(want) {
             Some(got) => Poll::Ready(got),
             None => Poll::Pending,
@@ -61,7 +65,7 @@ impl Gate {
             return Some(want);
         }
         let room = |held: u64| want.min(self.cap.saturating_sub(held));
-        let before = self.held.try_update(SeqCst, SeqCst, |held| {
+        let before = self.held.try_update(Relaxed, Relaxed, |held| {
             (room(held) > 0).then(|| held + room(held))
         });
         before.ok().map(room)
@@ -75,8 +79,9 @@ impl Gate {
         // A duplicate gives back what it never took: the gate then lets one more through, no panic.
         let _ = self
             .held
-            .try_update(SeqCst, SeqCst, |held| Some(held.saturating_sub(count)));
-        if self.waiting.load(SeqCst) > 0 {
+            .try_update(Relaxed, Relaxed, |held| Some(held.saturating_sub(count)));
+        fence(SeqCst);
+        if self.waiting.load(Relaxed) > 0 {
             self.wake_all();
         }
     }
@@ -85,7 +90,7 @@ impl Gate {
     pub(super) fn wake_all(&self) {
         let mut waiters = self.waiters.lock();
         for waker in waiters.iter_mut().filter_map(Option::take) {
-            self.waiting.fetch_sub(1, SeqCst);
+            self.waiting.fetch_sub(1, Relaxed);
             waker.wake();
         }
     }

@@ -6,4 +6,6 @@ pub mod record;
 
 pub mod read;
 
+pub mod watermark;
+
 pub mod store;

@@ -19,6 +19,9 @@ use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
+pub use crate::core::log::watermark::Waiter;
+pub use crate::core::log::watermark::Watermark;
+
 /// What a store can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -26,29 +29,6 @@ pub struct Capabilities {
     pub shards: u8,
     /// Most bytes that one commit holds: a longer append spans several, in order.
     pub frame_max_bytes: usize,
-}
-
-/// How far a shard is on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watermark {
-    /// Every record up to this number survives a power cut; 0 = none yet.
-    Durable(u64),
-    /// A sync failed. Nothing above the last watermark will ever be confirmed, and the process must stop.
-    Failed,
-}
-
-impl Watermark {
-    /// Whether the record at `lsn` is on disk.
-    pub fn covers(self, lsn: Lsn) -> bool {
-        matches!(self, Self::Durable(upto) if upto >= lsn.number())
-    }
-}
-
-/// Whoever waits for a watermark.
-pub trait Waiter: Send + Sync {
-    /// The watermark of `shard` reached what was waited for, or the shard failed. Called from the
-    /// store's thread without its lock; must be quick and must not call the store.
-    fn watermark_moved(&self, shard: Shard);
 }
 
 /// Whoever has to know that a part of the log is damaged, though it was written and is being served.

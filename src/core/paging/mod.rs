@@ -10,8 +10,9 @@ pub(in crate::core) mod reap;
 
 mod squeeze;
 
+pub(in crate::core) mod tight;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::core::Core;
 use crate::core::log::read::SpillId;
@@ -49,7 +50,7 @@ impl Core {
         }
         if !state.pack_newest(&mut self.spill(queue.shard())) {
             // The memory is another's.
-            self.inner.is_tight.store(true, Ordering::Relaxed);
+            self.inner.tight.note();
         }
         self.forget_unused(queue, state);
     }

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::core::Core;
 use crate::core::queue::Queue;
@@ -16,15 +15,14 @@ const CHUNKS_AT_ONCE: usize = 64;
 impl Core {
     /// Whether [`Core::squeeze`] or [`Core::reap`] would find something to do.
     pub fn has_house_work(&self) -> bool {
-        self.inner.is_tight.load(Ordering::Relaxed) || self.inner.reaper.has_work()
+        self.inner.tight.is_noted() || self.inner.reaper.has_work()
     }
 
     /// Makes room if a push found none of its own to make. Whoever keeps house calls it about ten times a
     /// second.
     pub fn squeeze(&self) {
         let inner = &self.inner;
-        let is_tight = inner.is_tight.swap(false, Ordering::Relaxed);
-        if !is_tight || inner.budget.used() <= inner.cache_bytes {
+        if !inner.tight.take() || inner.budget.used() <= inner.cache_bytes {
             return;
         }
         for queue in self.largest() {
@@ -34,7 +32,7 @@ impl Core {
             self.squeeze_queue(&queue);
         }
         // Not enough yet, or it comes back as fast: the next step goes on.
-        inner.is_tight.store(true, Ordering::Relaxed);
+        inner.tight.note();
     }
 
     /// The queues with the most bytes that are known to be in memory.

@@ -7,13 +7,13 @@ use crate::core::model::time::CoreTime;
 
 use crate::store::format::Version;
 
+use super::filled::FilledFile;
 use super::frame::BLOCK_BYTES;
 use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::frame::padded;
 use super::recover::Tail;
-use super::segment::FilledFile;
 use super::segment::SegmentId;
 use super::shared::Shared;
 
@@ -37,10 +37,11 @@ impl Active {
     /// a replay reads may be in memory only, and another sync would not touch it.
     pub(super) fn resume(tail: Tail, segment_bytes: u64, next: u64) -> io::Result<Self> {
         rewrite_last(&tail)?;
-        let len = tail.file.len()?;
+        // A frame may be longer than a segment: what stands there is never grown over.
+        let filled = tail.file.len()?.min(segment_bytes).max(tail.offset);
         let mut active = Self {
             header: tail.header,
-            file: Arc::new(FilledFile::whole(tail.file, len.min(segment_bytes))),
+            file: Arc::new(FilledFile::whole(tail.file, filled)),
             offset: tail.offset,
             crc: tail.crc,
             is_sealed: tail.is_sealed,
@@ -79,7 +80,7 @@ impl Active {
             salt: u64::from_le_bytes(salt),
             previous,
         };
-        let spare = shared.spares.take(filled)?;
+        let spare = shared.spares.take(id, filled)?;
         let name = shared.dir.path_of(id);
         shared
             .dir
@@ -108,9 +109,24 @@ impl Active {
         self.file.filled().saturating_sub(self.offset + reserved)
     }
 
+    /// Whether a frame with so many bytes of header and records has its blocks, and the seal that may come behind it:
+    /// so a segment can be left on a full disk.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.end_of(bytes) <= self.file.filled()
+    }
+
+    /// Sees to it that it has.
+    pub(super) fn make_room(&self, bytes: usize) -> io::Result<()> {
+        self.file.grow(self.end_of(bytes))
+    }
+
+    fn end_of(&self, bytes: usize) -> u64 {
+        self.offset + bytes_of(padded(bytes)) + bytes_of(BLOCK_BYTES)
+    }
+
     /// Whether a frame with so many bytes of header and records must go to another segment.
     pub(super) fn must_roll(&self, bytes: usize, segment_bytes: u64) -> bool {
-        let end = self.offset + bytes_of(padded(bytes)) + bytes_of(BLOCK_BYTES);
+        let end = self.end_of(bytes);
         self.is_sealed || (end > segment_bytes && self.offset > bytes_of(BLOCK_BYTES))
     }
 
@@ -138,6 +154,9 @@ impl Active {
             version,
             ..self.frame_header(frame, first, count, latest)
         };
+        if !header.is_seal {
+            self.make_room(frame.len())?;
+        }
         let crc = header.encode_into(frame);
         frame.resize(padded(frame.len()), 0);
         self.file.write_all_at(frame, self.offset)?;

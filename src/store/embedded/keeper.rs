@@ -5,9 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use parking_lot::Condvar;
-use parking_lot::Mutex;
-
 use crate::core::log::store::StoreError;
 use crate::core::model::ids::Lsn;
 
@@ -39,52 +36,6 @@ impl Default for Every {
     }
 }
 
-/// Tells the keeper that there is something to do, or that the log is being closed.
-#[derive(Default)]
-pub(super) struct Bell {
-    state: Mutex<Rung>,
-    changed: Condvar,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Rung {
-    is_rung: bool,
-    is_stopping: bool,
-}
-
-impl Bell {
-    /// There is something to do.
-    pub(super) fn ring(&self) {
-        self.state.lock().is_rung = true;
-        self.changed.notify_one();
-    }
-
-    /// The log is being closed.
-    pub(super) fn stop(&self) {
-        self.state.lock().is_stopping = true;
-        self.changed.notify_one();
-    }
-
-    /// Listens; true when the log is being closed.
-    pub(super) fn has_stopped(&self) -> bool {
-        let mut state = self.state.lock();
-        state.is_rung = false;
-        state.is_stopping
-    }
-
-    /// Waits, unless it was rung since somebody listened.
-    pub(super) fn wait(&self, most: Option<Duration>) {
-        let mut state = self.state.lock();
-        if state.is_rung || state.is_stopping {
-            return;
-        }
-        match most {
-            Some(most) => drop(self.changed.wait_for(&mut state, most)),
-            None => self.changed.wait(&mut state),
-        }
-    }
-}
-
 /// Makes checkpoints.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
@@ -96,6 +47,9 @@ pub(super) struct Keeper {
     quiet_since: Instant,
     /// When the last checkpoint was made, or tried.
     last: Instant,
+    /// How many in a row could not be made, and the room that a full disk then had in spares.
+    failures: u32,
+    room: Option<u64>,
     has_warned: bool,
 }
 
@@ -104,26 +58,7 @@ impl Actor for Keeper {
         if self.shared.bell.has_stopped() {
             return Acted::Ended;
         }
-        if self.making.is_none() && self.is_due(now) {
-            self.begin(now);
-        }
-        let Some(mut making) = self.making.take() else {
-            return Acted::Rests(Some(self.look()));
-        };
-        let mut checkpoints = self.shared.checkpoints.lock();
-        match making.finish(&self.shared, &mut checkpoints) {
-            Ok(true) => self.has_warned = false,
-            Ok(false) => {
-                self.making = Some(making);
-                return Acted::Rests(None);
-            }
-            Err(_) if self.shared.watermark.has_failed() => {}
-            Err(error) => {
-                drop(checkpoints);
-                self.warn(&error);
-            }
-        }
-        Acted::Rests(Some(self.look()))
+        self.step(now)
     }
 
     fn rest(&mut self, most: Option<Duration>) {
@@ -145,13 +80,57 @@ impl Keeper {
             seen: 0,
             quiet_since: now,
             last: now,
+            failures: 0,
+            room: None,
             has_warned: false,
         }
     }
 
-    /// How often it looks whether a checkpoint is due.
+    /// Makes a checkpoint, or goes on with one, if it is time.
+    fn step(&mut self, now: Instant) -> Acted {
+        if self.making.is_none() && self.is_due(now) {
+            self.begin(now);
+        }
+        let Some(mut making) = self.making.take() else {
+            return Acted::Rests(Some(self.look()));
+        };
+        let mut checkpoints = self.shared.checkpoints.lock();
+        match making.finish(&self.shared, &mut checkpoints) {
+            Ok(true) => {
+                self.has_warned = false;
+                self.failures = 0;
+            }
+            Ok(false) => {
+                self.making = Some(making);
+                return Acted::Rests(None);
+            }
+            Err(_) if self.shared.watermark.has_failed() => {}
+            Err(error) => {
+                drop(checkpoints);
+                self.failures += 1;
+                self.warn(&error);
+            }
+        }
+        Acted::Rests(Some(self.look()))
+    }
+
+    /// How often it looks whether a checkpoint is due. On a full disk publishers wait for it.
     fn look(&self) -> Duration {
-        (self.every.idle / 4).clamp(Duration::from_millis(1), Duration::from_secs(1))
+        let most = match self.shared.spares.left_when_full() {
+            Some(_) => RETRY,
+            None => Duration::from_secs(1),
+        };
+        (self.every.idle / 4).clamp(Duration::from_millis(1), most)
+    }
+
+    /// How long after the last one a checkpoint is made that lets room go. One that could not be made is not tried again
+    /// and again, unless something has changed that may help.
+    fn pause(&mut self) -> Duration {
+        let room = self.shared.spares.left_when_full();
+        if std::mem::replace(&mut self.room, room) != room {
+            self.failures = 0;
+        }
+        self.every.idle.min(RETRY) * (1 << self.failures.min(MOST_DOUBLINGS))
     }
 
     fn begin(&mut self, now: Instant) {
@@ -193,7 +172,7 @@ impl Keeper {
         }
         let is_idle = is_quiet && now - self.quiet_since >= self.every.idle;
         let is_full = self.shared.spares.left_when_full().is_some();
-        if would_free && (is_full || is_idle) && now - self.last >= self.every.idle.min(RETRY) {
+        if would_free && (is_full || is_idle) && now - self.last >= self.pause() {
             return true;
         }
         is_idle
@@ -204,6 +183,8 @@ impl Keeper {
 
 /// How soon a full disk is helped by another checkpoint.
 const RETRY: Duration = Duration::from_millis(250);
+/// How often that is doubled when none could be made: 8 s.
+const MOST_DOUBLINGS: u32 = 5;
 
 impl Shared {
     /// Notes bytes that were written, for the keeper.
@@ -247,5 +228,67 @@ impl Shared {
         meta::write(&*self.dir.disk, &self.path, &noted)?;
         *meta = noted;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use crate::core::log::record::EntryRef;
+    use crate::core::log::store::Dead;
+    use crate::core::log::store::Store;
+    use crate::core::model::ids::QueueId;
+    use crate::core::model::ids::Shard;
+    use crate::core::model::time::CoreTime;
+    use crate::store::contract::bench::publish;
+    use crate::store::embedded::EmbeddedLog;
+    use crate::store::embedded::Settings;
+    use crate::store::embedded::test_disk::TestDisk;
+    use crate::telemetry::Metrics;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "where the test's time starts")]
+    fn what_cannot_be_made_on_a_full_disk_is_not_tried_all_the_time() {
+        let dir = TempDir::new().unwrap();
+        let disk = Arc::new(TestDisk::default());
+        let settings = Settings {
+            segment_bytes: 64 * 1024,
+            ..Settings::default()
+        };
+        let metrics = Metrics::new().into();
+        let log =
+            EmbeddedLog::open_on(dir.path(), settings, metrics, Arc::clone(&disk) as _).unwrap();
+        // A segment in which nothing lives, which a checkpoint would let go.
+        while !log.shared.log.lock().journal.wants_checkpoint() {
+            let mut record = std::iter::once(publish(&[1], &[7; 10_000]));
+            let lsn = log.append(Shard(0), CoreTime::default(), true, &mut record);
+            let lsn = lsn.unwrap();
+            assert!(log.shared.wait_durable(lsn));
+            log.dead(&[Dead {
+                queue: QueueId(1),
+                entry: EntryRef {
+                    entry: lsn,
+                    message: lsn,
+                },
+            }]);
+        }
+        log.stop();
+        log.shared.log.lock().is_open = true;
+        disk.full_above(Some(u64::MAX));
+        log.shared.spares.starve();
+
+        let start = Instant::now();
+        let mut keeper = Keeper::new(Arc::clone(&log.shared), start);
+        let mut tries = Vec::new();
+        for n in 1..=100 {
+            let now = start + RETRY * n;
+            let before = keeper.failures;
+            keeper.step(now);
+            tries.extend((keeper.failures > before).then_some(n));
+        }
+        assert_eq!(tries, [1, 3, 7, 15, 31, 63, 95]);
     }
 }

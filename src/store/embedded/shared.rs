@@ -8,9 +8,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Condvar;
-use parking_lot::Mutex;
-
 use crate::core::log::bodies::Bodies;
 use crate::core::log::bodies::BodyId;
 use crate::core::log::store::DamageObserver;
@@ -20,6 +17,8 @@ use crate::core::log::store::Waiter;
 use crate::core::model::ids::Identity;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::Shard;
+use crate::core::sync::Condvar;
+use crate::core::sync::Mutex;
 
 use crate::telemetry::Metrics;
 
@@ -30,14 +29,15 @@ use crate::store::watermark::AtomicWatermark;
 use crate::store::work::WorkQueue;
 
 use super::Settings;
+use super::bell::Bell;
 use super::bodies::BigFiles;
 use super::checkpoint::Checkpoints;
 use super::frame;
-use super::keeper::Bell;
 use super::keeper::Every;
 use super::meta::Meta;
 use super::places::Places;
 use super::read::Asked;
+use super::rest::Rest;
 use super::scrub::Scrub;
 use super::segment::LogDir;
 use super::segment::SegmentId;
@@ -120,17 +120,6 @@ pub(super) struct Log {
     pub(super) unsynced: Vec<BodyId>,
 }
 
-/// Whether the writer must be told that there is something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// It looks again before it rests.
-    Awake,
-    /// It waits a little with what does not press.
-    Dozing,
-    /// Nothing is pending.
-    Asleep,
-}
-
 impl Log {
     /// Whether what is pending must be written now: somebody waits, or will.
     ///
@@ -143,15 +132,9 @@ impl Log {
 
     /// Whether the writer must be kicked, which is for the caller to do without the lock.
     pub(super) fn must_kick(&mut self) -> bool {
-        let must = match self.rest {
-            Rest::Awake => false,
-            Rest::Dozing => self.is_pressing() || self.journal.may_recycle(),
-            Rest::Asleep => true,
-        };
-        if must {
-            self.rest = Rest::Awake;
-        }
-        must
+        let is_urgent =
+            self.rest == Rest::Dozing && (self.is_pressing() || self.journal.may_recycle());
+        self.rest.must_kick(is_urgent)
     }
 }
 
@@ -310,8 +293,7 @@ impl Shared {
         let mut woken = Vec::new();
         {
             let mut log = self.log.lock();
-            self.watermark.fail();
-            log.waiters.take_upto(u64::MAX, &mut woken);
+            log.waiters.fail(&self.watermark, &mut woken);
         }
         for waiter in woken {
             waiter.watermark_moved(self.shard);
@@ -339,19 +321,19 @@ impl Shared {
     }
 
     pub(super) fn wait(&self, lsn: Lsn, waiter: Arc<dyn Waiter>) {
-        if lsn.shard() == self.shard {
-            let mut log = self.log.lock();
-            if !self.watermark.answers(lsn.number()) {
-                log.waiters.add(lsn.number(), waiter);
-                let must_kick = log.must_kick();
-                drop(log);
-                if must_kick {
-                    self.kick.notify_one();
-                }
-                return;
-            }
+        if lsn.shard() != self.shard {
+            return waiter.watermark_moved(lsn.shard());
         }
-        waiter.watermark_moved(lsn.shard());
+        let mut log = self.log.lock();
+        let answered = log.waiters.wait(&self.watermark, lsn.number(), waiter);
+        let must_kick = answered.is_none() && log.must_kick();
+        drop(log);
+        if let Some(waiter) = answered {
+            waiter.watermark_moved(lsn.shard());
+        }
+        if must_kick {
+            self.kick.notify_one();
+        }
     }
 }
 

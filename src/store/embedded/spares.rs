@@ -2,7 +2,10 @@
 //!
 //! The writer takes a spare when its segment is full, and makes one itself, not zero-filled, if there is
 //! none. What is recycled becomes a spare. When the disk is full no spare can be made: the bytes that are
-//! left in spares then are what appends may still use, and the last of them are kept for urgent ones.
+//! left in spares then are what appends may still use.
+//!
+//! The last spare is a *reserve*: it is taken when the disk turned out to be full, and by the writer only. What was
+//! appended before anybody knew goes there, and from then on what is urgent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,16 +20,20 @@ use std::time::Instant;
 use parking_lot::Condvar;
 use parking_lot::Mutex;
 
+use super::active::bytes_of;
 use super::crew::Acted;
 use super::crew::Actor;
 use super::disk::SegmentFile;
-use super::segment::FilledFile;
+use super::filled::FilledFile;
+use super::frame::BLOCK_BYTES;
 use super::segment::LogDir;
 use super::segment::SegmentId;
 use super::shared::Shared;
 
-/// Spares that are made ahead.
-const WANTED: usize = 2;
+/// Spares that are made ahead, the reserve among them.
+const WANTED: usize = 3;
+/// Spares that are left for a full disk.
+const RESERVED: usize = 1;
 /// Spares that are kept when many segments become free at once: with the newest segments and the cold one that is
 /// written no more than what the log may take beside what lives.
 const KEPT: usize = 3;
@@ -125,16 +132,43 @@ impl Spares {
         self.ready_bytes.load(Ordering::Acquire)
     }
 
-    /// Takes a spare, or makes one that has `filled` bytes of zeros and is filled on while it is used.
-    pub(super) fn take(&self, filled: u64) -> io::Result<Spare> {
+    /// Takes a spare for a segment, or makes one that has `filled` bytes of zeros and is filled on while it is used. The
+    /// reserve is for the main chain, when the disk has no room for another.
+    pub(super) fn take(&self, segment: SegmentId, filled: u64) -> io::Result<Spare> {
+        if let Some(spare) = self.pop(RESERVED) {
+            return Ok(spare);
+        }
+        match (self.make_now(filled), segment) {
+            (Err(error), SegmentId::Main(_)) if super::is_full(&error) => {
+                self.starve();
+                self.pop(0).ok_or(error)
+            }
+            (made, _) => made,
+        }
+    }
+
+    /// Whether there is a spare, be it the reserve.
+    pub(super) fn has_spare(&self) -> bool {
+        !self.state.lock().ready.is_empty()
+    }
+
+    /// Takes a spare, unless only so many are left.
+    fn pop(&self, leave: usize) -> Option<Spare> {
+        let mut state = self.state.lock();
+        if state.ready.len() <= leave {
+            return None;
+        }
+        let spare = state.ready.pop_front()?;
+        self.ready_bytes
+            .fetch_sub(self.segment_bytes, Ordering::AcqRel);
+        self.changed.notify_one();
+        Some(spare)
+    }
+
+    /// Makes a spare that is used at once.
+    fn make_now(&self, filled: u64) -> io::Result<Spare> {
         let number = {
             let mut state = self.state.lock();
-            if let Some(spare) = state.ready.pop_front() {
-                self.ready_bytes
-                    .fetch_sub(self.segment_bytes, Ordering::AcqRel);
-                self.changed.notify_one();
-                return Ok(spare);
-            }
             // A new log's first segment is what everyone starts with.
             state.hurries = filled == 0;
             let number = state.next_number;
@@ -143,11 +177,9 @@ impl Spares {
         };
         let path = self.dir.spare(number);
         let file = Arc::new(self.open_empty(&path)?);
-        while file.filled() < filled && !file.is_full() {
-            if let Err(error) = file.fill_step() {
-                let _ = self.dir.disk.remove(&path);
-                return Err(error);
-            }
+        if let Err(error) = fill(&file, filled) {
+            let _ = self.dir.disk.remove(&path);
+            return Err(error);
         }
         let mut state = self.state.lock();
         state.filling = Some(Arc::clone(&file));
@@ -282,6 +314,14 @@ impl Spares {
         self.ready_bytes
             .fetch_add(self.segment_bytes, Ordering::AcqRel);
     }
+}
+
+/// Gives a new file so many bytes of zeros, and at least a header and a seal: a segment that is begun can be left.
+fn fill(file: &FilledFile, filled: u64) -> io::Result<()> {
+    while file.filled() < filled && !file.is_full() {
+        file.fill_step()?;
+    }
+    file.grow(2 * bytes_of(BLOCK_BYTES))
 }
 
 /// Makes spares.

@@ -21,8 +21,9 @@ use super::crew::Actor;
 use super::frame::FRAME_HEADER_BYTES;
 use super::meta::io_error;
 use super::places::FramePlace;
+use super::rest;
+use super::rest::Rest;
 use super::segment::SegmentId;
-use super::shared::Rest;
 use super::shared::Shared;
 
 /// How soon a write that found the disk full is tried again.
@@ -38,6 +39,8 @@ enum Doing {
     Recycling,
     /// The next frame, which starts with this record, needs another segment.
     Rolling(u64),
+    /// The next frame, which starts with this record and has so many bytes, needs blocks.
+    Growing(u64, usize),
     /// A frame is to be written.
     Writing(Batch),
     /// A frame was written, and is to be synced.
@@ -83,16 +86,13 @@ impl Actor for Writer {
     fn rest(&mut self, most: Option<Duration>) {
         let mut log = self.shared.log.lock();
         let is_idle = matches!(self.doing, Doing::Nothing);
-        // What came since the last step looked has told it so under this lock, so it never sleeps over a kick. Who waits
-        // for the disk to have room is told nothing.
-        if log.is_stopping || (is_idle && log.rest == Rest::Awake) {
-            return;
-        }
+        let kick = &self.shared.kick;
         match most {
-            Some(most) => drop(self.shared.kick.wait_for(&mut log, most)),
-            None => self.shared.kick.wait(&mut log),
+            _ if log.is_stopping => {}
+            // Who waits for the disk to have room is told nothing.
+            Some(most) if !is_idle => drop(kick.wait_for(&mut log, most)),
+            most => rest::sleep(&mut log, |log| &mut log.rest, kick, most),
         }
-        log.rest = Rest::Awake;
     }
 }
 
@@ -116,6 +116,7 @@ impl Writer {
         match std::mem::take(&mut self.doing) {
             Doing::Nothing => return Ok(self.look(now)),
             Doing::Rolling(first) => return self.roll(first),
+            Doing::Growing(first, bytes) => return self.grow(first, bytes),
             Doing::Writing(batch) => return self.write(batch, now),
             Doing::Syncing(batch, written) => {
                 let synced = self.active.file.sync();
@@ -168,6 +169,10 @@ impl Writer {
                 self.doing = Doing::Rolling(log.journal.next_batch_first());
                 return Acted::Done;
             }
+            if !self.active.has_room(bytes) {
+                self.doing = Doing::Growing(log.journal.next_batch_first(), bytes);
+                return Acted::Done;
+            }
             if let Some(batch) = log.journal.take(self.active.header.id) {
                 self.unsynced.append(&mut log.unsynced);
                 self.doing = Doing::Writing(batch);
@@ -207,6 +212,26 @@ impl Writer {
                 Ok(Acted::Rests(Some(FULL_RETRY)))
             }
             Err(error) => Err(self.failed("begin the segment after", error)),
+        }
+    }
+
+    /// Lets the segment grow, or leaves it for a spare where the disk has no room.
+    fn grow(&mut self, first: u64, bytes: usize) -> Result<Acted, StoreError> {
+        match self.active.make_room(bytes) {
+            Ok(()) => Ok(Acted::Done),
+            Err(error) if super::is_full(&error) => {
+                self.shared.spares.starve();
+                if self.shared.spares.has_spare() {
+                    self.doing = Doing::Rolling(first);
+                    return Ok(Acted::Done);
+                }
+                if self.shared.log.lock().is_stopping {
+                    return Err(self.failed("write", error));
+                }
+                self.doing = Doing::Growing(first, bytes);
+                Ok(Acted::Rests(Some(FULL_RETRY)))
+            }
+            Err(error) => Err(self.failed("write", error)),
         }
     }
 
@@ -272,9 +297,9 @@ impl Writer {
             let mut log = self.shared.log.lock();
             log.journal.written(batch);
             log.active_left = self.active.left();
-            self.shared.watermark.reach(durable);
+            let watermark = &self.shared.watermark;
+            log.waiters.reach(watermark, durable, &mut self.woken);
             self.shared.end_bodies(&mut log);
-            log.waiters.take_upto(durable, &mut self.woken);
         }
         self.wake();
     }

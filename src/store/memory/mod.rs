@@ -233,14 +233,10 @@ impl MemoryShard {
 
     /// Calls `waiter` when record `number` is durable.
     fn wait(&self, number: u64, waiter: Arc<dyn Waiter>) {
-        {
-            let mut log = self.log.lock();
-            if !self.watermark.answers(number) {
-                log.wait(number, waiter);
-                return;
-            }
+        let answered = self.log.lock().wait(&self.watermark, number, waiter);
+        if let Some(waiter) = answered {
+            waiter.watermark_moved(self.shard);
         }
-        waiter.watermark_moved(self.shard);
     }
 
     /// Durable messages, each or why not.
@@ -267,11 +263,7 @@ impl MemoryShard {
     }
 
     fn fail(&self) {
-        let woken = {
-            let mut log = self.log.lock();
-            self.watermark.fail();
-            log.fail()
-        };
+        let woken = self.log.lock().fail(&self.watermark);
         self.wake(woken);
     }
 

@@ -130,8 +130,14 @@ impl ShardLog {
         Lsn::new(self.shard, number).ok_or(AppendError::Failed)
     }
 
-    pub(super) fn wait(&mut self, number: u64, waiter: Arc<dyn Waiter>) {
-        self.waiters.add(number, waiter);
+    /// Lets `waiter` wait for record `number`, or gives it back: there is nothing to wait for.
+    pub(super) fn wait(
+        &mut self,
+        watermark: &AtomicWatermark,
+        number: u64,
+        waiter: Arc<dyn Waiter>,
+    ) -> Option<Arc<dyn Waiter>> {
+        self.waiters.wait(watermark, number, waiter)
     }
 
     /// Makes whole appends up to record `upto` durable and returns whom to wake.
@@ -151,16 +157,16 @@ impl ShardLog {
         {
             self.write_next();
         }
-        watermark.reach(self.journal.durable());
-        self.waiters.take_upto(self.journal.durable(), &mut woken);
+        let durable = self.journal.durable();
+        self.waiters.reach(watermark, durable, &mut woken);
         self.recycle();
         woken
     }
 
-    /// Whom to wake when the shard has failed.
-    pub(super) fn fail(&mut self) -> Vec<Arc<dyn Waiter>> {
+    /// The shard fails; returns whom to wake.
+    pub(super) fn fail(&mut self, watermark: &AtomicWatermark) -> Vec<Arc<dyn Waiter>> {
         let mut woken = Vec::new();
-        self.waiters.take_upto(u64::MAX, &mut woken);
+        self.waiters.fail(watermark, &mut woken);
         woken
     }
 

@@ -371,7 +371,7 @@ fn what_a_disk_does_not_read_or_take_stays_where_it_is() {
         .log
         .shared
         .spares
-        .take(0)
+        .take(super::SegmentId::Main(0), 0)
         .is_ok_and(|spare| spare.file.filled() > 0)
     {}
     for _ in 0..10 {

@@ -17,17 +17,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use bytes::Bytes;
-use parking_lot::Condvar;
-use parking_lot::Mutex;
-
 use crate::core::log::read::ReadError;
 use crate::core::log::read::SpillId;
+use crate::core::sync::Condvar;
+use crate::core::sync::Mutex;
+use bytes::Bytes;
 
 use super::crew::Acted;
 use super::crew::Actor;
 use super::disk::Disk;
 use super::disk::SegmentFile;
+use super::rest;
+use super::rest::Rest;
 use super::shared::Shared;
 
 use state::Home;
@@ -229,8 +230,11 @@ impl Actor for Spiller {
             _ if state.is_stopping => {}
             Some(most) => drop(spill.changed.wait_for(&mut state, most)),
             // What came since the step looked has not kicked.
-            None if state.rest() => {}
-            None => spill.changed.wait(&mut state),
+            None if state.has_work() => {}
+            None => {
+                state.rest = Rest::Asleep;
+                rest::sleep(&mut state, |state| &mut state.rest, &spill.changed, None);
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::core::log::read::ReadError;
 use crate::core::log::read::SpillId;
 
 use super::HEADER_BYTES;
+use super::Rest;
 use super::SegmentFile;
 
 /// Files without a blob that are kept to be written again.
@@ -35,9 +36,9 @@ pub(super) struct State {
     /// The file that is written.
     active: Option<u64>,
     next_file: u64,
-    /// Whether the thread waits to be told that there is something to do.
-    is_resting: bool,
-    /// The thread is to end.
+    /// How who writes rests.
+    pub(super) rest: Rest,
+    /// Who writes is to end.
     pub(super) is_stopping: bool,
 }
 
@@ -80,7 +81,7 @@ impl State {
             file_bytes_in_use: 0,
             active: None,
             next_file: 1,
-            is_resting: false,
+            rest: Rest::Awake,
             is_stopping: false,
         }
     }
@@ -131,18 +132,13 @@ impl State {
         (self.file_bytes_in_use, self.pending_bytes)
     }
 
-    /// Whether the thread must be told that there is something to do, which is for the caller to do.
+    /// Whether who writes must be told that there is something to do, which is for the caller to do.
     pub(super) fn must_kick(&mut self) -> bool {
-        self.has_work() && std::mem::take(&mut self.is_resting)
+        self.has_work() && self.rest.must_kick(true)
     }
 
-    /// Notes that the thread waits, unless there is something to do; then true.
-    pub(super) fn rest(&mut self) -> bool {
-        self.is_resting = !self.has_work();
-        !self.is_resting
-    }
-
-    fn has_work(&self) -> bool {
+    /// Whether there is something to do.
+    pub(super) fn has_work(&self) -> bool {
         !self.unwritten.is_empty() || self.surplus().is_some()
     }
 

@@ -8,6 +8,7 @@ mod fixture;
 mod image;
 mod large;
 mod reading;
+mod reserve;
 mod room;
 pub(crate) mod show;
 mod syncs;

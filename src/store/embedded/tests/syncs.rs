@@ -18,7 +18,7 @@ use crate::telemetry::Metrics;
 
 use crate::store::contract::visitors::Silence;
 
-use super::super::shared::Rest;
+use super::super::rest::Rest;
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
 use super::NEVER;
