@@ -204,6 +204,9 @@ impl Shared {
         }
         checkpoints.commit()?;
         self.note_checkpoint()?;
+        if checkpoints.lacks_much() {
+            checkpoints.commit()?;
+        }
         let coverage = checkpoints.coverage();
         let mut log = self.log.lock();
         log.journal.absorbed(coverage);

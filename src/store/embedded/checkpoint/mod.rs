@@ -24,6 +24,9 @@ pub(super) use generation::Generation;
 pub(super) use generation::Legacy;
 pub(super) use generation::Saved;
 
+/// Bytes of catalog changes that may wait in memory for the older generation's turn.
+const LACKING_MAX: usize = 256 * 1024;
+
 /// Changes of the catalog: each key with its new value, or none.
 pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
 
@@ -273,6 +276,13 @@ impl Checkpoints {
         self.generations.iter().any(is_behind)
     }
 
+    /// Whether the older generation lacks so much of the catalog that memory had better not keep it.
+    pub(super) fn lacks_much(&self) -> bool {
+        self.generations
+            .iter()
+            .any(|slot| weight(&slot.changes) > LACKING_MAX)
+    }
+
     /// Notes changes of the catalog up to record `upto`.
     pub(super) fn change(&mut self, upto: u64, changes: &Changes) {
         self.catalog = self.catalog.max(upto);
@@ -330,6 +340,14 @@ impl Checkpoints {
             slot.file.close();
         }
     }
+}
+
+/// Bytes that changes take in memory, about.
+fn weight(changes: &Changes) -> usize {
+    let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+    let rows = changes.len() * size_of::<(String, Option<Vec<u8>>)>();
+    let texts = changes.iter().map(|(key, v)| key.len() + value(v));
+    rows + texts.sum::<usize>()
 }
 
 /// Neither generation can be read.
