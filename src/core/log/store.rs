@@ -199,8 +199,8 @@ pub struct Space {
 /// A durable, ordered log with a catalog's checkpoint beside it.
 ///
 /// Every method may be called from any thread, does no waiting of its own on the caller's thread beyond
-/// a short lock (except [`Store::load`], [`Store::scan`], [`Store::recover`], [`Store::checkpoint`] and
-/// [`Store::close`], which do IO), and may be called with queue locks held: lock order is queue → log.
+/// a short lock (except [`Store::load`], [`Store::recover`], [`Store::checkpoint`] and [`Store::close`], which do
+/// IO), and may be called with queue locks held: lock order is queue → log.
 pub trait Store: Send + Sync {
     /// What this store can do; constant.
     fn capabilities(&self) -> Capabilities;
@@ -225,17 +225,6 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`] when nothing can be read.
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError>;
-
-    /// Replays what the log still holds, in LSN order, before the first append. LSNs may have gaps
-    /// (recycled segments). References are counted as [`Store::append`] does.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the log cannot be read.
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError>;
 
     /// Appends records in order and at once: their LSNs are consecutive, the first is returned. They are
     /// durable when the watermark has passed the last one's.

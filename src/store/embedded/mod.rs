@@ -386,3 +386,6 @@ pub(crate) mod test_disk;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::show::show;

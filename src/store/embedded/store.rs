@@ -25,7 +25,6 @@ use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::journal::Journal;
-use crate::store::journal::Silence;
 use crate::store::work::Later;
 
 use super::EmbeddedLog;
@@ -35,23 +34,18 @@ use super::checkpoint::Changes;
 use super::cold;
 use super::meta::io_error;
 use super::read::Asked;
-use super::recover;
 use super::recover::Known;
 use super::recover::Recovered;
 use super::recover::Recovery;
 use super::shared::Shared;
 use super::shared::limits;
 
-/// Who wants to see every record.
-type Show<'a> = &'a mut dyn FnMut(Lsn, Record<'_>);
-
 impl EmbeddedLog {
-    /// Recovers the log and starts it; shows the records that there are to whoever wants to see them.
-    fn start_with(
+    /// Replays the log, once, and starts it.
+    fn replay_and_start(
         &self,
         shard: Shard,
         visitor: &mut dyn Visitor,
-        show: Option<Show<'_>>,
     ) -> Result<Scanned, StoreError> {
         let shared = &self.shared;
         let (is_open, last) = {
@@ -70,9 +64,6 @@ impl EmbeddedLog {
         let limits = limits(shared.segment_bytes);
         let mut journal = Journal::new(shard, limits);
         let recovered = shared.recover(&mut journal, visitor)?;
-        if let Some(show) = show {
-            recover::show(&shared.dir, shard, show)?;
-        }
         shared.log.lock().journal = journal;
         let mut scanned = recovered.scanned;
         let active = match recovered.tail {
@@ -101,20 +92,7 @@ impl Shared {
         journal: &mut Journal,
         visitor: &mut dyn Visitor,
     ) -> Result<Recovered, StoreError> {
-        let mut checkpoints = self.checkpoints.lock();
-        let saved = checkpoints.saved().unwrap_or_default();
-        let delta = checkpoints.load()?;
-        let coverage = checkpoints.coverage();
-        drop(checkpoints);
-        let rows = delta.segments.iter();
-        let known = Known {
-            at: saved.at,
-            catalog: saved.catalog,
-            rows: rows
-                .filter_map(|(id, row)| Some((*id, row.clone()?)))
-                .collect(),
-        };
-        journal.load(saved.at, delta);
+        let (known, coverage) = Known::load(&mut self.checkpoints.lock(), journal)?;
         let (segments, copies) = cold::find(&self.dir, self.shard)?;
         self.cold_segments
             .store(bytes_of(segments.len()), Ordering::Relaxed);
@@ -154,15 +132,7 @@ impl Store for EmbeddedLog {
     }
 
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
-        self.start_with(shard, visitor, None)
-    }
-
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError> {
-        self.start_with(shard, &mut Silence, Some(visit))
+        self.replay_and_start(shard, visitor)
     }
 
     fn append<'a>(

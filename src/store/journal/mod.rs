@@ -50,7 +50,6 @@ pub(crate) use live::Bits;
 pub(crate) use live::Block;
 pub(crate) use live::LiveChanges;
 pub(crate) use replay::Absorbed;
-pub(crate) use replay::Silence;
 pub(crate) use replay::Telling;
 pub(crate) use snapshot::At;
 pub(crate) use snapshot::Delta;

@@ -15,7 +15,6 @@ use crate::core::log::record::Record;
 use crate::core::log::store::Dead;
 use crate::core::log::store::Hole;
 use crate::core::log::store::LiveEntry;
-use crate::core::log::store::Scanned;
 use crate::core::log::store::Visitor;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
@@ -186,19 +185,6 @@ impl Journal {
 
 fn own(moved: &Move<'_>) -> u64 {
     u64::try_from(moved.targets.len()).unwrap_or(u64::MAX)
-}
-
-/// A visitor that has a place for everything, and listens to nothing: for a scan, which shows the records themselves.
-pub(crate) struct Silence;
-
-impl Visitor for Silence {
-    fn catalog(&mut self, _: Lsn, _: &str, _: Option<&[u8]>) {}
-
-    fn entries(&mut self, _: &Scanned) {}
-
-    fn entry(&mut self, _: LiveEntry<'_>) -> bool {
-        true
-    }
 }
 
 /// The second pass.

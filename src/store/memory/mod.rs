@@ -173,6 +173,13 @@ impl MemoryStore {
         }
     }
 
+    /// Shows every durable record of a shard that there still is.
+    #[cfg(test)]
+    pub(crate) fn show(&self, shard: Shard, visit: &mut dyn FnMut(Lsn, Record<'_>)) {
+        let shard = self.shard(shard).expect("a shard of this store");
+        shard.log.lock().show(visit);
+    }
+
     /// Forgets the bodies that no shard's records name.
     fn keep_named(&self) {
         let shards = self.shards.iter();
@@ -266,27 +273,6 @@ impl Store for MemoryStore {
         Ok(self
             .shard(shard)
             .and_then(|shard| shard.log.lock().load(visit)))
-    }
-
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError> {
-        let Some(shard) = self.shard(shard) else {
-            return Ok(Scanned::default());
-        };
-        let mut log = shard.log.lock();
-        let scanned = log.scan(visit)?;
-        if let Some(last) = scanned.last {
-            shard.watermark.reach(last.number());
-        }
-        log.end_bodies(&self.files);
-        drop(log);
-        if usize::from(shard.shard.0) + 1 == self.shards.len() {
-            self.keep_named();
-        }
-        Ok(scanned)
     }
 
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {

@@ -56,14 +56,6 @@ impl Store for Moody {
         self.store.load(shard, visit)
     }
 
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError> {
-        self.store.scan(shard, visit)
-    }
-
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
         self.store.recover(shard, visitor)
     }

@@ -9,13 +9,16 @@ use crate::store::embedded::disk::Disk;
 use crate::store::embedded::examine;
 use crate::store::embedded::examine::damage;
 use crate::store::embedded::examine::records;
+use crate::store::embedded::segment::SegmentId;
 use crate::store::embedded::survey;
-use crate::store::embedded::survey::Bad;
 use crate::store::embedded::survey::Damage;
+use crate::store::embedded::survey::Frame;
 use crate::store::embedded::survey::Report;
 use crate::store::embedded::survey::Segment;
-use crate::store::embedded::survey::Walk;
 use crate::store::embedded::survey::Wound;
+use crate::store::embedded::walk::Bad;
+use crate::store::embedded::walk::Found;
+use crate::store::embedded::walk::Walk;
 
 use super::Shared;
 
@@ -38,7 +41,7 @@ struct Reading {
     len: u64,
     at: u64,
     walk: Walk,
-    undecodable: Vec<Bad>,
+    bad: Vec<Bad>,
 }
 
 impl Round {
@@ -92,16 +95,16 @@ impl Round {
             // It was recycled since.
             return Ok(shared.segment_bytes);
         }
-        let file = shared.dir.disk.open(&path)?;
+        let file = shared.dir.disk.open_read(&path)?;
         let len = file.len()?;
-        match Walk::begin(&Arc::clone(&file), 0, id)? {
+        match Walk::open(file, SegmentId::Main(id), shared.shard.0)? {
             Some(walk) => {
                 self.current = Some(Reading {
                     id,
                     len,
                     at: 0,
                     walk,
-                    undecodable: Vec::new(),
+                    bad: Vec::new(),
                 });
                 Ok(0)
             }
@@ -120,7 +123,16 @@ impl Round {
     fn read_on(&mut self, shared: &Shared, mut reading: Reading) -> io::Result<u64> {
         let start = reading.at;
         let report = &mut self.report;
-        while let Some(frame) = reading.walk.next()? {
+        loop {
+            let (header, offset) = match reading.walk.next(|_| true)? {
+                Found::Frame(header, offset) => (header, offset),
+                Found::Gap(gap) => {
+                    reading.bad.push(gap);
+                    continue;
+                }
+                Found::End => break,
+            };
+            let frame = Frame::of(&mut reading.walk, header, offset)?;
             report.frames += 1;
             let counted = records(&frame, |_, record| {
                 let kind = survey::kind_name(record);
@@ -131,17 +143,16 @@ impl Round {
                 }
             });
             if counted.is_err() {
-                reading.undecodable.push(survey::of_frame(&frame));
+                reading.bad.push(survey::of_frame(&frame));
             }
-            reading.at = frame.offset + frame.length;
+            reading.at = reading.walk.offset;
             if reading.at - start >= STEP_BYTES {
                 let bytes = reading.at - start;
                 self.current = Some(reading);
                 return Ok(bytes);
             }
         }
-        let mut found = reading.walk.end();
-        found.bad.append(&mut reading.undecodable);
+        let found = survey::Found::of(reading.walk, reading.bad)?;
         let segment = Segment {
             id: reading.id,
             len: reading.len,
@@ -163,7 +174,7 @@ impl Round {
             return Ok(());
         }
         let progress = survey::Progress::default();
-        let again = survey::read_one(&shared.dir, 0, segment.id, &progress, &mut |_, frame| {
+        let again = survey::read_one(&shared.dir, segment.id, &progress, &mut |_, frame| {
             records(frame, |_, _| {})
         })?;
         let wounds: Vec<Wound> = survey::judge_sealed(&again);

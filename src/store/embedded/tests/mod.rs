@@ -7,6 +7,7 @@ mod fixture;
 mod image;
 mod reading;
 mod room;
+pub(crate) mod show;
 mod syncs;
 mod tail;
 
