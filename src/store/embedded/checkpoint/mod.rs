@@ -56,7 +56,7 @@ struct Slot {
     snapshot: u64,
     delta: Delta,
     changes: Changes,
-    /// The file is not what it lacks `delta` of: it has to be a copy of the other first.
+    /// The file is not what it lacks `delta` of, or may not be on the disk: it has to be a copy of the other first.
     is_stale: bool,
 }
 
@@ -139,7 +139,8 @@ impl Checkpoints {
     /// Whether a generation lacks something that a snapshot had.
     pub(super) fn is_behind(&self) -> bool {
         let is_behind = |slot: &Slot| {
-            slot.snapshot < self.changed_with
+            slot.is_stale
+                || slot.snapshot < self.changed_with
                 || slot.saved.catalog < self.catalog
                 || !slot.changes.is_empty()
         };
