@@ -29,8 +29,8 @@ pub(super) use generation::Saved;
 /// Bytes of catalog changes that may wait in memory for the older generation's turn.
 const LACKING_MAX: usize = 256 * 1024;
 
-/// Changes of the catalog: each key with its new value, or none.
-pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
+/// Changes of the catalog: each key with its new value, or none. Both generations share the texts.
+pub(super) type Changes = BTreeMap<Arc<str>, Option<Arc<[u8]>>>;
 
 /// The two generations of a shard's checkpoint.
 pub(super) struct Checkpoints {
@@ -215,8 +215,8 @@ impl Checkpoints {
 
 /// Bytes that changes take in memory, about.
 fn weight(changes: &Changes) -> usize {
-    let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-    let rows = changes.len() * size_of::<(String, Option<Vec<u8>>)>();
+    let value = |value: &Option<Arc<[u8]>>| value.as_ref().map_or(0, |value| value.len());
+    let rows = changes.len() * size_of::<(Arc<str>, Option<Arc<[u8]>>)>();
     let texts = changes.iter().map(|(key, v)| key.len() + value(v));
     rows + texts.sum::<usize>()
 }
