@@ -1,4 +1,4 @@
-"""One queue with ten and with a hundred million messages, in the real process: memory, rates, and a start after a kill.
+"""One queue with ten and with a hundred million messages, in the real process: memory, rates, a start after a kill.
 
 Rates are held against those of a second broker in the same minute, whose queue is never deep: what else the machine does
 falls on both. Nothing is lost, nothing comes twice, and the order holds over the kill.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pathlib
 import threading
-import time
 
 import pytest
 
@@ -17,6 +16,7 @@ from broker import Broker
 from figures.backlog import BLOCK
 from figures.backlog import Drainer
 from figures.backlog import Publisher
+from figures.starting import start
 
 SIZE, QUEUE = 100, "deep"
 MEMORY_BYTES = 400_000_000
@@ -25,6 +25,10 @@ PREFETCH = 5_000
 ROUNDS = 38
 # Blocks of a round of the queue that is not deep: 26 MB of bodies, and none of them leaves memory.
 SHALLOW = 4
+
+
+# A hundred takes 17 GB on the disk; where there is less, VIADUCT_DEEPEST says how many millions it is to be.
+DEEPEST = int(os.environ.get("VIADUCT_DEEPEST", "100"))
 
 
 class Memory:
@@ -123,7 +127,7 @@ def drain(brokers: list[Broker], blocks: int) -> float:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("millions", [10, 100])
+@pytest.mark.parametrize("millions", [10, DEEPEST])
 def test_a_queue_of_so_many_millions_keeps_its_memory_its_rates_and_its_start(brokers, millions):
     blocks = -(-millions * 1_000_000 // BLOCK)
     broker = brokers[0]
@@ -131,11 +135,9 @@ def test_a_queue_of_so_many_millions_keeps_its_memory_its_rates_and_its_start(br
         published = fill(brokers, blocks)
     print(f"published {blocks * BLOCK:,}: {memory.most / 1e6:.0f} MB resident at most, {memory.now() / 1e6:.0f} MB now")
     broker.kill()
-    start = time.monotonic()
-    broker.start()
-    ready = time.monotonic() - start
+    took, ready = start(broker)
     with Memory(broker) as memory_later:
-        print(f"ready {ready:.2f} s after SIGKILL, {memory_later.now() / 1e6:.0f} MB resident")
+        print(f"ready {ready:.2f} s ({took:.2f} s) after SIGKILL, {memory_later.now() / 1e6:.0f} MB resident")
         drained = drain(brokers, blocks)
     print(f"drained: {memory_later.most / 1e6:.0f} MB resident at most, {memory_later.now() / 1e6:.0f} MB now")
     assert max(memory.most, memory_later.most) <= MEMORY_BYTES

@@ -7,6 +7,7 @@ use std::fs::TryLockError;
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(crate) trait SegmentFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// Length of the file.
     fn len(&self) -> io::Result<u64>;
+    /// Says that this part of the file is read next: who can fetches it meanwhile.
+    fn expect(&self, _offset: u64, _bytes: u64) {}
 }
 
 /// Directories with such files.
@@ -219,5 +222,15 @@ impl SegmentFile for File {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn expect(&self, offset: u64, bytes: u64) {
+        // Who does not listen reads as it would have anyway.
+        let _ = rustix::fs::fadvise(
+            self,
+            offset,
+            NonZeroU64::new(bytes),
+            rustix::fs::Advice::WillNeed,
+        );
     }
 }
