@@ -3,8 +3,10 @@
 //! `raw` writes ready bytes to a file whose blocks are all there, and syncs after each batch: one batch at a time, nobody
 //! can be faster.
 //! `log` appends the same messages to an embedded log, settles those of the batch before, and waits until the batch
-//! is durable; `log, 4 in flight` has up to four batches on the way. The rounds alternate, so that a neighbour's load
-//! falls on all of them. Run with `cargo bench --bench log`; the log's own part is well if `log` is at least half of `raw`.
+//! is durable; `log, 4 in flight` has up to four batches on the way. Then 16 threads append a message at a time and
+//! wait for each, beside one that does: they share syncs, and should get 8 times as much. The rounds alternate, so that a
+//! neighbour's load falls on all of them. Run with `cargo bench --bench log`; the log's own part is well if `log` is at
+//! least half of `raw`.
 
 #![allow(clippy::unwrap_used)] // a measurement that cannot go on must stop
 #![allow(clippy::disallowed_methods)] // measuring time is what it is for
@@ -46,6 +48,8 @@ const BODY_BYTES: usize = 1024;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 const RAW_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Serial producers that share the log's syncs.
+const PRODUCERS: usize = 16;
 /// Messages that a start finds in the log.
 const REPLAYED: u64 = 500_000;
 const SHARD: Shard = Shard(0);
@@ -77,7 +81,50 @@ fn main() {
             records / syncs.max(1),
         );
     }
+    share(&log, &metrics);
     replay(&data, log);
+}
+
+/// Producers that each wait for every message of theirs to be durable, beside one that does.
+fn share(log: &Arc<EmbeddedLog>, metrics: &Metrics) {
+    let mut rates = [const { Vec::new() }; 2];
+    let mut shared = 0;
+    for _ in 0..ROUNDS {
+        rates[0].push(producers_rate(log, 1));
+        let before = (metrics.log_records.get(), metrics.log_syncs.get());
+        rates[1].push(producers_rate(log, PRODUCERS));
+        // A settle each, beside the message.
+        let messages = (metrics.log_records.get() - before.0) / 2;
+        shared = messages / (metrics.log_syncs.get() - before.1).max(1);
+    }
+    let [one, many] = rates.map(Spread::of);
+    println!(
+        "{PRODUCERS} serial producers: {many}  one {one} ({:.1} times)  {shared} messages a sync",
+        many.median / one.median,
+    );
+}
+
+/// Messages a second of producers on threads of their own.
+fn producers_rate(log: &Arc<EmbeddedLog>, producers: usize) -> f64 {
+    let produce = |log: Arc<EmbeddedLog>| {
+        std::thread::spawn(move || {
+            let start = Instant::now();
+            let (mut settled, mut messages) = (Vec::new(), 0);
+            while start.elapsed() < ROUND {
+                let message = append(&log, 1, std::mem::take(&mut settled));
+                Durable::of(&log, message).wait();
+                settled.push(message);
+                messages += 1;
+            }
+            append(&log, 0, settled);
+            rate(messages, start)
+        })
+    };
+    let threads: Vec<_> = (0..producers).map(|_| produce(Arc::clone(log))).collect();
+    threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .sum()
 }
 
 fn raw_file(dir: &TempDir) -> File {

@@ -104,7 +104,7 @@ impl Core {
         if exchange.settings.durable {
             let bindings = exchange.router.bindings();
             let kept = bindings.filter(|binding| is_durable(&topology, binding.destination));
-            let keys = kept.map(|binding| binding_key(vhost, name, binding));
+            let keys = kept.flat_map(|binding| binding_keys(vhost, name, binding));
             changes.extend(keys.map(|key| (key, None)));
             changes.push((catalog::exchange_key(vhost.name(), name), None));
         }
@@ -199,8 +199,10 @@ impl Core {
         let mut lsn = None;
         if is_kept {
             let key_of = binding_value(vhost, exchange, id, key, arguments);
-            let change = (catalog::binding_key(&key_of), None);
-            let put = self.put_catalog(vhost.shard(), now, &[change]);
+            let changes: Vec<Change> = catalog::binding_keys(&key_of)
+                .map(|key| (key, None))
+                .collect();
+            let put = self.put_catalog(vhost.shard(), now, &changes);
             lsn = Some(put.inspect_err(|_| {
                 found.router.bind(key, arguments, id);
             })?);
@@ -228,7 +230,7 @@ pub(in crate::core) fn kept_bindings<'a>(
     let durable = exchanges.filter(|(_, exchange)| exchange.settings.durable);
     durable.flat_map(move |(name, exchange)| {
         let bindings = exchange.router.bindings_to(id);
-        bindings.map(move |binding| binding_key(vhost, name, binding))
+        bindings.flat_map(move |binding| binding_keys(vhost, name, binding))
     })
 }
 
@@ -237,10 +239,14 @@ fn is_durable(topology: &Topology, id: QueueId) -> bool {
     queue.is_some_and(|queue| queue.settings().durable)
 }
 
-fn binding_key(vhost: &Vhost, exchange: &ExchangeName, binding: &Binding<QueueId>) -> String {
+fn binding_keys(
+    vhost: &Vhost,
+    exchange: &ExchangeName,
+    binding: &Binding<QueueId>,
+) -> impl Iterator<Item = String> + use<> {
     let (key, arguments) = (&binding.key, &binding.arguments);
     let value = binding_value(vhost, exchange, binding.destination, key, arguments);
-    catalog::binding_key(&value)
+    catalog::binding_keys(&value)
 }
 
 fn bound_queue(

@@ -76,9 +76,9 @@ pub(crate) fn tell_one(
     chunks: impl FnOnce(u32) -> Result<Vec<Bytes>, ReadError>,
     reader: &mut dyn Reader,
 ) -> Result<(), ReadError> {
-    let message = match format::decode_as(version, record) {
-        Ok(Record::Publish(publish)) => publish.message,
-        Ok(_) => return Err(ReadError::NotThere),
+    let message = match format::message_of(version, record) {
+        Ok(Some(message)) => message,
+        Ok(None) => return Err(ReadError::NotThere),
         Err(_) => return Err(ReadError::Damaged),
     };
     let chunks = match message.body {

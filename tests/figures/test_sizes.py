@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import time
+import urllib.request
 
 import pytest
 
 from broker import Broker
 from compare.processes import resident_bytes
+from figures.starting import start
 from figures.topology import Declarer
 
 QUEUES, QUEUE_BYTES, RESTART_SECONDS = 100_000, 2 * 1024, 3
+PAGES, PAGE_SECONDS = 10, 0.05
 BINDINGS, BINDING_BYTES = 1_000_000, 250
 # The library of the checkpoint, buffers of the log and what the allocator holds back: whatever there is of them.
 FIXED_BYTES = 64 * 1024 * 1024
@@ -34,17 +37,17 @@ def own(tmp_path):
 def declared(broker: Broker, what, most: int, count: int) -> None:
     """Tells the broker `what`, and holds it to `most` bytes for each of `count` once a checkpoint was made."""
     before = resident_bytes(broker.process.pid)
-    start = time.monotonic()
+    begun = time.monotonic()
     declarer = Declarer(broker.amqp_port)
     what(declarer)
     declarer.close()
-    print(f"told in {time.monotonic() - start:.1f} s")
+    print(f"told in {time.monotonic() - begun:.1f} s")
     time.sleep(CHECKPOINT_SECONDS)
     assert_small(broker, before, most, count)
     for how in ("SIGKILL", "SIGTERM"):
-        start = time.monotonic()
-        broker.restart(how)
-        print(f"ready {time.monotonic() - start:.1f} s after {how}")
+        broker.stop() if how == "SIGTERM" else broker.kill()
+        took, ready = start(broker)
+        print(f"ready {ready:.1f} s ({took:.1f} s) after {how}")
         assert_small(broker, before, most, count)
 
 
@@ -54,19 +57,31 @@ def assert_small(broker: Broker, before: int, most: int, count: int) -> None:
     assert grown <= most * count + FIXED_BYTES
 
 
+def assert_page_is_quick(broker: Broker) -> None:
+    """The page of metrics, at its best of a few: what else runs on the machine is not its doing."""
+    seconds = []
+    for _ in range(PAGES):
+        begun = time.perf_counter()
+        urllib.request.urlopen(broker.metrics_url).read()
+        seconds.append(time.perf_counter() - begun)
+    print(f"page of metrics in {min(seconds) * 1000:.0f} ms to {max(seconds) * 1000:.0f} ms")
+    assert min(seconds) <= PAGE_SECONDS
+
+
 @pytest.mark.long
 def test_100_000_queues_take_2_kib_each_and_start_within_3_s(own):
     names = [f"queue-{n:06}" for n in range(QUEUES)]
     declared(own, lambda declarer: declarer.declare(names), QUEUE_BYTES, QUEUES)
+    assert_page_is_quick(own)
     own.kill()
-    start = time.monotonic()
-    own.start()
-    assert time.monotonic() - start <= RESTART_SECONDS
-    start = time.monotonic()
+    took, ready = start(own)
+    print(f"ready {ready:.2f} s ({took:.2f} s) after SIGKILL")
+    assert ready <= RESTART_SECONDS
+    begun = time.monotonic()
     declarer = Declarer(own.amqp_port)
     declarer.delete(names)
     declarer.close()
-    print(f"deleted in {time.monotonic() - start:.1f} s")
+    print(f"deleted in {time.monotonic() - begun:.1f} s")
     own.restart("SIGKILL")
     assert resident_bytes(own.process.pid) <= FIXED_BYTES
 

@@ -2,13 +2,12 @@
 //!
 //! Numbers name things modulo how many there are, so that every sequence makes sense and shrinks well.
 
-use std::collections::BTreeMap;
-
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use viaduct::core::model::names::ExchangeName;
 use viaduct::core::model::overlay::Cause;
+use viaduct::core::queue::dead_letters::DeadLetters;
 use viaduct::core::queue::settings::DeadLetterTarget;
 use viaduct::core::queue::settings::Overflow;
 use viaduct::core::queue::settings::QueueSettings;
@@ -328,7 +327,7 @@ fn settings() -> impl Strategy<Value = QueueSettings> {
 }
 
 /// As doors set them: an exchange for four causes, a queue for receives.
-fn dead_letters() -> impl Strategy<Value = BTreeMap<Cause, DeadLetterTarget>> {
+fn dead_letters() -> impl Strategy<Value = DeadLetters> {
     let exchange = (target(), option::weighted(0.7, key())).prop_map(|(exchange, key)| {
         DeadLetterTarget::Exchange {
             exchange: ExchangeName::parse(TARGETS[exchange]).unwrap(),

@@ -1,7 +1,6 @@
 //! The core from several threads at once: what no single-threaded sequence can show is that locks are
 //! taken in one order, and that what threads do to the same entries is done once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -24,6 +23,7 @@ use viaduct::core::model::time::CoreTime;
 use viaduct::core::model::value::Properties;
 use viaduct::core::queue::Counts;
 use viaduct::core::queue::clear::Purge;
+use viaduct::core::queue::dead_letters::DeadLetters;
 use viaduct::core::queue::settings::DeadLetterTarget;
 use viaduct::core::queue::settings::QueueSettings;
 use viaduct::core::queue::settle::LeaseRef;
@@ -207,7 +207,7 @@ fn settings(numbers: &mut Numbers) -> QueueSettings {
     QueueSettings {
         max_length: Some(4),
         delivery_limit: Some(1),
-        dead_letter: BTreeMap::from([
+        dead_letter: DeadLetters::from([
             (Cause::Rejected, next.clone()),
             (Cause::MaxLength, next),
             (Cause::Expired, everywhere.clone()),

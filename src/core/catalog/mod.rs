@@ -33,6 +33,7 @@ pub(in crate::core) use values::ExchangeValue;
 pub(in crate::core) use values::QueueValue;
 pub(in crate::core) use values::VhostValue;
 pub(in crate::core) use values::binding_key;
+pub(in crate::core) use values::binding_keys;
 pub(in crate::core) use values::exchange_key;
 pub(in crate::core) use values::is_core_key;
 pub(in crate::core) use values::json;

@@ -73,8 +73,20 @@ pub(in crate::core) struct BindingValue {
     pub(in crate::core) vhost: VhostName,
     pub(in crate::core) exchange: ExchangeName,
     pub(in crate::core) queue: QueueId,
+    /// A text where it is one, which nearly all are; else a list of numbers.
+    #[serde(with = "text_or_bytes")]
     pub(in crate::core) key: Vec<u8>,
     pub(in crate::core) arguments: BindingArguments,
+}
+
+/// A binding as earlier versions named it: with a list of numbers for every key, four bytes for each of its own.
+#[derive(Serialize)]
+struct EarlierBinding<'a> {
+    vhost: &'a VhostName,
+    exchange: &'a ExchangeName,
+    queue: QueueId,
+    key: &'a [u8],
+    arguments: &'a BindingArguments,
 }
 
 /// What every binding's key begins with.
@@ -96,7 +108,22 @@ pub(in crate::core) fn binding_key(value: &BindingValue) -> String {
     format!("{BINDING}{}", json_text(value))
 }
 
-/// Reads what [`binding_key`] wrote.
+/// The names under which a binding may stand that is undone: its own, and the one that an earlier version gave it.
+pub(in crate::core) fn binding_keys(value: &BindingValue) -> impl Iterator<Item = String> + use<> {
+    let key = binding_key(value);
+    let earlier = EarlierBinding {
+        vhost: &value.vhost,
+        exchange: &value.exchange,
+        queue: value.queue,
+        key: &value.key,
+        arguments: &value.arguments,
+    };
+    let earlier = format!("{BINDING}{}", json_text(&earlier));
+    let other = (earlier != key).then_some(earlier);
+    std::iter::once(key).chain(other)
+}
+
+/// Reads what [`binding_key`] wrote, in any version.
 pub(in crate::core) fn parse_binding(key: &str) -> serde_json::Result<BindingValue> {
     parse(key.strip_prefix(BINDING).unwrap_or_default().as_bytes())
 }
@@ -127,4 +154,85 @@ pub(in crate::core) fn json<T: Serialize>(value: &T) -> Vec<u8> {
 fn json_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value)
         .expect("catalog values are maps with text keys and cannot fail to print")
+}
+
+/// Bytes as a JSON text if they are one.
+mod text_or_bytes {
+    use std::fmt;
+
+    use serde::Deserializer;
+    use serde::Serialize;
+    use serde::Serializer;
+    use serde::de::SeqAccess;
+    use serde::de::Visitor;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => to.serialize_str(text),
+            Err(_) => bytes.serialize(to),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        from.deserialize_any(Either)
+    }
+
+    struct Either;
+
+    impl<'de> Visitor<'de> for Either {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a list of bytes")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Vec<u8>, E> {
+            Ok(text.as_bytes().to_vec())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u8>, A::Error> {
+            let mut bytes = Vec::new();
+            while let Some(byte) = list.next_element()? {
+                bytes.push(byte);
+            }
+            Ok(bytes)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(key: &[u8]) -> BindingValue {
+        BindingValue {
+            vhost: VhostName::parse("/").expect("a name"),
+            exchange: ExchangeName::parse("amq.topic").expect("a name"),
+            queue: QueueId(7),
+            key: key.to_vec(),
+            arguments: BindingArguments::default(),
+        }
+    }
+
+    #[test]
+    fn a_binding_is_named_by_its_text_and_read_under_any_name_that_it_ever_had() {
+        let earlier = r#"binding/{"vhost":"/","exchange":"amq.topic","queue":7,"key":[97,46,34],"arguments":[]}"#;
+        let now =
+            r#"binding/{"vhost":"/","exchange":"amq.topic","queue":7,"key":"a.\"","arguments":[]}"#;
+        let value = binding(b"a.\"");
+        assert_eq!(binding_key(&value), now);
+        assert_eq!(binding_keys(&value).collect::<Vec<_>>(), [now, earlier]);
+        for name in [now, earlier] {
+            let read = parse_binding(name).expect("a binding");
+            assert_eq!(
+                (read.key.as_slice(), read.queue),
+                (&b"a.\""[..], QueueId(7))
+            );
+        }
+        // No text: there was never another name.
+        let bytes = binding(&[0xff, 0]);
+        let names: Vec<_> = binding_keys(&bytes).collect();
+        assert_eq!(names.len(), 1);
+        assert_eq!(parse_binding(&names[0]).expect("a binding").key, [0xff, 0]);
+    }
 }

@@ -3,6 +3,8 @@
 //! Plain state under a short mutex that is held per batch (DESIGN §3.2). Everything that reaches beyond
 //! the queue (log records, dead letters, wakes) is left in `Effects` for `Core` to carry out.
 
+pub mod dead_letters;
+
 pub mod settings;
 
 pub mod vocabulary;

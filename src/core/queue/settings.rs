@@ -1,12 +1,10 @@
 //! What a queue is told when it is declared.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::core::model::names::ExchangeName;
-use crate::core::model::overlay::Cause;
+use crate::core::queue::dead_letters::DeadLetters;
 use crate::core::queue::vocabulary::Vocabulary;
 
 /// What happens to what does not fit (SEMANTICS §8).
@@ -63,7 +61,7 @@ pub struct QueueSettings {
     /// Receives after which an entry is dead-lettered: the take that finds `failed` at it (1 to 1000).
     pub receive_limit: Option<u16>,
     /// Where dead letters go, by cause. A cause without target: dropped, counted.
-    pub dead_letter: BTreeMap<Cause, DeadLetterTarget>,
+    pub dead_letter: DeadLetters,
     /// What each door declared, in its own words: opaque to core, kept for equivalence and for showing.
     pub vocabulary: Vocabulary,
 }

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
+use std::io::Read;
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,16 +53,35 @@ pub(crate) trait Disk: Send + Sync {
     /// After a sync that failed the system takes the file's pages for clean: what is read of it may never have reached
     /// the disk, and no later sync of the same file would tell.
     fn renew(&self, path: &Path) -> io::Result<()> {
+        self.replace(path, path)
+    }
+    /// Writes what a file holds to a place of its own, and gives that the name `path`.
+    fn replace(&self, path: &Path, from: &Path) -> io::Result<()> {
         let copy = path.with_extension("new");
-        self.write_file(&copy, &self.read_file(path)?)?;
+        self.copy(from, &copy)?;
         self.rename(&copy, path)?;
         path.parent().map_or(Ok(()), |dir| self.sync_dir(dir))
+    }
+    /// Makes a file of what another holds, or replaces what is in it, for good: with blocks of its own, which no file
+    /// system shares with the other's.
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.write_file(to, &self.read_file(from)?)
+    }
+    /// Length of a file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    fn file_len(&self, path: &Path) -> io::Result<u64> {
+        self.open_read(path)?.len()
     }
     /// Opens a database, which is begun if it is missing or empty.
     fn create_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError>;
     /// Opens a database that is there.
     fn open_database(&self, path: &Path, builder: &Builder) -> Result<Database, DatabaseError>;
 }
+
+/// How much of a file is copied at once.
+const COPY_BYTES: usize = 1024 * 1024;
 
 /// The file system of the machine.
 pub(crate) struct RealDisk;
@@ -110,6 +131,19 @@ impl Disk for RealDisk {
         let mut file = File::create(path)?;
         file.write_all(bytes)?;
         file.sync_all()
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+        let mut part = vec![0; COPY_BYTES];
+        loop {
+            let read = from.read(&mut part)?;
+            if read == 0 {
+                break;
+            }
+            to.write_all(part.get(..read).unwrap_or_default())?;
+        }
+        to.sync_all()
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -176,5 +210,15 @@ impl SegmentFile for File {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn expect(&self, offset: u64, bytes: u64) {
+        // Who does not listen reads as it would have anyway.
+        let _ = rustix::fs::fadvise(
+            self,
+            offset,
+            NonZeroU64::new(bytes),
+            rustix::fs::Advice::WillNeed,
+        );
     }
 }

@@ -12,4 +12,6 @@ pub(crate) trait SegmentFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// Length of the file.
     fn len(&self) -> io::Result<u64>;
+    /// Says that this part of the file is read next: who can fetches it meanwhile.
+    fn expect(&self, _offset: u64, _bytes: u64) {}
 }

@@ -233,7 +233,7 @@ impl Store for EmbeddedLog {
             return Err(io_error("checkpoint", &shared.path, error));
         }
         let changes: Changes = changes
-            .map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec)))
+            .map(|(key, value)| (key.into(), value.map(Into::into)))
             .collect();
         shared.checkpoint(Some((upto, changes)))
     }

@@ -8,6 +8,9 @@ use super::disk::SegmentFile;
 /// How much is read at once.
 const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 
+/// How many times as much the system fetches while that is looked at: a start reads as fast as the disk then.
+const WINDOWS_AHEAD: usize = 2;
+
 /// The part of a file that is in memory.
 pub(super) struct Window {
     file: Arc<dyn SegmentFile>,
@@ -36,6 +39,9 @@ impl Window {
         if self.within(offset, bytes).is_none() {
             // No more than there is: a log of a few blocks takes no 4 MiB.
             let left = usize::try_from(self.len - offset).unwrap_or(usize::MAX);
+            let most = bytes.max(WINDOW_BYTES) + WINDOW_BYTES * WINDOWS_AHEAD;
+            self.file
+                .expect(offset, u64::try_from(most).unwrap_or(u64::MAX));
             self.bytes.resize(bytes.max(WINDOW_BYTES).min(left), 0);
             let read = self.file.read_at(&mut self.bytes, offset)?;
             self.bytes.truncate(read);

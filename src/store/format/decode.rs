@@ -109,6 +109,22 @@ pub(crate) fn decode_as(version: Version, record: &[u8]) -> Result<Record<'_>, D
     }
 }
 
+/// Decodes the message of a publish, whose entries are left alone; none if the record is of another kind.
+///
+/// # Errors
+/// [`DecodeError`]: the record cannot be what was written.
+pub(crate) fn message_of(
+    version: Version,
+    record: &[u8],
+) -> Result<Option<MessageFields<'_>>, DecodeError> {
+    let mut fields = Fields(record, version);
+    if fields.byte()? != kind::PUBLISH {
+        return Ok(None);
+    }
+    fields.bool("elidable")?;
+    fields.message().map(Some)
+}
+
 /// What is left of a record, and by which rules it is read.
 pub(super) struct Fields<'a>(pub(super) &'a [u8], pub(super) Version);
 

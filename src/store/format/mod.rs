@@ -10,6 +10,7 @@ mod varint;
 pub(crate) use decode::DecodeError;
 pub(crate) use decode::decode;
 pub(crate) use decode::decode_as;
+pub(crate) use decode::message_of;
 pub(crate) use decode::split;
 pub(crate) use encode::TOMBSTONE;
 pub(crate) use encode::encode;

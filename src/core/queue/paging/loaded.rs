@@ -33,8 +33,11 @@ impl QueueState {
         read: Read,
         effects: &mut Effects,
     ) {
+        let mut rest = wanted;
         for (lsn, message) in read.messages {
-            for (_, seq) in of_lsn(wanted, lsn) {
+            let behind = rest.iter().take_while(|(other, _)| *other < lsn).count();
+            rest = rest.get(behind..).unwrap_or_default();
+            for (_, seq) in rest.iter().take_while(|(other, _)| *other == lsn) {
                 self.ring.warm(*seq, Source::Log(lsn), message.clone());
             }
         }

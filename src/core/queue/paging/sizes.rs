@@ -26,9 +26,9 @@ impl Default for PageSizes {
         Self {
             chunk_entries: 1024,
             chunk_bytes: 2 << 20,
-            window_entries: 2048,
+            window_entries: 8192,
             window_bytes: 1 << 20,
-            piece_entries: 512,
+            piece_entries: 2048,
             piece_bytes: 256 << 10,
             sweep_ms: 2_000,
         }

@@ -235,10 +235,20 @@ impl Ring {
             .map(|_| at)
     }
 
-    /// Index of the first chunk that ends above `seq`.
+    /// Index of the first chunk that ends above `seq`. A deep queue has ten thousands of chunks, and every operation
+    /// asks: as long as they are of one length and none between them is gone, the first guess is right.
     fn first_chunk_from(&self, seq: u64) -> usize {
-        match self.chunks.front() {
-            Some(front) if seq < front.end() => 0,
+        let Some(front) = self.chunks.front() else {
+            return 0;
+        };
+        if seq < front.end() {
+            return 0;
+        }
+        // The front may have fewer than the others: what restored queues begin with.
+        let beyond = (seq - front.end()) / u64::from(self.shape.entries.max(1));
+        let guess = usize::try_from(beyond + 1).unwrap_or(usize::MAX);
+        match self.chunks.get(guess) {
+            Some(chunk) if (chunk.base..chunk.end()).contains(&seq) => guess,
             _ => self.chunks.partition_point(|chunk| chunk.end() <= seq),
         }
     }

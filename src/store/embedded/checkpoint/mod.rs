@@ -29,8 +29,8 @@ pub(super) use generation::Saved;
 /// Bytes of catalog changes that may wait in memory for the older generation's turn.
 const LACKING_MAX: usize = 256 * 1024;
 
-/// Changes of the catalog: each key with its new value, or none.
-pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
+/// Changes of the catalog: each key with its new value, or none. Both generations share the texts.
+pub(super) type Changes = BTreeMap<Arc<str>, Option<Arc<[u8]>>>;
 
 /// The two generations of a shard's checkpoint.
 pub(super) struct Checkpoints {
@@ -56,7 +56,7 @@ struct Slot {
     snapshot: u64,
     delta: Delta,
     changes: Changes,
-    /// The file is not what it lacks `delta` of: it has to be a copy of the other first.
+    /// The file is not what it lacks `delta` of, or may not be on the disk: it has to be a copy of the other first.
     is_stale: bool,
 }
 
@@ -144,7 +144,8 @@ impl Checkpoints {
     /// Whether a generation lacks something that a snapshot had.
     pub(super) fn is_behind(&self) -> bool {
         let is_behind = |slot: &Slot| {
-            slot.snapshot < self.changed_with
+            slot.is_stale
+                || slot.snapshot < self.changed_with
                 || slot.saved.catalog < self.catalog
                 || !slot.changes.is_empty()
         };
@@ -219,8 +220,8 @@ impl Checkpoints {
 
 /// Bytes that changes take in memory, about.
 fn weight(changes: &Changes) -> usize {
-    let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-    let rows = changes.len() * size_of::<(String, Option<Vec<u8>>)>();
+    let value = |value: &Option<Arc<[u8]>>| value.as_ref().map_or(0, |value| value.len());
+    let rows = changes.len() * size_of::<(Arc<str>, Option<Arc<[u8]>>)>();
     let texts = changes.iter().map(|(key, v)| key.len() + value(v));
     rows + texts.sum::<usize>()
 }

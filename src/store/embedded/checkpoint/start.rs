@@ -49,21 +49,28 @@ impl Checkpoints {
                 ),
             }
         }
-        self.take(newest)
+        let has_both = found.iter().all(Result::is_ok);
+        self.take(newest, has_both)
     }
 
     fn missing(&self) -> StoreError {
         self.generations[0].file.damaged("it is missing")
     }
 
-    fn take(&mut self, newest: usize) -> Result<(), StoreError> {
+    /// Goes by a generation, whose file is written again: now, or with the next checkpoints, if that takes long. The
+    /// log has what the older one lacks until then, for the case that the disk does not have what was read of this one.
+    fn take(&mut self, newest: usize, has_both: bool) -> Result<(), StoreError> {
         let [first, second] = &mut self.generations;
         let (new, old) = if newest == 0 {
             (first, second)
         } else {
             (second, first)
         };
-        new.file.renew()?;
+        if has_both && new.file.is_large() {
+            new.is_stale = true;
+        } else {
+            new.file.renew()?;
+        }
         // What it lacks of the newest was forgotten with the last start.
         old.is_stale = true;
         self.newest = Some(newest);
@@ -89,7 +96,7 @@ impl Checkpoints {
             .file
             .write(&saved, &changes, &Delta::default())?;
         self.generations[0].saved = saved;
-        self.take(0)
+        self.take(0, false)
     }
 }
 

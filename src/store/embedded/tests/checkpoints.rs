@@ -204,6 +204,47 @@ fn a_segment_stays_until_the_older_generation_can_do_without_it() {
     assert_eq!(told(dir.path()).expect("opens"), later);
 }
 
+/// A start goes by a large generation without writing it again: that the disk does not have it may show after the next
+/// power cut.
+#[test]
+fn a_large_generation_that_a_start_went_by_may_be_lost_until_both_are_written_again() {
+    let (dir, mut live) = used();
+    let opened = open(dir.path()).expect("opens");
+    let large = vec![7; 20 * 1024 * 1024];
+    let upto = Lsn::new(SHARD, publish_durably(&opened.log)).expect("an lsn");
+    live.push(upto.number());
+    let written = opened.log.checkpoint(
+        SHARD,
+        upto,
+        &mut std::iter::once(("large", Some(&large[..]))),
+    );
+    written.expect("written");
+    let mut step = |log: &Arc<EmbeddedLog>| {
+        settle(log, &[live.remove(0)]);
+        live.extend((0..12).map(|_| publish_durably(log)));
+        live.clone()
+    };
+    step(&opened.log);
+    checkpoint(&opened.log);
+    drop(opened);
+    let opened = open(dir.path()).expect("opens");
+    for round in 0..3 {
+        if round > 0 {
+            checkpoint(&opened.log);
+        }
+        let live = step(&opened.log);
+        for lost in GENERATIONS {
+            let cut = copy(dir.path());
+            let path = cut.path().join(lost);
+            fs::write(&path, vec![0; 64 * 1024]).expect("written");
+            assert_eq!(told(cut.path()).expect("opens"), live, "{lost}, {round}");
+        }
+    }
+    checkpoint(&opened.log);
+    checkpoint(&opened.log);
+    assert!(!opened.log.shared.checkpoints.lock().is_behind());
+}
+
 /// A power cut may come between any two files of a checkpoint, and in the middle of each: what is on the disk then is
 /// an older state of one of them, or a part of a new file.
 #[test]

@@ -43,7 +43,7 @@ impl Legacy {
             let mut changes = Changes::new();
             for row in transaction.open_table(CATALOG)?.iter()? {
                 let (key, value) = row?;
-                changes.insert(key.value().to_owned(), Some(value.value().to_vec()));
+                changes.insert(key.value().into(), Some(value.value().into()));
             }
             Ok((changes, applied.map(|applied| applied.value())))
         })?;

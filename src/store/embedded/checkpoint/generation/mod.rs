@@ -24,6 +24,9 @@ use file::RedbFile;
 
 pub(in super::super) use legacy::Legacy;
 
+/// Bytes of a file that a start writes again before anything else: no more than a moment's work.
+const RENEWED_AT_ONCE_MAX: u64 = 16 * 1024 * 1024;
+
 /// What a generation has absorbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Saved {
@@ -107,19 +110,20 @@ impl Generation {
         }
     }
 
+    /// Whether it takes a while to write the file again.
+    pub(super) fn is_large(&self) -> bool {
+        let len = self.file.disk.file_len(&self.file.path);
+        len.is_ok_and(|len| len > RENEWED_AT_ONCE_MAX)
+    }
+
     /// Becomes what another generation is.
     pub(super) fn copy_of(&mut self, other: &mut Self) -> Result<(), StoreError> {
         self.file.close();
         other.file.close();
         self.is_good = true;
         let path = &self.file.path;
-        let new = path.with_extension("new");
-        let disk = &self.file.disk;
-        disk.read_file(&other.file.path)
-            .and_then(|bytes| disk.write_file(&new, &bytes))
-            .and_then(|()| disk.rename(&new, path))
-            .and_then(|()| path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir)))
-            .map_err(|e| io_error("copy the other checkpoint to", path, e))
+        let copied = self.file.disk.replace(path, &other.file.path);
+        copied.map_err(|e| io_error("copy the other checkpoint to", path, e))
     }
 
     /// Hands over the catalog.

@@ -167,8 +167,8 @@ fn write_catalog(transaction: &WriteTransaction, changes: &Changes) -> Result<()
     let mut table = transaction.open_table(CATALOG)?;
     for (key, value) in changes {
         match value {
-            Some(value) => table.insert(key.as_str(), value.as_slice())?,
-            None => table.remove(key.as_str())?,
+            Some(value) => table.insert(&**key, &**value)?,
+            None => table.remove(&**key)?,
         };
     }
     Ok(())

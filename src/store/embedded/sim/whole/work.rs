@@ -19,6 +19,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::time::CoreTime;
 
+use crate::store::embedded::checkpoint::Changes;
 use crate::store::embedded::making::Making;
 
 use super::model::Name;
@@ -407,6 +408,10 @@ impl World {
         };
         self.offered = upto;
         let changes = self.model.changes(self.absorbed, upto);
+        let changes: Changes = changes
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.map(Into::into)))
+            .collect();
         self.say(|| format!("{:?} up to {upto}", changes.keys()));
         let shared = Arc::clone(&self.life().log.shared);
         let mut checkpoints = shared.checkpoints.lock();
