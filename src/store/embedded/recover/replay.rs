@@ -87,16 +87,15 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// The last record of a segment, if that is known without reading it: the next one continues it, or it was left
-    /// already when the checkpoint was made. What was pending then may have gone to the newest one that it knows.
+    /// The last record of a segment, if the checkpoint's row has all of it: the next one continues where the row ends,
+    /// or the segment was left already when the snapshot was made. What was pending then may have gone to the newest
+    /// segment that it knows, and to others behind it.
     fn last_of(&self, header: &SegmentHeader, next: &SegmentHeader) -> Option<u64> {
-        if next.id == header.id + 1 {
-            return Some(next.first - 1);
-        }
+        let row = self.known.rows.get(&header.id)?;
         let newest = self.known.rows.keys().next_back();
-        let row = self.known.rows.get(&header.id);
-        let row = row.filter(|_| newest.is_some_and(|newest| *newest > header.id));
-        row.map(|row| row.last.min(next.first - 1))
+        let was_left = newest.is_some_and(|newest| *newest > header.id);
+        let is_continued = next.id == header.id + 1 && row.last + 1 >= next.first;
+        (was_left || is_continued).then(|| row.last.min(next.first - 1))
     }
 
     /// A segment that the checkpoint covers, up to its last record, is not read.

@@ -116,3 +116,31 @@ fn a_change_of_the_catalog_that_cannot_be_read_is_a_hole_though_a_checkpoint_has
         .collect();
     assert_eq!(holes, [(1, 1)]);
 }
+
+#[test]
+fn a_hole_names_the_queues_of_what_was_pending_when_its_segment_got_its_row() {
+    let mut world = world();
+    world.write();
+    let lost = world.publish_one(10);
+    let mut making = world.snapshot();
+    world.write();
+    world.save(&mut making);
+    world.end(true);
+    world.start();
+    world.publish_one(10);
+    for _ in 0..2 {
+        let mut making = world.snapshot();
+        world.write();
+        world.save(&mut making);
+    }
+    world.end(true);
+    let path = Path::new(DIR).join("log/0000000001.seg");
+    let file = Disk::open(&world.disk, &path).unwrap();
+    // The second frame, which has the message and nothing else.
+    file.write_all_at(&[0; 64], 8192).unwrap();
+    let mut heard = Heard::default();
+    let (_, scanned) = Life::begin(&world.disk, world.now, world.plan.every, &mut heard).unwrap();
+    let holes = scanned.holes.iter();
+    let holes: Vec<_> = holes.map(|h| (h.first, h.queues.clone())).collect();
+    assert_eq!(holes, [(lost, Some(vec![QueueId(1)]))]);
+}

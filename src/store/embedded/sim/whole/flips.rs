@@ -76,7 +76,8 @@ impl World {
             let may_lack = lacks(&scanned.holes, wanted) || self.model.may_be_elided(name.0);
             assert!(
                 told.contains_key(name) || may_lack,
-                "{wanted:?} is not told"
+                "{wanted:?} is not told: {:?}",
+                scanned.holes
             );
         }
         self.check_flipped_messages(&told);

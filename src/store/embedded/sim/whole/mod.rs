@@ -2,9 +2,9 @@
 //! on, and what goes wrong. After each end, whatever it was, a start must tell exactly what was said before it.
 //!
 //! ```text
-//! cargo test --lib whole_store                         the seeds that CI runs
-//! VIADUCT_SEEDS=100000 cargo test --lib whole_store    so many
-//! VIADUCT_SEED=17 cargo test --lib whole_store         one, and what happens in it
+//! cargo test --lib whole_store                                     the seeds that CI runs
+//! VIADUCT_SEEDS=100000 cargo test --lib whole_store                so many
+//! VIADUCT_SEED=17 cargo test --lib whole_store -- --nocapture      one, and what happens in it
 //! ```
 
 use std::sync::atomic::AtomicU64;
@@ -30,7 +30,7 @@ use crate::store::embedded::crew::Acted;
 use world::Seen;
 use world::World;
 
-/// Seeds that are tried if nobody says how many.
+/// Seeds that are tried if nobody says how many; with flipped bits an eighth of them.
 const SEEDS: u64 = 2_000;
 
 /// Says how to see a failure again.
@@ -232,6 +232,9 @@ fn the_whole_store_never_takes_a_flipped_bit_for_what_was_written() {
         }
     }
     eprintln!("{all:#?}");
+    let holes = all.get("holes").copied().unwrap_or(0);
+    let is_one = number("VIADUCT_SEED").is_some();
+    assert!(is_one || holes > 0, "nothing is proved about damage");
 }
 
 #[test]
