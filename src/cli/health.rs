@@ -37,6 +37,14 @@ pub(super) fn health(loaded: &Loaded) -> Outcome {
             health.damages
         ));
     }
+    for queue in &health.quarantined {
+        say(queue);
+    }
+    let shown = u64::try_from(health.quarantined.len()).unwrap_or(u64::MAX);
+    if health.quarantined_total > shown {
+        let more = health.quarantined_total - shown;
+        say(format!("and {more} more"));
+    }
     Ok(if health.status == "stopping" {
         Exit::Failed
     } else {

@@ -86,6 +86,9 @@ impl Core {
         }
         self.inner.metrics.wakes.inc_by(effects.wakes.len() as u64);
         effects.wake();
+        if let Some(why) = effects.fault.take() {
+            self.inner.quarantine.put_for_message(queue, &why);
+        }
         if !effects.reaped.is_empty() {
             let reaped = std::mem::take(&mut effects.reaped);
             self.inner.reaper.add(queue.id(), queue.shard(), reaped);

@@ -13,6 +13,7 @@ use crate::core::catalog::Change;
 use crate::core::error::CoreError;
 use crate::core::events::CoreEvent;
 use crate::core::exchanges;
+use crate::core::log::store::Watermark;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
@@ -109,11 +110,15 @@ impl Core {
         }
         let settings = settings();
         let id = self.next_queue_id();
+        let since = match self.watermark(vhost.shard()) {
+            Watermark::Durable(upto) => upto,
+            Watermark::Failed => 0,
+        };
         let lsn = if settings.durable {
             Some(self.put_catalog(
                 vhost.shard(),
                 now,
-                &[queue_change(id, name, vhost, &settings)],
+                &[queue_change(id, name, vhost, since, &settings)],
             )?)
         } else {
             None
@@ -123,6 +128,7 @@ impl Core {
             name.clone(),
             vhost.name().clone(),
             vhost.shard(),
+            since,
             settings,
             &self.inner.sizes,
         );
@@ -159,7 +165,8 @@ impl Core {
             settings.durable |= state.settings().durable;
             let mut lsn = None;
             if settings.durable {
-                let mut changes = vec![queue_change(queue.id(), queue.name(), &vhost, &settings)];
+                let (id, name, since) = (queue.id(), queue.name(), queue.since());
+                let mut changes = vec![queue_change(id, name, &vhost, since, &settings)];
                 if !state.settings().durable {
                     let bindings = exchanges::kept_bindings(&vhost, &topology, queue.id());
                     changes.extend(bindings.map(|key| (key, Some(Vec::new()))));
@@ -180,8 +187,8 @@ impl Core {
     /// entries it had.
     ///
     /// # Errors
-    /// [`CoreError::InUse`], [`CoreError::NotEmpty`], [`CoreError::QueueNotFound`] when it is deleted
-    /// meanwhile.
+    /// [`CoreError::InUse`], [`CoreError::NotEmpty`] ([`CoreError::Quarantined`], if nobody can know),
+    /// [`CoreError::QueueNotFound`] when it is deleted meanwhile.
     pub fn delete_queue(
         &self,
         vhost: &Vhost,
@@ -196,6 +203,10 @@ impl Core {
         }
         if only.unused && state.consumer_count() > 0 {
             return Err(CoreError::InUse(queue.name().to_string()));
+        }
+        if let (true, Some(why)) = (only.empty, state.quarantined()) {
+            // Nobody knows whether it is.
+            return Err(CoreError::Quarantined(Box::new(queue.quarantined(why))));
         }
         if only.empty && state.ready_count() > 0 {
             return Err(CoreError::NotEmpty(queue.name().to_string()));
@@ -235,6 +246,7 @@ impl Core {
             self.inner.store.spill_drop(queue.shard(), id);
         }
         self.inner.metrics.queues.dec();
+        self.inner.quarantine.forget(queue.id());
         let effects = Effects {
             wakes: gone.cancelled.into(),
             reaped: gone.spilled,
@@ -247,15 +259,19 @@ impl Core {
     /// Empties a queue, and says how many entries went.
     ///
     /// # Errors
-    /// [`CoreError::LogFailed`]. [`CoreError::Full`]: it is empty, but that cannot be promised yet.
+    /// [`CoreError::LogFailed`], [`CoreError::Quarantined`]. [`CoreError::Full`]: it is empty, but that cannot be
+    /// promised yet.
     pub fn purge(
         &self,
         queue: &Arc<Queue>,
         purge: Purge,
         now: CoreTime,
     ) -> Result<Written<u64>, CoreError> {
-        let (gone, logged) =
-            self.on_queue(queue, now, |state, effects| state.purge(purge, effects))?;
+        let (gone, logged) = self.on_queue(queue, now, |state, effects| {
+            let is_kept = state.quarantined().is_some();
+            (!is_kept).then(|| state.purge(purge, effects))
+        })?;
+        let gone = gone.ok_or_else(|| queue.closed_because())?;
         if logged.is_deferred {
             return Err(CoreError::Full);
         }
@@ -269,11 +285,18 @@ impl Core {
     }
 }
 
-fn queue_change(id: QueueId, name: &QueueName, vhost: &Vhost, settings: &QueueSettings) -> Change {
+fn queue_change(
+    id: QueueId,
+    name: &QueueName,
+    vhost: &Vhost,
+    since: u64,
+    settings: &QueueSettings,
+) -> Change {
     let value = catalog::QueueValue {
         id,
         vhost: vhost.name().clone(),
         name: name.clone(),
+        since,
         settings: settings.clone(),
     };
     (catalog::queue_key(id), Some(catalog::json(&value)))

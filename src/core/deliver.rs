@@ -39,7 +39,7 @@ impl Core {
     /// counted for clients (a waiting SQS poll).
     ///
     /// # Errors
-    /// [`CoreError::QueueNotFound`] when the queue is deleted meanwhile.
+    /// [`CoreError::Quarantined`]; [`CoreError::QueueNotFound`] when the queue is deleted meanwhile.
     pub fn subscribe(
         &self,
         queue: &Arc<Queue>,
@@ -48,10 +48,7 @@ impl Core {
         visible: bool,
     ) -> Result<Consumer, CoreError> {
         let consumer =
-            Consumer::add(queue, inbox, key, visible).ok_or_else(|| CoreError::QueueNotFound {
-                vhost: queue.vhost().to_string(),
-                queue: queue.name().to_string(),
-            })?;
+            Consumer::add(queue, inbox, key, visible).ok_or_else(|| queue.closed_because())?;
         if visible {
             self.tell_consumers(queue);
         }

@@ -2,6 +2,7 @@
 
 use crate::core::log::store::AppendError;
 use crate::core::log::store::StoreError;
+use crate::core::quarantine::Quarantined;
 
 /// Why core did not do what it was asked.
 ///
@@ -39,6 +40,9 @@ pub enum CoreError {
     /// A headers exchange cannot tell how to match.
     #[error("invalid binding arguments: {0}")]
     BadBinding(String),
+    /// A part of the log that may concern the queue cannot be read: nothing is taken from it or put into it.
+    #[error(transparent)]
+    Quarantined(Box<Quarantined>),
     /// The log has too much to write: nothing was taken, try again when the watermark moves.
     #[error("the log has too much to write")]
     Busy,

@@ -20,6 +20,8 @@ pub enum CoreEvent {
     QueueCreated(VhostName, QueueName),
     /// A queue is gone.
     QueueDeleted(VhostName, QueueName),
+    /// A queue is quarantined: nothing is taken from it or put into it any more.
+    QueueQuarantined(VhostName, QueueName),
     /// An exchange is new.
     ExchangeCreated(VhostName, ExchangeName),
     /// An exchange is gone.

@@ -90,7 +90,8 @@ impl Burial<'_> {
         let mut targets = guards.iter().filter(|(queue, _)| self.is_target(queue));
         targets.any(|(_, state)| {
             let refuses = state.settings().overflow != Overflow::DropOldest;
-            !state.is_deleted() && refuses && !state.has_room(0, 0, bytes)
+            let has_no_room = refuses && !state.is_deleted() && !state.has_room(0, 0, bytes);
+            has_no_room || state.quarantined().is_some()
         })
     }
 

@@ -43,6 +43,8 @@ mod exchanges;
 
 pub mod publish;
 
+pub mod quarantine;
+
 pub mod deliver;
 
 mod bury;
@@ -94,6 +96,7 @@ use crate::core::model::names::VhostName;
 use crate::core::model::time::CoreTime;
 use crate::core::paging::reap::Reaper;
 use crate::core::paging::tight::Tight;
+use crate::core::quarantine::Quarantine;
 use crate::core::queue::paging::sizes::PageSizes;
 use crate::core::timers::Timers;
 use crate::core::topology::Vhost;
@@ -142,7 +145,8 @@ struct Inner {
     tight: Tight,
     reaper: Arc<Reaper>,
     alarms: AlarmState,
-    events: Events,
+    events: Arc<Events>,
+    quarantine: Arc<Quarantine>,
     queue_serial: AtomicU64,
     transient_serial: AtomicU64,
 }
@@ -161,6 +165,8 @@ impl Core {
         settings: &Settings,
         now: CoreTime,
     ) -> Result<(Self, CoreTime), CoreError> {
+        let events = Arc::new(Events::default());
+        let quarantine = Quarantine::new(Arc::clone(&metrics), Arc::clone(&events));
         let inner = Inner {
             catalog: Catalog::new(store.capabilities().shards),
             store,
@@ -174,7 +180,8 @@ impl Core {
             tight: Tight::default(),
             reaper: Arc::default(),
             alarms: AlarmState::default(),
-            events: Events::default(),
+            events,
+            quarantine: Arc::new(quarantine),
             queue_serial: AtomicU64::new(1),
             transient_serial: AtomicU64::new(0),
         };
@@ -182,6 +189,7 @@ impl Core {
             inner: Arc::new(inner),
         };
         let now = core.recover(now)?;
+        core.watch_damage();
         core.refresh_memory_alarm();
         if let Ok(root) = VhostName::parse("/") {
             core.create_vhost(&root, now)?;

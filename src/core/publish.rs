@@ -24,6 +24,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::message::Message;
 use crate::core::model::overlay::Cause;
 use crate::core::model::time::CoreTime;
+use crate::core::quarantine::Quarantined;
 use crate::core::queue::Queue;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::entry::Extra;
@@ -41,6 +42,17 @@ pub struct Published {
     pub lsn: Option<Lsn>,
     /// Indexes into the batch of messages that a queue with a reject policy refused.
     pub refused: SmallVec<[usize; 4]>,
+    /// A queue of the route is quarantined: it got nothing of all this.
+    pub withheld: Option<Box<Withheld>>,
+}
+
+/// Why not every queue of a route was pushed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// The first queue that is quarantined.
+    pub by: Quarantined,
+    /// Whether another queue of the route is not.
+    pub is_kept: bool,
 }
 
 type Guards<'a> = SmallVec<[MutexGuard<'a, QueueState>; 4]>;
@@ -99,7 +111,18 @@ impl Core {
         plans.reserve(range.len(), route.queues().len());
         let mut guards: Guards<'_> = route.queues().iter().map(|queue| queue.lock()).collect();
         let mut published = Published::default();
-        plans.fill(batch, range, route, &guards, now, &mut published);
+        let admission = Admission::new(&guards);
+        if admission.is_withheld {
+            published.withheld = self.withhold(route, &guards, range.len());
+        }
+        plans.fill(
+            batch,
+            range,
+            route,
+            (&guards, admission),
+            now,
+            &mut published,
+        );
         let first = self.append_plans(shard, now, &plans)?;
         published.lsn = self.name_messages(first, &plans.messages);
         let entries = plans.entries.len() as u64;
@@ -124,6 +147,31 @@ impl Core {
         self.dead_letter_refused(route.queues(), plans.too_long, now)?;
         self.refresh_memory_alarm();
         Ok(published)
+    }
+
+    /// Counts what quarantined queues do not get of a push of so many messages, and says which is the first of them.
+    #[cold]
+    fn withhold(
+        &self,
+        route: &Route,
+        guards: &Guards<'_>,
+        messages: usize,
+    ) -> Option<Box<Withheld>> {
+        let mut first = None;
+        let mut number = 0;
+        for (queue, state) in route.queues().iter().zip(guards) {
+            if let Some(why) = state.quarantined() {
+                number += messages as u64;
+                first.get_or_insert_with(|| queue.quarantined(why));
+            }
+        }
+        let before = self.inner.metrics.withheld.inc_by(number);
+        let by = first?;
+        if before == 0 {
+            tracing::warn!(%by, "a publish is withheld; viaduct_messages_withheld_total counts them from here on");
+        }
+        let is_kept = guards.iter().any(|state| state.is_open());
+        Some(Box::new(Withheld { by, is_kept }))
     }
 
     fn append_plans(
@@ -233,18 +281,17 @@ impl Plans {
         batch: &MessageBatch,
         range: Range<usize>,
         route: &Route,
-        guards: &Guards<'_>,
+        (guards, mut admission): (&Guards<'_>, Admission),
         now: CoreTime,
         published: &mut Published,
     ) {
-        let mut admission = Admission::new(guards);
         for index in range {
             let Some(message) = batch.message(index) else {
                 break;
             };
             let first = (self.entries.len(), self.fields.len());
             for (at, (queue, state)) in route.queues().iter().zip(guards).enumerate() {
-                if state.is_deleted() {
+                if !state.is_open() {
                     continue;
                 }
                 if !admission.admits(at, state, &message) {
@@ -317,19 +364,24 @@ impl Planned {
 struct Admission {
     /// Messages and bytes let in by this push, per queue; empty when no queue refuses.
     used: SmallVec<[(u64, u64); 4]>,
+    /// Whether a queue is quarantined, and gets nothing.
+    is_withheld: bool,
 }
 
 impl Admission {
     fn new(guards: &Guards<'_>) -> Self {
-        let refuses = guards
-            .iter()
-            .any(|state| state.settings().overflow != Overflow::DropOldest);
+        let (mut refuses, mut is_withheld) = (false, false);
+        for state in guards {
+            refuses |= state.settings().overflow != Overflow::DropOldest;
+            is_withheld |= state.quarantined().is_some();
+        }
         Self {
             used: if refuses {
                 guards.iter().map(|_| (0, 0)).collect()
             } else {
                 SmallVec::new()
             },
+            is_withheld,
         }
     }
 

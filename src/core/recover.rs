@@ -14,7 +14,6 @@ use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::LiveEntry;
 use crate::core::log::store::Scanned;
-use crate::core::log::store::StoreError;
 use crate::core::log::store::Visitor;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
@@ -34,6 +33,8 @@ struct Rebuild<'a> {
     queues: HashMap<QueueId, Arc<Queue>>,
     /// Entries up to this LSN may have been taken before without a word in the log.
     suspect: Option<Lsn>,
+    /// Records are missing: the declaration of a queue may be among them.
+    has_holes: bool,
 }
 
 impl Visitor for Rebuild<'_> {
@@ -44,6 +45,7 @@ impl Visitor for Rebuild<'_> {
 
     fn entries(&mut self, scanned: &Scanned) {
         self.queues = self.core.build(self.shard);
+        self.has_holes = !scanned.holes.is_empty();
         self.suspect = match scanned.clean_stop {
             true => self.core.suspect(self.shard),
             false => scanned.last,
@@ -52,7 +54,8 @@ impl Visitor for Rebuild<'_> {
 
     fn entry(&mut self, live: LiveEntry<'_>) -> bool {
         let Some(queue) = self.queues.get(&live.fields.queue) else {
-            return self.core.is_unreadable(live.fields.queue);
+            // What nobody has a place for may be a promise all the same, until a repair has given up what is missing.
+            return self.has_holes || self.core.is_unreadable(live.fields.queue);
         };
         let is_suspect = self.suspect.is_some_and(|suspect| live.entry <= suspect);
         let mut put = self.core.spill(queue.shard());
@@ -65,7 +68,7 @@ impl Core {
     /// Reads the store and builds what it says. Returns the latest core time in the log.
     pub(in crate::core) fn recover(&self, now: CoreTime) -> Result<CoreTime, CoreError> {
         let mut latest = now;
-        let mut unclean = Vec::new();
+        let (mut unclean, mut holes) = (Vec::new(), Vec::new());
         for shard in (0..self.inner.store.capabilities().shards).map(Shard) {
             let catalog = &self.inner.catalog;
             self.inner.store.load(shard, &mut |key, value| {
@@ -76,9 +79,10 @@ impl Core {
                 shard,
                 queues: HashMap::new(),
                 suspect: None,
+                has_holes: false,
             };
             let scanned = self.inner.store.recover(shard, &mut rebuild)?;
-            refuse_holes(&scanned)?;
+            holes.extend(scanned.holes);
             latest = latest.max(scanned.latest);
             let last = scanned.last.filter(|_| !scanned.clean_stop);
             unclean.extend(last.map(|last| (shard, last)));
@@ -89,6 +93,9 @@ impl Core {
         }
         self.build_bindings();
         self.inner.catalog.restored();
+        for hole in &holes {
+            self.quarantine_for(hole);
+        }
         self.each_queue(latest, QueueState::restored)?;
         self.each_queue(latest, |state, effects| state.after_push(latest, effects))?;
         Ok(latest)
@@ -184,6 +191,7 @@ impl Core {
                 value.name.clone(),
                 value.vhost,
                 shard,
+                value.since,
                 value.settings,
                 &self.inner.sizes,
             );
@@ -247,18 +255,6 @@ impl Core {
                 .ok()
         })
         .collect()
-    }
-}
-
-/// What stood in a hole may have settled what now looks alive, or be a message that was promised. Until queues can be
-/// set apart for it, nobody is served on such a guess.
-fn refuse_holes(scanned: &Scanned) -> Result<(), StoreError> {
-    match scanned.holes.first() {
-        None => Ok(()),
-        Some(hole) => Err(StoreError::Damaged {
-            path: hole.path.clone(),
-            what: format!("{} (records {} to {})", hole.what, hole.first, hole.last),
-        }),
     }
 }
 

@@ -114,6 +114,7 @@ mod tests {
             QueueName::parse("q").unwrap(),
             VhostName::parse("/").unwrap(),
             Shard(0),
+            0,
             QueueSettings::new(true),
             &Arc::new(PageSizes::default()),
         );

@@ -82,6 +82,12 @@ pub struct Health {
     /// Damaged places of the data dir that were found since the start, the start included.
     #[serde(default)]
     pub damages: u64,
+    /// Queues that are quarantined, some of them if there are very many, each with its virtual host and why.
+    #[serde(default)]
+    pub quarantined: Vec<String>,
+    /// How many there are.
+    #[serde(default)]
+    pub quarantined_total: u64,
 }
 
 /// What a reload did.

@@ -67,6 +67,9 @@ impl Observer for Diary {
             CoreEvent::QueueDeleted(vhost, queue) => {
                 tracing::debug!(number, %vhost, %queue, "queue deleted");
             }
+            CoreEvent::QueueQuarantined(vhost, queue) => {
+                tracing::debug!(number, %vhost, %queue, "queue quarantined");
+            }
             CoreEvent::ExchangeCreated(vhost, exchange) => {
                 tracing::debug!(number, %vhost, %exchange, "exchange created");
             }

@@ -90,6 +90,7 @@ impl From<CoreError> for StartError {
             | CoreError::InUse(_)
             | CoreError::NotEmpty(_)
             | CoreError::BadBinding(_)
+            | CoreError::Quarantined(_)
             | CoreError::Busy
             | CoreError::Full
             | CoreError::LogFailed) => Self::Core(error),

@@ -18,6 +18,9 @@ use super::foundation::Foundation;
 use super::reload::Reloader;
 use super::work::Works;
 
+/// Quarantined queues that an answer names.
+const QUARANTINED_MAX: usize = 100;
+
 /// The operator's view of a running broker.
 pub(super) struct BrokerOperator {
     foundation: Foundation,
@@ -55,6 +58,7 @@ impl Operator for BrokerOperator {
         };
         let raised = [("memory", alarms.memory()), ("disk", alarms.disk())];
         let clock = &self.foundation.clock;
+        let quarantined = self.foundation.core.quarantined();
         Health {
             status: status.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -66,6 +70,12 @@ impl Operator for BrokerOperator {
                 .map(|(name, _)| (*name).to_owned())
                 .collect(),
             damages: u64::try_from(self.foundation.log.damages().len()).unwrap_or(u64::MAX),
+            quarantined_total: quarantined.len() as u64,
+            quarantined: quarantined
+                .iter()
+                .take(QUARANTINED_MAX)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 

@@ -92,8 +92,6 @@ label! {
         DeadLetterUnroutable = "dead_letter_unroutable",
         /// It ran in a circle of dead-letter addresses.
         DeadLetterCycle = "dead_letter_cycle",
-        /// It could not be read back from the disk; the log names file and offset.
-        Damaged = "damaged",
         /// It was transient and the broker restarted, or its queue was deleted.
         QueueGone = "queue_gone",
     }

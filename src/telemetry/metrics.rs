@@ -190,7 +190,10 @@ metrics! {
     log_disk_bytes: Gauge = "viaduct_log_disk_bytes", "Disk space that the log's files take";
     body_files: Gauge = "viaduct_body_files", "Large bodies that have a file of their own";
     body_file_bytes: Gauge = "viaduct_body_file_bytes", "Disk space that the files of large bodies take";
-    damaged: Counter = "viaduct_messages_damaged_total", "Entries dropped because their message cannot be read back";
+    damaged: Counter = "viaduct_messages_damaged_total", "Reads of a queued message that found it damaged: its queue is quarantined";
+    log_holes: Counter = "viaduct_log_holes_total", "Damaged or missing parts of the log that may concern queues, found by this start or since: anything above 0 is for an operator to look at";
+    queues_quarantined: Gauge = "viaduct_queues_quarantined", "Queues that nothing is taken from or put into because damage of the log may concern them, until viaduct repair has run";
+    withheld: Counter = "viaduct_messages_withheld_total", "Entries that publishes did not make because a queue is quarantined";
 
     // Depth.
     page_reads: Counter = "viaduct_page_reads_total", "Reads of what queues had put aside: page read messages by page reads is the batch of a read";

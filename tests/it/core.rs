@@ -33,12 +33,12 @@ use viaduct::core::topology::Vhost;
 use viaduct::store::memory::MemoryStore;
 use viaduct::telemetry::Metrics;
 
-const T0: CoreTime = CoreTime::from_ms(1_000_000);
+pub const T0: CoreTime = CoreTime::from_ms(1_000_000);
 
-struct Broker {
-    store: Arc<MemoryStore>,
-    core: Core,
-    vhost: Arc<Vhost>,
+pub struct Broker {
+    pub store: Arc<MemoryStore>,
+    pub core: Core,
+    pub vhost: Arc<Vhost>,
 }
 
 impl Broker {
@@ -50,15 +50,15 @@ impl Broker {
         Self { store, core, vhost }
     }
 
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::on(MemoryStore::new(1))
     }
 
-    fn restart(self) -> Self {
+    pub fn restart(self) -> Self {
         Self::on(self.store.reopened())
     }
 
-    fn queue(&self, name: &str, settings: QueueSettings) -> Arc<Queue> {
+    pub fn queue(&self, name: &str, settings: QueueSettings) -> Arc<Queue> {
         let name = QueueName::parse(name).unwrap();
         match self
             .core
@@ -70,7 +70,7 @@ impl Broker {
         }
     }
 
-    fn batch(&self, key: &str, bodies: &[&[u8]], durable: bool) -> MessageBatch {
+    pub fn batch(&self, key: &str, bodies: &[&[u8]], durable: bool) -> MessageBatch {
         let mut builder = BatchBuilder::new();
         for body in bodies {
             let mut draft = Draft::new(FormatId(1), b"head", "", key.as_bytes());
@@ -92,7 +92,7 @@ impl Broker {
             .unwrap();
     }
 
-    fn take(&self, queue: &Arc<Queue>, n: usize, lease: Lease, now: CoreTime) -> Vec<Delivery> {
+    pub fn take(&self, queue: &Arc<Queue>, n: usize, lease: Lease, now: CoreTime) -> Vec<Delivery> {
         let mut out = Vec::new();
         crate::process::eventually("what is loading has come", || {
             let terms = Terms {
@@ -110,7 +110,7 @@ impl Broker {
         out
     }
 
-    fn bodies(&self, queue: &Arc<Queue>) -> Vec<String> {
+    pub fn bodies(&self, queue: &Arc<Queue>) -> Vec<String> {
         let taken = self.take(queue, 100, Lease::Settled, T0 + 1_000_000);
         taken
             .iter()
@@ -119,7 +119,7 @@ impl Broker {
     }
 }
 
-fn lease(delivery: &Delivery) -> LeaseRef {
+pub fn lease(delivery: &Delivery) -> LeaseRef {
     LeaseRef {
         seq: delivery.seq,
         attempt: delivery.attempt,
@@ -516,7 +516,7 @@ fn a_durable_message_in_a_transient_queue_dies_into_a_durable_one_durably() {
 
 /// Writes down what it is told.
 #[derive(Default)]
-struct Witness(parking_lot::Mutex<Vec<(u64, CoreEvent)>>);
+pub struct Witness(pub parking_lot::Mutex<Vec<(u64, CoreEvent)>>);
 
 impl Observer for Witness {
     fn event(&self, number: u64, event: &CoreEvent) {

@@ -209,6 +209,26 @@ fn a_damaged_data_dir_is_named_and_left_alone() {
 }
 
 #[test]
+fn a_hole_in_the_log_is_named_and_the_rest_is_served() {
+    let mut broker = Broker::start(&[]);
+    broker.stop(Signal::KILL);
+    let segment = broker.data_dir().join("log/0000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    // In the records of the first frame, which is not the last one.
+    bytes[4096 + 70] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    broker.start_again(&[]);
+    let line = broker.logged("records of the log are lost: the queues that they may concern");
+    assert!(line.contains("ERROR"), "{line}");
+    assert!(
+        line.contains("what=\"a frame is bad (offset 4096)\""),
+        "{line}"
+    );
+    assert!(line.contains("queues=\"\""), "there were none: {line}");
+    assert_eq!(outcome(&mut broker.command(&["health"])).0, 0);
+}
+
+#[test]
 fn a_wrong_configuration_ends_with_2_and_names_every_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("viaduct.toml");

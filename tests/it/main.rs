@@ -15,3 +15,4 @@ mod layers;
 mod library;
 mod mapping_page;
 mod process;
+mod quarantine;

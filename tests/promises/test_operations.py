@@ -149,3 +149,27 @@ def test_a_kill_in_mid_backup_leaves_the_broker_sound_and_the_backup_refused(bro
     assert report(broker.data_dir)[0] == 0
     broker.start()
     assert drained(broker, name) == bodies
+
+
+def test_a_damaged_large_body_is_named_and_costs_its_message_only(broker, name):
+    bodies = [bytes([65 + n]) * (2 << 20) for n in range(3)]
+    channel = confirming(broker)
+    channel.queue_declare(name, durable=True)
+    for body in bodies:
+        channel.basic_publish("", name, body, PERSISTENT, mandatory=True)
+    assert report(broker.data_dir)[0] == 0, "a running broker reads them, too"
+    broker.kill()
+    (path,) = [path for path in (broker.data_dir / "big").iterdir() if path.read_bytes()[100:101] == b"B"]
+    damaged = bytearray(path.read_bytes())
+    damaged[1 << 20] ^= 1
+    path.write_bytes(damaged)
+    code, found = report(broker.data_dir)
+    assert (code, [d["file"] for d in found["damages"]]) == (3, [str(path)])
+    assert found["damages"][0]["queues"] == [f"/ {name}"] and found["damages"][0]["first"] > 0
+    repaired = viaduct(broker.data_dir, "repair", "--yes")
+    assert repaired.returncode == 0, repaired.stderr
+    (kept,) = (broker.data_dir / "quarantine").iterdir()
+    assert (kept / path.name).read_bytes() == damaged and not path.exists()
+    assert report(broker.data_dir)[0] == 0
+    broker.start()
+    assert drained(broker, name) == [bodies[0].decode(), bodies[2].decode()]

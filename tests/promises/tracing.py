@@ -23,7 +23,8 @@ from broker import STOP_SECONDS, Broker, wait_until
 
 # What makes bytes survive a power cut; the broker uses the first two.
 SYNCS = ("fdatasync", "fsync", "sync_file_range", "syncfs", "sync", "msync")
-FDATASYNC_NUMBER = {"x86_64": "75", "aarch64": "83"}[platform.machine()]
+# Of fsync and fdatasync.
+SYNC_NUMBERS = {"x86_64": ("74", "75"), "aarch64": ("82", "83")}[platform.machine()]
 
 # Longer than any test: a hold ends when the tracer goes, not by itself.
 HELD_MICROSECONDS = 3_600_000_000
@@ -37,20 +38,24 @@ def read_of_thread(task: pathlib.Path, file: str) -> str | None:
         return None
 
 
-def writer_of(broker: Broker) -> int:
-    """The thread that writes the log, the only one whose syncs confirm something."""
+# The thread that writes the log, the only one whose syncs confirm something.
+WRITER = "viaduct-log"
+
+
+def thread_of(broker: Broker, name: str) -> int:
+    """One of the broker's threads; the system cuts names to 15 bytes."""
     for task in pathlib.Path(f"/proc/{broker.process.pid}/task").iterdir():
-        if read_of_thread(task, "comm") == "viaduct-log\n":
+        if read_of_thread(task, "comm") == f"{name[:15]}\n":
             return int(task.name)
-    raise AssertionError("the broker has no thread viaduct-log")
+    raise AssertionError(f"the broker has no thread {name}")
 
 
 class Tracer:
     """strace, attached while the context lasts; the broker runs on when it leaves."""
 
-    def __init__(self, broker: Broker, *options: str, whole_process: bool = False):
+    def __init__(self, broker: Broker, *options: str, whole_process: bool = False, thread: str = WRITER):
         self.broker = broker
-        self.writer = writer_of(broker)
+        self.writer = thread_of(broker, thread)
         self.options = options
         self.is_of_process = whole_process
         self.target = ["-f", "-p", str(broker.process.pid)] if whole_process else ["-p", str(self.writer)]
@@ -118,21 +123,21 @@ def strikes_in(output: IO[str]) -> int:
 
 
 class SyncsHeld(Tracer):
-    """Every sync of the log waits until the context ends."""
+    """Every sync of the log waits until the context ends; or every one of another thread, from the `first` on."""
 
-    def __init__(self, broker: Broker):
-        inject = f"inject=fdatasync,fsync:delay_enter={HELD_MICROSECONDS}"
-        super().__init__(broker, "-e", "trace=fdatasync,fsync", "-e", inject)
+    def __init__(self, broker: Broker, thread: str = WRITER, first: int = 1):
+        inject = f"inject=fdatasync,fsync:delay_enter={HELD_MICROSECONDS}:when={first}+"
+        super().__init__(broker, "-e", "trace=fdatasync,fsync", "-e", inject, thread=thread)
 
-    def wait_for_sync(self) -> None:
-        """Returns once the writer stands at the sync, its frame written."""
+    def wait_for_sync(self, seconds: float = 10) -> None:
+        """Returns once the thread stands at the sync, what it syncs written."""
         task = pathlib.Path(f"/proc/{self.broker.process.pid}/task/{self.writer}")
 
         def is_held() -> bool:
             state = (task / "stat").read_text().rpartition(") ")[2][0]
-            return state == "t" and (task / "syscall").read_text().split()[0] == FDATASYNC_NUMBER
+            return state == "t" and (task / "syscall").read_text().split()[0] in SYNC_NUMBERS
 
-        wait_until("the writer comes to its sync", is_held)
+        wait_until("the thread comes to its sync", is_held, seconds)
 
 
 class Faults(Tracer):

@@ -174,6 +174,8 @@ pub(super) fn refusal(error: &CoreError) -> AwsError {
         | CoreError::InUse(_)
         | CoreError::NotEmpty(_)
         | CoreError::BadBinding(_) => errors::unsupported(error.to_string()),
+        // The service's fault, and no other try does better until somebody repairs it.
+        CoreError::Quarantined(_) => AwsError::new(&INTERNAL_FAILURE, error.to_string()),
         // SDKs back off and try again by themselves.
         CoreError::Busy => AwsError::new(
             &errors::REQUEST_THROTTLED,

@@ -30,10 +30,10 @@ const BUDGET_PART: u64 = 8;
 const ANSWER_FACTOR: u64 = 3;
 
 /// Reads the bodies of what was taken. What cannot be answered with now goes back as if it had not been taken; what is
-/// damaged leaves the queue.
+/// damaged stays, too, and its queue is quarantined.
 ///
 /// # Errors
-/// If that leaves nothing: 503 when there is no memory for it now, `UnsupportedOperation` when it is too large for SQS.
+/// If that leaves nothing: 500 when it is damaged, 503 when there is no memory for it now, `UnsupportedOperation` when it is too large for SQS.
 pub(super) async fn load(
     context: Context<'_>,
     queue: &Arc<Queue>,
@@ -59,10 +59,10 @@ pub(super) async fn load(
                 delivery.message = message;
                 loaded.push(delivery);
             }
-            Err(BodyError::Damaged) => context
-                .core()
-                .drop_damaged(queue, Some(lease_of(&delivery)), context.now())
-                .map_err(|error| refusal(&error))?,
+            Err(BodyError::Damaged) => {
+                damaged(context, queue, &delivery)?;
+                refused.get_or_insert_with(|| refusal(&queue.closed_because()));
+            }
             Err(error) => {
                 give_back(context, queue, &delivery)?;
                 refused.get_or_insert_with(|| AwsError::new(&INTERNAL_FAILURE, error.to_string()));
@@ -115,6 +115,16 @@ fn has_room(context: Context<'_>, bytes: u64) -> Result<(), AwsError> {
         return Err(AwsError::new(&SERVICE_UNAVAILABLE, text));
     }
     Ok(())
+}
+
+fn damaged(context: Context<'_>, queue: &Arc<Queue>, delivery: &Delivery) -> Result<(), AwsError> {
+    let Some(body) = delivery.message.body_file() else {
+        return Ok(());
+    };
+    context
+        .core()
+        .body_damaged(queue, body, Some(lease_of(delivery)), context.now())
+        .map_err(|error| refusal(&error))
 }
 
 fn give_back(

@@ -174,7 +174,7 @@ async fn take(
             .take_once(queue, terms, now, &mut out)
             .map_err(|error| refusal(&error))?;
         match took {
-            Took::Gone => return Err(errors::no_such_queue()),
+            Took::Gone => return Err(refusal(&queue.closed_because())),
             Took::Entries { .. } | Took::Nothing => return Ok(out),
             // A deep queue must not look empty: it waits for the disk, but for nothing else.
             Took::Loading => {}
@@ -213,7 +213,7 @@ async fn wait_for(
             .take(consumer, terms, now, &mut out)
             .map_err(|error| refusal(&error))?;
         match took {
-            Took::Gone => return Err(errors::no_such_queue()),
+            Took::Gone => return Err(refusal(&queue.closed_because())),
             Took::Entries { .. } if !out.is_empty() => return Ok(out),
             Took::Nothing if wanted.wait.is_zero() => return Ok(out),
             Took::Entries { .. } | Took::Loading | Took::Nothing => {}
@@ -223,7 +223,7 @@ async fn wait_for(
             biased;
             () = context.gateway.runtime.stop_token().cancelled() => return Ok(out),
             event = inbox.next() => match event {
-                Event::Cancelled(_) => return Err(errors::no_such_queue()),
+                Event::Cancelled(_) => return Err(refusal(&queue.closed_because())),
                 Event::Ready(_)
                 | Event::WatermarkMoved
                 | Event::AlarmsChanged

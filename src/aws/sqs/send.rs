@@ -170,6 +170,9 @@ async fn push(
         .of(Protocol::Sqs)
         .inc_by(bytes.sum());
     let published = publish(context, &batch, &route).await?;
+    if let Some(withheld) = published.withheld {
+        return Err(refusal(&CoreError::Quarantined(Box::new(withheld.by))));
+    }
     if published.lsn.is_none() && published.refused.is_empty() {
         // The queue was deleted between the look-up and the push: nothing was kept, so nothing is promised.
         return Err(errors::no_such_queue());

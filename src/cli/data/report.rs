@@ -62,6 +62,9 @@ fn show_damage(damage: &Damage) {
     }
     if damage.first > 0 {
         match &damage.queues {
+            Some(queues) if queues.is_empty() => {
+                say("  concerns no queue: nothing that lives was there")
+            }
             Some(queues) => say(format!("  may concern: {}", queues.join(", "))),
             None => say("  may concern any queue"),
         }

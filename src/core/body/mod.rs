@@ -61,6 +61,11 @@ impl BodyFile {
         self.bytes
     }
 
+    /// Where it is, for people.
+    fn place(&self) -> String {
+        self.bodies.place(self.id)
+    }
+
     fn is_checked(&self) -> bool {
         self.is_checked.load(Ordering::Relaxed)
     }
@@ -112,21 +117,23 @@ impl Core {
         Some(Download::begin(Arc::clone(file), inbox))
     }
 
-    /// Takes an entry whose message cannot be read back out of its queue. `lease` is that of whoever found out, none if
-    /// the take settled it.
+    /// The body of a message cannot be read back: its queue is quarantined, and the entry stays in it. `lease` is that of
+    /// whoever found out, which ends; none if the take settled it, so that the entry is gone already.
     ///
     /// # Errors
     /// [`CoreError::LogFailed`].
-    pub fn drop_damaged(
+    pub fn body_damaged(
         &self,
         queue: &Arc<Queue>,
+        body: &BodyFile,
         lease: Option<LeaseRef>,
         now: CoreTime,
     ) -> Result<(), CoreError> {
-        tracing::error!(vhost = %queue.vhost(), queue = %queue.name(), "a message was dropped: its body is damaged");
-        self.inner.metrics.damaged.inc();
+        let why = format!("{}: the body of a message is damaged", body.place());
+        self.inner.quarantine.put_for_message(queue, &why.into());
         if let Some(lease) = lease {
-            self.settle(queue, &[lease], Outcome::Accept, now)?;
+            let outcome = Outcome::Release { counted: false };
+            self.settle(queue, &[lease], outcome, now)?;
         }
         Ok(())
     }

@@ -25,6 +25,9 @@ pub(in crate::core) struct QueueValue {
     pub(in crate::core) id: QueueId,
     pub(in crate::core) vhost: VhostName,
     pub(in crate::core) name: QueueName,
+    /// The number of a record that was on disk when the queue was declared; 0 = not known.
+    #[serde(default)]
+    pub(in crate::core) since: u64,
     pub(in crate::core) settings: QueueSettings,
 }
 

@@ -70,6 +70,9 @@ pub trait Bodies: Send + Sync {
     /// Reads block number `block` of a body of `bytes`, counted from 0.
     fn read(&self, body: BodyId, bytes: u64, block: u64, reader: Arc<dyn BodyReader>);
 
+    /// Where a body is kept, for people.
+    fn place(&self, body: BodyId) -> String;
+
     /// Gives a handle back. With the last one the file goes, unless a live record names it; then it goes with that.
     fn release(&self, body: BodyId);
 }

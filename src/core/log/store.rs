@@ -31,6 +31,14 @@ pub struct Capabilities {
     pub frame_max_bytes: usize,
 }
 
+/// Whoever has to know that a part of the log is damaged, though it was written and is being served.
+pub trait DamageObserver: Send + Sync {
+    /// These records cannot be read, and one of them lives. [`Hole::queues`] is none if nobody knows which queues they
+    /// name. Called from any thread of the store, or of its caller's, without locks; may be called for one part
+    /// several times.
+    fn damaged(&self, hole: &Hole);
+}
+
 /// Why an append was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -179,8 +187,8 @@ pub struct Space {
 /// A durable, ordered log with a catalog's checkpoint beside it.
 ///
 /// Every method may be called from any thread, does no waiting of its own on the caller's thread beyond
-/// a short lock (except [`Store::load`], [`Store::scan`], [`Store::recover`], [`Store::checkpoint`] and
-/// [`Store::close`], which do IO), and may be called with queue locks held: lock order is queue → log.
+/// a short lock (except [`Store::load`], [`Store::recover`], [`Store::checkpoint`] and [`Store::close`], which do
+/// IO), and may be called with queue locks held: lock order is queue → log.
 pub trait Store: Send + Sync {
     /// What this store can do; constant.
     fn capabilities(&self) -> Capabilities;
@@ -205,17 +213,6 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`] when nothing can be read.
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError>;
-
-    /// Replays what the log still holds, in LSN order, before the first append. LSNs may have gaps
-    /// (recycled segments). References are counted as [`Store::append`] does.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the log cannot be read.
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError>;
 
     /// Appends records in order and at once: their LSNs are consecutive, the first is returned. They are
     /// durable when the watermark has passed the last one's.
@@ -280,6 +277,12 @@ pub trait Store: Send + Sync {
         upto: Lsn,
         changes: &mut dyn Iterator<Item = (&str, Option<&[u8]>)>,
     ) -> Result<(), StoreError>;
+
+    /// Tells `observer` of damage that is found from now on, by the scrub or by a check.
+    fn watch_damage(&self, observer: Arc<dyn DamageObserver>);
+
+    /// Where a record is kept, for people.
+    fn place(&self, lsn: Lsn) -> String;
 
     /// The files of large bodies. The store removes a file when the last record that names it has ended, and what
     /// ended it is durable, or at the end of a start that found none; but not before its last handle was released.

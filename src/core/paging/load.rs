@@ -13,7 +13,9 @@ use crate::core::log::read::Reader;
 use crate::core::log::read::SpillId;
 use crate::core::log::read::SpillReader;
 use crate::core::log::record::MessageFields;
+use crate::core::log::store::Store;
 use crate::core::model::ids::Lsn;
+use crate::core::quarantine::Quarantine;
 use crate::core::queue::Queue;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::paging::Load;
@@ -34,6 +36,7 @@ struct Answer {
     budget: Arc<Budget>,
     timers: Arc<Timers>,
     metrics: Arc<Metrics>,
+    quarantine: Arc<Quarantine>,
 }
 
 impl Core {
@@ -46,6 +49,7 @@ impl Core {
             budget: Arc::clone(&self.inner.budget),
             timers: Arc::clone(&self.inner.timers),
             metrics: Arc::clone(&self.inner.metrics),
+            quarantine: Arc::clone(&self.inner.quarantine),
         };
         self.inner.metrics.page_reads.inc();
         match load.what {
@@ -58,6 +62,7 @@ impl Core {
                     wanted,
                     gather,
                     bodies: Arc::clone(store.bodies()),
+                    store: Arc::downgrade(store),
                     unreadable: Vec::new(),
                 };
                 store.read(shard, lsns, Box::new(messages));
@@ -79,7 +84,14 @@ impl Answer {
             return;
         };
         let mut effects = Effects::default();
-        arrive(&mut queue.lock(), &mut effects);
+        let fault = {
+            let mut state = queue.lock();
+            arrive(&mut state, &mut effects);
+            state.pages.fault.take()
+        };
+        if let Some(why) = fault {
+            self.quarantine.put_for_message(&queue, &why);
+        }
         if let Some(due) = effects.due {
             self.timers.set(&queue, due);
         }
@@ -94,6 +106,8 @@ struct Messages {
     wanted: Vec<(Lsn, u64)>,
     gather: Gather<Lsn>,
     bodies: Arc<dyn Bodies>,
+    /// Says where a message is that cannot be read. What waits in the store does not hold it.
+    store: Weak<dyn Store>,
     unreadable: Vec<(Lsn, ReadError)>,
 }
 
@@ -113,7 +127,15 @@ impl Reader for Messages {
             .metrics
             .page_read_messages
             .inc_by(messages.len() as u64);
-        let read = Read { messages, unread };
+        let place = match (unread.first(), this.store.upgrade()) {
+            (Some((lsn, _)), Some(store)) => store.place(*lsn),
+            _ => String::new(),
+        };
+        let read = Read {
+            messages,
+            unread,
+            place,
+        };
         let purpose = this.answer.purpose;
         this.answer.deliver(|state, effects| {
             state.messages_loaded(purpose, &this.wanted, read, effects);

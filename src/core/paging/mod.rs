@@ -21,7 +21,6 @@ use crate::core::model::time::CoreTime;
 use crate::core::queue::Queue;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::state::QueueState;
-use crate::telemetry::DropReason;
 
 impl Core {
     /// Starts what an operation wants read, and lets go of what it does not want any more. Called under the
@@ -41,16 +40,7 @@ impl Core {
         }
         state.pack_swept(now, &mut self.spill(queue.shard()));
         self.forget_unused(queue, state);
-        match std::mem::take(&mut state.pages.lost) {
-            0 => {}
-            lost => {
-                self.inner
-                    .metrics
-                    .dropped
-                    .of(DropReason::Damaged)
-                    .inc_by(lost);
-            }
-        }
+        effects.fault = state.pages.fault.take();
     }
 
     /// After a push: above the cache's size, what was pushed to a deep queue does not stay in memory.

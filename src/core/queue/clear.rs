@@ -13,6 +13,7 @@ use crate::core::queue::effects::Doomed;
 use crate::core::queue::effects::Effects;
 use crate::core::queue::effects::Reaped;
 use crate::core::queue::entry::EntryState;
+use crate::core::queue::standing::Standing;
 use crate::core::queue::state::QueueState;
 
 /// What a purge takes.
@@ -62,7 +63,7 @@ impl QueueState {
 
     /// The queue is gone: nothing can be pushed, taken or settled any more.
     pub(in crate::core) fn delete(&mut self, queue: QueueId) -> Deleted {
-        self.deleted = true;
+        self.standing = Standing::Deleted;
         let mut dead = Vec::new();
         for state in [EntryState::Ready, EntryState::Leased, EntryState::Moving] {
             for seq in self.ring.in_state(state) {

@@ -67,6 +67,8 @@ pub(in crate::core) struct Effects {
     pub(in crate::core) wakes: SmallVec<[(Arc<Inbox>, Event); 1]>,
     /// The queue wants its timer at this time.
     pub(in crate::core) due: Option<CoreTime>,
+    /// A message cannot be read, for this reason: the queue is to be quarantined.
+    pub(in crate::core) fault: Option<Arc<str>>,
     /// Entries that were dropped, and why: for the metrics.
     pub(in crate::core) dropped: Vec<(SettleKind, u64)>,
 }

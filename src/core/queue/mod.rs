@@ -23,6 +23,8 @@ pub(in crate::core) mod consumers;
 
 pub(in crate::core) mod effects;
 
+pub(in crate::core) mod standing;
+
 pub(in crate::core) mod state;
 
 mod timer;
@@ -39,11 +41,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
+use crate::core::error::CoreError;
 use crate::core::inbox::Inbox;
 use crate::core::model::ids::QueueId;
 use crate::core::model::ids::Shard;
 use crate::core::model::names::QueueName;
 use crate::core::model::names::VhostName;
+use crate::core::quarantine::Quarantined;
 use crate::core::queue::consumers::ConsumerSlot;
 use crate::core::queue::paging::sizes::PageSizes;
 use crate::core::queue::settings::QueueSettings;
@@ -55,6 +59,7 @@ pub struct Queue {
     name: QueueName,
     vhost: VhostName,
     shard: Shard,
+    since: u64,
     state: Mutex<QueueState>,
 }
 
@@ -79,6 +84,7 @@ impl Queue {
         name: QueueName,
         vhost: VhostName,
         shard: Shard,
+        since: u64,
         settings: QueueSettings,
         sizes: &Arc<PageSizes>,
     ) -> Arc<Self> {
@@ -89,6 +95,7 @@ impl Queue {
             name,
             vhost,
             shard,
+            since,
             state,
         })
     }
@@ -111,6 +118,31 @@ impl Queue {
     /// The shard of the log that its records go to.
     pub fn shard(&self) -> Shard {
         self.shard
+    }
+
+    /// The number of a record that was on disk when the queue was declared: no record up to it concerns the queue. 0 =
+    /// not known.
+    pub(in crate::core) fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Why nothing can be done with a queue that [`take::Took::Gone`] was said of.
+    pub fn closed_because(&self) -> CoreError {
+        if let Some(why) = self.state.lock().quarantined() {
+            return CoreError::Quarantined(Box::new(self.quarantined(why)));
+        }
+        CoreError::QueueNotFound {
+            vhost: self.vhost.to_string(),
+            queue: self.name.to_string(),
+        }
+    }
+
+    pub(in crate::core) fn quarantined(&self, why: &Arc<str>) -> Quarantined {
+        Quarantined {
+            vhost: self.vhost.clone(),
+            queue: self.name.clone(),
+            why: Arc::clone(why),
+        }
     }
 
     /// What holds here now.
@@ -174,7 +206,7 @@ impl Consumer {
         is_visible: bool,
     ) -> Option<Self> {
         let mut state = queue.lock();
-        if state.is_deleted() {
+        if !state.is_open() {
             return None;
         }
         let slot = state.consumers.add(inbox, key, is_visible);
@@ -191,7 +223,7 @@ impl Drop for Consumer {
     fn drop(&mut self) {
         let wake = {
             let mut state = self.queue.lock();
-            if state.is_deleted() {
+            if !state.is_open() {
                 return;
             }
             let owed = state.consumers.remove(self.slot);

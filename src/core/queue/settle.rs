@@ -144,7 +144,9 @@ impl QueueState {
         let over_limit = counted && delivery_limit.is_some_and(|limit| entry.failed > limit);
         let expired = entry.is_expired(now);
         self.make_ready(seq);
-        if over_limit {
+        if !self.is_open() {
+            // Nothing leaves a quarantined queue by itself.
+        } else if over_limit {
             self.doom_ready(seq, Cause::DeliveryLimit, effects);
         } else if expired {
             self.expire_ready(seq, effects);

@@ -28,6 +28,7 @@ use crate::core::queue::ring::Shape;
 use crate::core::queue::runs::Runs;
 use crate::core::queue::settings::Overflow;
 use crate::core::queue::settings::QueueSettings;
+use crate::core::queue::standing::Standing;
 
 /// An entry that nobody may take yet. It gets its sequence when its time has come.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ pub(in crate::core) struct QueueState {
     pub(in crate::core) consumers: Consumers,
     /// What the core's timer holds for this queue.
     pub(in crate::core) timer: Option<CoreTime>,
-    pub(in crate::core) deleted: bool,
+    pub(in crate::core) standing: Standing,
     /// The last record of an operation on the queue, if this start wrote one.
     pub(in crate::core) last_record: Option<Lsn>,
     /// The record that declared the queue, if this start wrote it.
@@ -145,7 +146,7 @@ impl QueueState {
             leased: 0,
             consumers: Consumers::default(),
             timer: None,
-            deleted: false,
+            standing: Standing::Open,
             last_record: None,
             declared: None,
         }
@@ -154,11 +155,6 @@ impl QueueState {
     /// What holds here.
     pub(in crate::core) fn settings(&self) -> &Arc<QueueSettings> {
         &self.settings
-    }
-
-    /// Whether the queue is gone.
-    pub(in crate::core) fn is_deleted(&self) -> bool {
-        self.deleted
     }
 
     /// Entries that can be taken.
@@ -344,7 +340,7 @@ impl QueueState {
     /// what does not fit never drops what it let in, even when released entries make it longer.
     pub(in crate::core) fn drop_oldest(&mut self, now: CoreTime, effects: &mut Effects) {
         self.pages.is_too_long = false;
-        if self.settings.overflow != Overflow::DropOldest {
+        if self.settings.overflow != Overflow::DropOldest || !self.is_open() {
             return;
         }
         let over = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used > limit);
@@ -429,6 +425,9 @@ impl QueueState {
     /// The earliest time at which something happens here by itself.
     pub(in crate::core) fn next_due(&self) -> Option<CoreTime> {
         let deadline = self.deadlines.first().map(|(due, _)| *due);
+        if !self.is_open() {
+            return deadline.into_iter().chain(self.retry_due).min();
+        }
         let delayed = self.delayed.first_key_value().map(|((due, _), _)| *due);
         let again = self.pages.again_at;
         [deadline, delayed, self.expiry_due, self.retry_due, again]

@@ -50,7 +50,7 @@ pub enum Took {
     Loading,
     /// Nothing is ready. A taker that waits gets [`crate::core::inbox::Event::Ready`].
     Nothing,
-    /// The queue is gone.
+    /// The queue is gone, or quarantined: [`crate::core::queue::Queue::closed_because`] says which.
     Gone,
 }
 
@@ -67,7 +67,7 @@ impl QueueState {
         out: &mut Vec<Delivery>,
         effects: &mut Effects,
     ) -> Took {
-        if self.deleted {
+        if !self.is_open() {
             return Took::Gone;
         }
         let others = self.consumers.others(slot);

@@ -17,6 +17,12 @@ impl QueueState {
             }
             self.release(seq, true, now, effects);
         }
+        if !self.is_open() {
+            // What settled leases left for the log goes with every operation; nothing else happens here.
+            self.retry_due = self.retry_due.filter(|due| *due > now);
+            self.ask_for_timer(effects);
+            return;
+        }
         while let Some(first) = self.delayed.first_entry() {
             if first.key().0 > now {
                 break;

@@ -25,6 +25,8 @@ impl Operator for Running {
             uptime_ms: 5,
             alarms,
             damages: 0,
+            quarantined: Vec::new(),
+            quarantined_total: 0,
         }
     }
 

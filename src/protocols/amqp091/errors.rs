@@ -73,7 +73,9 @@ pub(super) fn refusal(error: &CoreError, resource: &str) -> Refusal {
         CoreError::DefaultExchange => Refusal::new(ReplyCode::AccessRefused, error.to_string()),
         CoreError::InUse(_) => Refusal::precondition(format!("{resource} in use")),
         CoreError::NotEmpty(_) => Refusal::precondition(format!("{resource} not empty")),
-        CoreError::BadBinding(_) => Refusal::precondition(error.to_string()),
+        CoreError::BadBinding(_) | CoreError::Quarantined(_) => {
+            Refusal::precondition(error.to_string())
+        }
         // Publishes wait instead; only a declaration gets here, and it may be tried again.
         CoreError::Busy | CoreError::Full => {
             Refusal::precondition(format!("{resource}: {error}, try again later"))

@@ -421,8 +421,12 @@ impl Live {
         } else {
             self.flush(turn)?;
         }
-        if self.publisher.is_stalled() {
+        if self.publisher.is_stalled() || self.refused.is_some() {
             return Ok(Used::Held);
+        }
+        if self.channel(number)?.state != State::Open {
+            // What it published before ended it.
+            return Ok(Used::Bytes(0));
         }
         let replies = &self.channel(number)?.replies;
         let is_get = matches!(method, Method::Basic(BasicMethod::Get(_)));

@@ -18,6 +18,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::message::Producer;
 use crate::core::model::time::CoreTime;
 use crate::core::publish::Published;
+use crate::core::quarantine::Quarantined;
 use crate::core::topology::Route;
 use crate::core::topology::Vhost;
 use crate::protocols::amqp091::channel::Channel;
@@ -74,6 +75,8 @@ pub(super) struct Publisher {
     stalled: Option<Stalled>,
     /// Channels that got something to confirm.
     confirming: ChannelSet,
+    /// Channels without confirms of which something went nowhere, and which queue did not take it.
+    withheld: VecDeque<(u16, Quarantined)>,
     /// Of the batch in hand.
     bytes: u64,
     unroutable: u64,
@@ -97,6 +100,7 @@ impl Publisher {
             serial: 0,
             stalled: None,
             confirming: ChannelSet::default(),
+            withheld: VecDeque::new(),
             bytes: 0,
             unroutable: 0,
             messages: 0,
@@ -279,6 +283,8 @@ impl Publisher {
                     if let (Some(confirms), Some(first)) = (confirms, run.first_tag) {
                         confirm(confirms, run, first, &published);
                         self.confirming.insert(run.channel);
+                    } else if let Some(withheld) = published.withheld.filter(|w| !w.is_kept) {
+                        self.withheld.push_back((run.channel, withheld.by));
                     }
                     runs.pop_front();
                 }
@@ -300,6 +306,13 @@ impl Publisher {
             self.runs = runs;
         }
         Ok(())
+    }
+
+    /// The next channel that has to hear that what it published was taken by no queue.
+    pub(super) fn take_withheld(&mut self) -> Option<(u16, Refusal)> {
+        let (channel, by) = self.withheld.pop_front()?;
+        let error = CoreError::Quarantined(Box::new(by));
+        Some((channel, errors::refusal(&error, "")))
     }
 
     /// Notes a channel that has something to confirm without a push.
@@ -340,7 +353,8 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && (one.is_empty() || one == other)
 }
 
-/// A pushed run's tags: what was refused is answered alone, the rest around it with the push's LSN.
+/// A pushed run's tags: what was refused is answered alone, the rest around it with the push's LSN. Of what not every
+/// queue of the route got, nothing is confirmed.
 fn confirm(
     confirms: &mut crate::protocols::amqp091::channel::Confirms,
     run: &Run,
@@ -348,6 +362,12 @@ fn confirm(
     published: &Published,
 ) {
     let tag_of = |index: usize| first + (index - run.range.start) as u64;
+    if published.withheld.is_some() {
+        for tag in run.range.clone().map(tag_of) {
+            confirms.refuse(tag);
+        }
+        return;
+    }
     let mut from = first;
     for &index in &published.refused {
         let tag = tag_of(index);

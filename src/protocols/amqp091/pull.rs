@@ -14,6 +14,7 @@ use crate::protocols::amqp091::errors::Refusal;
 use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
+use crate::protocols::amqp091::methods::PUBLISH;
 
 impl Live {
     /// Settles and pushes what is in hand.
@@ -22,13 +23,34 @@ impl Live {
             .flush(turn.core(), turn.now)
             .map_err(|error| errors::refusal(&error, ""))?;
         self.publisher
-            .flush(turn.core(), &mut self.channels, turn.now)
+            .flush(turn.core(), &mut self.channels, turn.now)?;
+        self.close_withheld(turn)
+    }
+
+    /// Ends the channels without confirms that published what no queue took: nothing else tells them.
+    fn close_withheld(&mut self, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        while self.refused.is_none() {
+            let Some((number, refusal)) = self.publisher.take_withheld() else {
+                break;
+            };
+            let channel = self.channels.get(&number);
+            if channel.is_none_or(|channel| channel.state != State::Open) {
+                continue;
+            }
+            if self.is_writing(number) {
+                self.refused = Some((number, refusal, PUBLISH));
+            } else {
+                self.close_channel(turn, number, &refusal, PUBLISH)?;
+            }
+        }
+        Ok(())
     }
 
     /// The log may have room again.
     pub(super) fn retry(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         self.publisher
             .retry(turn.core(), &mut self.channels, turn.now)?;
+        self.close_withheld(turn)?;
         self.go_on_large(turn)
     }
 
@@ -36,7 +58,9 @@ impl Live {
         match event {
             Event::Ready(key) | Event::Cancelled(key) if self.get_told(key) => {}
             Event::Ready(key) => self.consumers.ready(key),
-            Event::Cancelled(key) => self.cancelled(turn, key),
+            Event::Cancelled(key) => self
+                .cancelled(turn, key)
+                .map_err(|error| errors::refusal(&error, ""))?,
             Event::WatermarkMoved => {
                 self.waited = None;
                 if turn.core().watermark(self.vhost.shard()) == Watermark::Failed {
@@ -91,6 +115,7 @@ impl Live {
         }
         if let Some((number, refusal, ids)) = self.refused.take() {
             self.refuse(turn, number, refusal, ids)?;
+            self.close_withheld(turn)?;
         }
         self.streams_first = !self.streams_first;
         if self.streams_first {

@@ -104,13 +104,19 @@ impl Streams {
         self.by_turn.iter().any(|stream| stream.channel == channel)
     }
 
-    /// Drops the deliveries to a consumer that were not begun, and says how many.
-    pub(super) fn drop_unstarted(&mut self, key: u64) -> usize {
-        let before = self.by_turn.len();
-        self.by_turn.retain(|stream| {
-            !matches!(&stream.unstarted, Some(Unstarted::Delivery(taken)) if taken.consumer == key)
-        });
-        before - self.by_turn.len()
+    /// Takes the deliveries to a consumer that were not begun.
+    pub(super) fn take_unstarted(&mut self, key: u64) -> Vec<Taken> {
+        let mut unstarted = Vec::new();
+        for stream in std::mem::take(&mut self.by_turn) {
+            match stream.unstarted {
+                Some(Unstarted::Delivery(taken)) if taken.consumer == key => unstarted.push(taken),
+                other => self.by_turn.push_back(Stream {
+                    unstarted: other,
+                    ..stream
+                }),
+            }
+        }
+        unstarted
     }
 
     /// Takes the contents of a channel.
@@ -204,7 +210,7 @@ impl Live {
         }
     }
 
-    /// A damaged body takes its entry out of the queue. When a part of it was sent already only the end of the
+    /// A damaged body stays with its entry, and the queue is quarantined. When a part of it was sent already only the end of the
     /// connection keeps its consumer from taking it for whole; so it is when the disk refuses, but then the entry stays.
     fn unreadable(
         &mut self,
@@ -216,7 +222,7 @@ impl Live {
         let is_damaged = error == BodyError::Damaged;
         if let Some((queue, lease)) = stream.entry.take().filter(|_| is_damaged) {
             turn.core()
-                .drop_damaged(&queue, lease, turn.now)
+                .body_damaged(&queue, stream.download.file(), lease, turn.now)
                 .map_err(core_error)?;
         }
         match stream.unstarted.take().filter(|_| is_damaged) {

@@ -31,9 +31,12 @@ use crate::telemetry::Metrics;
 use crate::store::embedded::EmbeddedLog;
 use crate::store::embedded::Every;
 use crate::store::embedded::Settings;
+use crate::store::embedded::show;
 use crate::store::embedded::test_disk::TestDisk;
 use crate::store::format;
 use crate::store::memory::MemoryStore;
+
+use super::visitors::Silence;
 
 /// Small segments, so that a test fills many.
 pub(super) const SEGMENT_BYTES: usize = 64 * 1024;
@@ -98,7 +101,7 @@ impl Bench {
     /// Ends the store without a clean stop, starts it again, and replays the shard under test.
     pub(super) fn restart(&mut self) -> (Scanned, Replayed) {
         self.reopen();
-        self.scan()
+        self.replay()
     }
 
     /// Ends the store without a clean stop, starts it again, and hears what the shard under test says.
@@ -135,22 +138,25 @@ impl Bench {
         }
     }
 
-    fn scan(&self) -> (Scanned, Replayed) {
+    fn replay(&self) -> (Scanned, Replayed) {
         let store = self.store();
-        let mut replayed = Vec::new();
         let mut scanned = Scanned::default();
-        for shard in 0..store.capabilities().shards {
-            let is_tested = Shard(shard) == self.shard;
-            let mut visit = |lsn: Lsn, record: Record<'_>| {
-                assert_eq!(lsn.shard(), Shard(shard));
-                if is_tested && !is_plug(&record) {
-                    replayed.push((lsn.number(), encoding(&record)));
-                }
-            };
-            let found = store.scan(Shard(shard), &mut visit).expect("a good log");
-            if is_tested {
+        for shard in (0..store.capabilities().shards).map(Shard) {
+            let found = store.recover(shard, &mut Silence).expect("a good log");
+            if shard == self.shard {
                 scanned = found;
             }
+        }
+        let mut replayed = Vec::new();
+        let mut visit = |lsn: Lsn, record: Record<'_>| {
+            assert_eq!(lsn.shard(), self.shard);
+            if !is_plug(&record) {
+                replayed.push((lsn.number(), encoding(&record)));
+            }
+        };
+        match &self.kind {
+            Kind::Memory(store) => store.show(self.shard, &mut visit),
+            Kind::Embedded { log, .. } => show(log.as_ref().expect("restarted"), &mut visit),
         }
         (scanned, replayed)
     }

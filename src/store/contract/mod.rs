@@ -12,6 +12,7 @@ mod recover;
 mod references;
 mod restart;
 mod spill;
+pub(crate) mod visitors;
 mod watermark;
 
 use bench::Bench;

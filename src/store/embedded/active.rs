@@ -233,21 +233,21 @@ impl Active {
     }
 }
 
-/// Writes the last frame, or the header if there is none, as it was read.
+/// Writes the last frame, or the header if there is none, as it was read. Of a header that is damaged a frame may have
+/// said what it was.
 fn rewrite_last(tail: &Tail) -> io::Result<()> {
+    if tail.last == 0 {
+        return tail.file.write_all_at(&tail.header.encode(), 0);
+    }
     let len = tail.offset.saturating_sub(tail.last);
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     let read = tail.file.read_at(&mut bytes, tail.last)?;
     bytes.truncate(read);
-    let is_same = if tail.last == 0 {
-        SegmentHeader::decode(&bytes) == Some(tail.header)
-    } else {
-        FrameHeader::decode(&bytes).is_some_and(|(header, crc)| {
-            let records = usize::try_from(header.bytes).unwrap_or(usize::MAX);
-            let body = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.saturating_add(records));
-            crc == tail.crc && body.is_some_and(|body| crc32c::crc32c(body) == header.body)
-        })
-    };
+    let is_same = FrameHeader::decode(&bytes).is_some_and(|(header, crc)| {
+        let records = usize::try_from(header.bytes).unwrap_or(usize::MAX);
+        let body = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.saturating_add(records));
+        crc == tail.crc && body.is_some_and(|body| crc32c::crc32c(body) == header.body)
+    });
     if !is_same {
         return Err(io::Error::other("the last frame is not what it was before"));
     }

@@ -66,6 +66,9 @@ impl Making {
         }
         checkpoints.commit()?;
         shared.note_checkpoint()?;
+        if checkpoints.lacks_much() {
+            checkpoints.commit()?;
+        }
         let coverage = checkpoints.coverage();
         let mut log = shared.log.lock();
         log.journal.absorbed(coverage);

@@ -225,6 +225,7 @@ impl EmbeddedLog {
             log.shared.expect_log(None)?;
             let first = Active::first(&log.shared);
             log.start(first, 0)?;
+            log.shared.recovered_bodies(&[]);
         }
         Ok(Arc::new(log))
     }
@@ -260,17 +261,6 @@ impl EmbeddedLog {
     fn hire(&self, name: &str, actor: impl Actor + 'static) -> Result<Hired, StoreError> {
         let hired = self.crew.hire(name, Box::new(actor));
         hired.map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
-    }
-
-    fn spawn(
-        &self,
-        name: &str,
-        body: impl FnOnce() + Send + 'static,
-    ) -> Result<JoinHandle<()>, StoreError> {
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(body)
-            .map_err(|e| io_error("start a thread for", self.shared.dir.path(), e))
     }
 
     /// Lets the writer write what is pending, and waits for the threads to end.
@@ -429,3 +419,6 @@ pub(crate) mod test_disk;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::show::show;

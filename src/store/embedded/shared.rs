@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::core::log::bodies::Bodies;
 use crate::core::log::bodies::BodyId;
+use crate::core::log::store::DamageObserver;
 use crate::core::log::store::Hole;
 use crate::core::log::store::StoreError;
 use crate::core::log::store::Waiter;
@@ -63,6 +64,8 @@ pub(super) struct Shared {
     pub(super) dir: Arc<LogDir>,
     pub(super) spares: Spares,
     pub(super) scrub: Scrub,
+    /// Who hears of damage.
+    pub(super) observer: Mutex<Option<Arc<dyn DamageObserver>>>,
     pub(super) places: Places,
     pub(super) spill: Spill,
     /// What the answering thread is asked for.
@@ -157,6 +160,7 @@ impl Shared {
             spares,
             dir,
             scrub: Scrub::default(),
+            observer: Mutex::default(),
             places: Places::default(),
             spill: aside.spill,
             asked: Arc::new(WorkQueue::new()),
@@ -219,6 +223,27 @@ impl Shared {
     pub(super) fn end_bodies(&self, log: &mut Log) {
         while let Some(body) = log.journal.take_ended_file() {
             self.files.ended(body);
+        }
+    }
+
+    /// Tells whoever observes that records cannot be read, if one of them lives.
+    pub(super) fn lost(&self, path: &str, (first, last): (u64, u64), what: &str) {
+        if self.log.lock().journal.count_live(first, last) == 0 {
+            return;
+        }
+        let (Some(first), Some(last)) = (Lsn::new(self.shard, first), Lsn::new(self.shard, last))
+        else {
+            return;
+        };
+        let observer = self.observer.lock().clone();
+        if let Some(observer) = observer {
+            observer.damaged(&Hole {
+                path: path.to_owned(),
+                what: what.to_owned(),
+                first,
+                last,
+                queues: None,
+            });
         }
     }
 

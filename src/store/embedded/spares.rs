@@ -366,13 +366,14 @@ impl Maker {
     /// Fills a spare on, which is one when it is full.
     fn make(&mut self, number: u64, filled: FilledFile) -> io::Result<Acted> {
         let spares = &self.shared.spares;
-        let path = spares.dir.spare(number);
+        // Not for each of its thousands of steps.
+        let path = || spares.dir.spare(number);
         if spares.state.lock().stopping {
-            spares.dir.disk.remove(&path)?;
+            spares.dir.disk.remove(&path())?;
             return Ok(Acted::Done);
         }
         if let Err(error) = filled.fill_step() {
-            let _ = spares.dir.disk.remove(&path);
+            let _ = spares.dir.disk.remove(&path());
             return Err(error);
         }
         if !filled.is_full() {
@@ -380,7 +381,7 @@ impl Maker {
             return Ok(spares.pace());
         }
         spares.dir.sync()?;
-        let file = spares.dir.disk.open(&path)?;
+        let file = spares.dir.disk.open(&path())?;
         spares.add_ready(&mut spares.state.lock(), number, file);
         Ok(Acted::Done)
     }

@@ -11,6 +11,7 @@ use crate::core::log::read::SpillReader;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
+use crate::core::log::store::DamageObserver;
 use crate::core::log::store::Dead;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
@@ -25,7 +26,6 @@ use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::journal::Journal;
-use crate::store::journal::Silence;
 use crate::store::work::Later;
 
 use super::EmbeddedLog;
@@ -35,23 +35,18 @@ use super::checkpoint::Changes;
 use super::cold;
 use super::meta::io_error;
 use super::read::Asked;
-use super::recover;
 use super::recover::Known;
 use super::recover::Recovered;
 use super::recover::Recovery;
 use super::shared::Shared;
 use super::shared::limits;
 
-/// Who wants to see every record.
-type Show<'a> = &'a mut dyn FnMut(Lsn, Record<'_>);
-
 impl EmbeddedLog {
-    /// Recovers the log and starts it; shows the records that there are to whoever wants to see them.
-    fn start_with(
+    /// Replays the log, once, and starts it.
+    fn replay_and_start(
         &self,
         shard: Shard,
         visitor: &mut dyn Visitor,
-        show: Option<Show<'_>>,
     ) -> Result<Scanned, StoreError> {
         let shared = &self.shared;
         let (is_open, last) = {
@@ -70,9 +65,6 @@ impl EmbeddedLog {
         let limits = limits(shared.segment_bytes);
         let mut journal = Journal::new(shard, limits);
         let recovered = shared.recover(&mut journal, visitor)?;
-        if let Some(show) = show {
-            recover::show(&shared.dir, shard, show)?;
-        }
         shared.log.lock().journal = journal;
         let mut scanned = recovered.scanned;
         let active = match recovered.tail {
@@ -101,20 +93,7 @@ impl Shared {
         journal: &mut Journal,
         visitor: &mut dyn Visitor,
     ) -> Result<Recovered, StoreError> {
-        let mut checkpoints = self.checkpoints.lock();
-        let saved = checkpoints.saved().unwrap_or_default();
-        let delta = checkpoints.load()?;
-        let coverage = checkpoints.coverage();
-        drop(checkpoints);
-        let rows = delta.segments.iter();
-        let known = Known {
-            at: saved.at,
-            catalog: saved.catalog,
-            rows: rows
-                .filter_map(|(id, row)| Some((*id, row.clone()?)))
-                .collect(),
-        };
-        journal.load(saved.at, delta);
+        let (known, coverage) = Known::load(&mut self.checkpoints.lock(), journal)?;
         let (segments, copies) = cold::find(&self.dir, self.shard)?;
         self.cold_segments
             .store(bytes_of(segments.len()), Ordering::Relaxed);
@@ -154,15 +133,7 @@ impl Store for EmbeddedLog {
     }
 
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
-        self.start_with(shard, visitor, None)
-    }
-
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError> {
-        self.start_with(shard, &mut Silence, Some(visit))
+        self.replay_and_start(shard, visitor)
     }
 
     fn append<'a>(
@@ -265,6 +236,19 @@ impl Store for EmbeddedLog {
             .map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec)))
             .collect();
         shared.checkpoint(Some((upto, changes)))
+    }
+
+    fn watch_damage(&self, observer: Arc<dyn DamageObserver>) {
+        *self.shared.observer.lock() = Some(observer);
+    }
+
+    fn place(&self, lsn: Lsn) -> String {
+        let found = self.shared.places.find(&[lsn.number()], 0);
+        let dir = &self.shared.dir;
+        match found {
+            Some(stretch) => dir.path_of(stretch.segment).display().to_string(),
+            None => dir.path().display().to_string(),
+        }
     }
 
     fn bodies(&self) -> &Arc<dyn Bodies> {

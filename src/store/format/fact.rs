@@ -92,6 +92,29 @@ pub(crate) fn fact_of(version: Version, record: &[u8]) -> Result<Fact<'_>, Decod
     }
 }
 
+impl Fact<'_> {
+    /// Shows every queue that a message is put into or taken from by this record.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: some queues may have been shown.
+    pub(crate) fn queues(self, mut visit: impl FnMut(QueueId)) -> Result<(), DecodeError> {
+        match self {
+            Fact::Publish(_, entries) => {
+                for entry in entries {
+                    visit(entry?.queue);
+                }
+            }
+            Fact::Settle(queue, _) => visit(queue),
+            Fact::Other(Record::Move(moved)) => {
+                visit(moved.source);
+                moved.targets.iter().for_each(|entry| visit(entry.queue));
+            }
+            Fact::Chunk | Fact::Tombstone | Fact::Other(_) => {}
+        }
+        Ok(())
+    }
+}
+
 impl Entries<'_> {
     /// How many are left.
     pub(crate) fn left(&self) -> usize {

@@ -62,6 +62,17 @@ impl Files {
         None
     }
 
+    /// Every living publish whose body is in a file, and that body.
+    pub(super) fn publishes(&self) -> impl Iterator<Item = (u64, BodyFact)> {
+        self.publishes.iter().map(|(number, body)| (*number, *body))
+    }
+
+    /// Whether a publish lives whose body is in this file.
+    pub(super) fn is_named_by(&self, number: u64, file: BodyId) -> bool {
+        let body = self.publishes.get(&number);
+        body.is_some_and(|body| body.file == file)
+    }
+
     /// Every file that is named, and the length of its body.
     pub(super) fn all(&self) -> HashMap<BodyId, u64> {
         let named = self.publishes.values();

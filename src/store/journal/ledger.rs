@@ -20,6 +20,8 @@ use super::live::LiveSet;
 pub(crate) struct Ledger {
     segments: VecDeque<Segment>,
     absorbed: Coverage,
+    /// Segments that begin up to this number stay, whatever is in them; 0 = none has to.
+    held: u64,
     /// The snapshot that has to be absorbed, for references that ended without a record to what was copied forward.
     ended_cold: u64,
     /// Whether something changed since the last look for a free segment.
@@ -187,6 +189,21 @@ impl Ledger {
         self.changed = true;
     }
 
+    /// Every segment that there is stays.
+    pub(super) fn hold(&mut self) {
+        self.held = self.segments.back().map_or(0, |segment| segment.last);
+    }
+
+    /// Whether segments stay.
+    pub(super) fn is_held(&self) -> bool {
+        self.held > 0
+    }
+
+    /// A checkpoint has a row of a segment that is gone.
+    pub(super) fn forget_row(&mut self, id: u64) {
+        self.changed_rows.insert(id, None);
+    }
+
     /// What both generations had last.
     pub(super) fn absorbed_so_far(&self) -> Coverage {
         self.absorbed
@@ -215,7 +232,7 @@ impl Ledger {
             let Some(segment) = self.segments.get(at) else {
                 break;
             };
-            if !segment.is_free() || !self.is_absorbed(segment) {
+            if segment.first <= self.held || !segment.is_free() || !self.is_absorbed(segment) {
                 continue;
             }
             if segment.released_by > durable {
@@ -237,8 +254,12 @@ impl Ledger {
     }
 
     fn is_log_absorbed(&self, segment: &Segment) -> bool {
-        segment.last_absorbable <= self.absorbed.log
-            && segment.ended_before <= self.absorbed.snapshot
+        // Only a checkpoint says that a copy lives, once its publish is gone.
+        let needed = match segment.live {
+            0 => segment.last_absorbable,
+            _ => segment.last,
+        };
+        needed <= self.absorbed.log && segment.ended_before <= self.absorbed.snapshot
     }
 
     /// The segments with records, oldest first.
@@ -286,7 +307,8 @@ impl Ledger {
             .collect()
     }
 
-    fn row(&self, id: u64) -> Option<SegmentRow> {
+    /// What is known of a segment.
+    pub(super) fn row(&self, id: u64) -> Option<SegmentRow> {
         let at = self.segments.binary_search_by_key(&id, |s| s.id).ok()?;
         let segment = self.segments.get(at)?;
         Some(SegmentRow {

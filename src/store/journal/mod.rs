@@ -8,6 +8,7 @@
 //! ones is in `live`; references to pending ones are in their batch.
 
 mod batch;
+mod cold;
 mod files;
 #[cfg(test)]
 mod fold;
@@ -36,6 +37,7 @@ use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 
 use crate::store::format;
+use crate::store::format::BodyFact;
 
 pub(crate) use batch::Batch;
 #[cfg(test)]
@@ -50,13 +52,13 @@ pub(crate) use live::Bits;
 pub(crate) use live::Block;
 pub(crate) use live::LiveChanges;
 pub(crate) use replay::Absorbed;
-pub(crate) use replay::Silence;
 pub(crate) use replay::Telling;
 pub(crate) use snapshot::At;
 pub(crate) use snapshot::Delta;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use waiters::Waiters;
 
+use cold::ColdRows;
 use files::Files;
 use leases::Leases;
 use ledger::Ledger;
@@ -96,6 +98,7 @@ pub(crate) struct Journal {
     pressing: u64,
     spare: Vec<Batch>,
     ledger: Ledger,
+    cold: ColdRows,
     /// Bodies in files of their own.
     files: Files,
     /// Records that are placed and have references.
@@ -147,6 +150,7 @@ impl Journal {
             pressing: 0,
             spare: Vec::new(),
             ledger: Ledger::default(),
+            cold: ColdRows::default(),
             live: LiveSet::default(),
             leases: Leases::default(),
             purges: Vec::new(),
@@ -337,6 +341,18 @@ impl Journal {
     /// Every file that a live record names, and the length of its body.
     pub(crate) fn named_files(&self) -> HashMap<BodyId, u64> {
         self.files.all()
+    }
+
+    /// Every living publish whose body is in a file, by number, and that body.
+    pub(crate) fn publishes_with_files(&self) -> Vec<(u64, BodyFact)> {
+        let mut publishes: Vec<_> = self.files.publishes().collect();
+        publishes.sort_unstable_by_key(|(number, _)| *number);
+        publishes
+    }
+
+    /// Whether publish `number` lives and has its body in this file.
+    pub(crate) fn is_file_named_by(&self, number: u64, file: BodyId) -> bool {
+        self.files.is_named_by(number, file)
     }
 
     /// What the journal knows about room; the rest is for others to say.

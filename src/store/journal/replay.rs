@@ -15,7 +15,6 @@ use crate::core::log::record::Record;
 use crate::core::log::store::Dead;
 use crate::core::log::store::Hole;
 use crate::core::log::store::LiveEntry;
-use crate::core::log::store::Scanned;
 use crate::core::log::store::Visitor;
 use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
@@ -29,6 +28,7 @@ use crate::store::format::Version;
 use super::At;
 use super::Delta;
 use super::Journal;
+use super::SegmentRow;
 use super::references::own_references;
 
 /// What a checkpoint has absorbed, and so what the first pass leaves out.
@@ -50,6 +50,7 @@ impl Journal {
                 self.leases.load(key, lease);
             }
         }
+        self.cold.load(saved.cold);
         self.purges = saved.purges;
         self.chunked.extend(saved.chunked);
         self.holes = saved.holes;
@@ -139,6 +140,27 @@ impl Journal {
         &self.holes
     }
 
+    /// Something that was written cannot be read: until somebody accepts the loss, every segment that a start found
+    /// stays. What else is in it may be all that is left to save something from.
+    pub(crate) fn hold(&mut self) {
+        self.ledger.hold();
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_held(&self) -> bool {
+        self.ledger.is_held()
+    }
+
+    /// What is known of a segment of the main chain.
+    pub(crate) fn row(&self, id: u64) -> Option<SegmentRow> {
+        self.ledger.row(id)
+    }
+
+    /// The checkpoint knows a segment that is gone, and from now on it does not.
+    pub(crate) fn forget_row(&mut self, id: u64) {
+        self.ledger.forget_row(id);
+    }
+
     /// The first pass is over: the log ends with record `last`, at this time.
     pub(crate) fn end_replay(&mut self, last: u64, latest: CoreTime) {
         self.ledger.replayed(&mut self.open);
@@ -153,6 +175,20 @@ impl Journal {
         found.clear();
         if first <= last {
             found.extend(self.live.iter(first..=last));
+        }
+    }
+
+    /// Which of the queues that a publish names its message is in; none if it is in others, too: it was moved.
+    pub(crate) fn queues_left(
+        &self,
+        number: u64,
+        named: &RoaringTreemap,
+    ) -> Option<RoaringTreemap> {
+        let is_in = |queue: &u64| !self.live.has_left(number, QueueId(*queue));
+        let left: RoaringTreemap = named.iter().filter(is_in).collect();
+        match self.live.count(number) {
+            0 => Some(RoaringTreemap::new()),
+            references => (references == left.len()).then_some(left),
         }
     }
 
@@ -186,19 +222,6 @@ impl Journal {
 
 fn own(moved: &Move<'_>) -> u64 {
     u64::try_from(moved.targets.len()).unwrap_or(u64::MAX)
-}
-
-/// A visitor that has a place for everything, and listens to nothing: for a scan, which shows the records themselves.
-pub(crate) struct Silence;
-
-impl Visitor for Silence {
-    fn catalog(&mut self, _: Lsn, _: &str, _: Option<&[u8]>) {}
-
-    fn entries(&mut self, _: &Scanned) {}
-
-    fn entry(&mut self, _: LiveEntry<'_>) -> bool {
-        true
-    }
 }
 
 /// The second pass.

@@ -45,6 +45,8 @@ pub(crate) struct Delta {
     pub(crate) leases: BTreeMap<LeaseKey, Option<Lease>>,
     /// Segments.
     pub(crate) segments: BTreeMap<u64, Option<SegmentRow>>,
+    /// Segments of the cold chain.
+    pub(crate) cold: BTreeMap<u64, Option<SegmentRow>>,
     /// All purges whose entries may not all have ended.
     pub(crate) purges: Vec<Purge>,
     /// Number of chunks of every living publish whose body is in chunk records.
@@ -59,6 +61,7 @@ impl Delta {
         self.live.merge(later.live);
         self.leases.extend(later.leases);
         self.segments.extend(later.segments);
+        self.cold.extend(later.cold);
         self.purges = later.purges;
         self.chunked = later.chunked;
         self.holes = later.holes;
@@ -97,6 +100,7 @@ impl Journal {
                 live,
                 leases: self.leases.take_changes(),
                 segments: self.ledger.take_changes(),
+                cold: self.cold.take_changes(),
                 purges: self.purges.clone(),
                 chunked: self
                     .chunked

@@ -178,6 +178,7 @@ mod tests {
     use crate::core::model::time::CoreTime;
     use crate::store::contract::bench::publish;
     use crate::store::contract::reading::Listener;
+    use crate::store::contract::visitors::Silence;
     use crate::store::memory::MemoryStore;
 
     #[test]
@@ -188,7 +189,7 @@ mod tests {
         let lsn = store.append(Shard(0), CoreTime::default(), false, &mut record);
         let lsn = lsn.unwrap();
         let store = store.reopened();
-        store.scan(Shard(0), &mut |_, _| {}).unwrap();
+        store.recover(Shard(0), &mut Silence).unwrap();
         let listeners = [Listener::new(), Listener::new()];
         for listener in &listeners {
             store.read(Shard(0), vec![lsn], listener.reader());

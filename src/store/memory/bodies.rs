@@ -199,6 +199,10 @@ impl Bodies for MemoryBodies {
         self.now_or_later(Call::Read(body, bytes, block, reader));
     }
 
+    fn place(&self, body: BodyId) -> String {
+        format!("body {:016x}", body.0)
+    }
+
     fn release(&self, body: BodyId) {
         if self.handles.release(body) {
             self.remove(body);

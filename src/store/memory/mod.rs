@@ -15,7 +15,9 @@ use crate::core::log::read::SpillReader;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Capabilities;
+use crate::core::log::store::DamageObserver;
 use crate::core::log::store::Dead;
+use crate::core::log::store::Hole;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
 use crate::core::log::store::Store;
@@ -50,6 +52,14 @@ pub struct MemoryStore {
     files: Arc<MemoryBodies>,
     /// The same, as core knows them.
     bodies: Arc<dyn Bodies>,
+    damage: Mutex<Damage>,
+}
+
+/// What is said to be damaged.
+#[derive(Default)]
+struct Damage {
+    holes: Vec<Hole>,
+    observer: Option<Arc<dyn DamageObserver>>,
 }
 
 struct MemoryShard {
@@ -93,7 +103,9 @@ impl MemoryStore {
             .map(|shard| MemoryShard::new(shard.shard, shard.log.lock().reopened()))
             .collect();
         let answers = Answers::new(self.answers.is_by_hand());
-        Arc::new(Self::of(identity, shards, answers, self.files.reopened()))
+        let reopened = Self::of(identity, shards, answers, self.files.reopened());
+        reopened.damage.lock().holes = self.damage.lock().holes.clone();
+        Arc::new(reopened)
     }
 
     fn of(
@@ -109,7 +121,25 @@ impl MemoryStore {
             answers,
             bodies: Arc::clone(&files) as Arc<dyn Bodies>,
             files,
+            damage: Mutex::default(),
         }
+    }
+
+    /// Says that records are lost: to whoever observes, and with every start until [`Self::repair`].
+    pub fn lose(&self, hole: &Hole) {
+        let observer = {
+            let mut damage = self.damage.lock();
+            damage.holes.push(hole.clone());
+            damage.observer.clone()
+        };
+        if let Some(observer) = observer {
+            observer.damaged(hole);
+        }
+    }
+
+    /// From the next start on no record is said to be lost.
+    pub fn repair(&self) {
+        self.damage.lock().holes.clear();
     }
 
     /// Holds back what is written and read of large bodies, or lets it go on.
@@ -171,6 +201,13 @@ impl MemoryStore {
         if let Some(shard) = self.shard(shard) {
             shard.fail();
         }
+    }
+
+    /// Shows every durable record of a shard that there still is.
+    #[cfg(test)]
+    pub(crate) fn show(&self, shard: Shard, visit: &mut dyn FnMut(Lsn, Record<'_>)) {
+        let shard = self.shard(shard).expect("a shard of this store");
+        shard.log.lock().show(visit);
     }
 
     /// Forgets the bodies that no shard's records name.
@@ -260,34 +297,15 @@ impl Store for MemoryStore {
             .and_then(|shard| shard.log.lock().load(visit)))
     }
 
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError> {
-        let Some(shard) = self.shard(shard) else {
-            return Ok(Scanned::default());
-        };
-        let mut log = shard.log.lock();
-        let scanned = log.scan(visit)?;
-        if let Some(last) = scanned.last {
-            shard.watermark.reach(last.number());
-        }
-        log.end_bodies(&self.files);
-        drop(log);
-        if usize::from(shard.shard.0) + 1 == self.shards.len() {
-            self.keep_named();
-        }
-        Ok(scanned)
-    }
-
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
         let Some(shard) = self.shard(shard) else {
             visitor.entries(&Scanned::default());
             return Ok(Scanned::default());
         };
         let mut log = shard.log.lock();
-        let scanned = log.recover(visitor)?;
+        let holes = self.damage.lock().holes.clone().into_iter();
+        let holes = holes.filter(|hole| hole.first.shard() == shard.shard);
+        let scanned = log.recover(holes.collect(), visitor)?;
         if let Some(last) = scanned.last {
             shard.watermark.reach(last.number());
         }
@@ -376,6 +394,14 @@ impl Store for MemoryStore {
             shard.log.lock().checkpoint(upto, changes);
         }
         Ok(())
+    }
+
+    fn watch_damage(&self, observer: Arc<dyn DamageObserver>) {
+        self.damage.lock().observer = Some(observer);
+    }
+
+    fn place(&self, _lsn: Lsn) -> String {
+        "memory".to_owned()
     }
 
     fn bodies(&self) -> &Arc<dyn Bodies> {

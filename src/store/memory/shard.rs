@@ -12,6 +12,7 @@ use crate::core::log::read::ReadError;
 use crate::core::log::record::Record;
 use crate::core::log::store::AppendError;
 use crate::core::log::store::Dead;
+use crate::core::log::store::Hole;
 use crate::core::log::store::Scanned;
 use crate::core::log::store::Space;
 use crate::core::log::store::StoreError;
@@ -31,7 +32,6 @@ use crate::store::journal::Coverage;
 use crate::store::journal::Delta;
 use crate::store::journal::Journal;
 use crate::store::journal::Limits;
-use crate::store::journal::Silence;
 use crate::store::journal::Telling;
 use crate::store::journal::Waiters;
 use crate::store::reading;
@@ -215,7 +215,11 @@ impl ShardLog {
     }
 
     /// Tells what is durable: what the checkpoint has, and the records behind it.
-    pub(super) fn recover(&mut self, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
+    pub(super) fn recover(
+        &mut self,
+        holes: Vec<Hole>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Scanned, StoreError> {
         if self.journal.last() > 0 {
             let source = io::Error::new(io::ErrorKind::ResourceBusy, "records were appended");
             return Err(StoreError::Io {
@@ -230,7 +234,8 @@ impl ShardLog {
             catalog: self.absorbed.map_or(0, Lsn::number),
         };
         self.journal.load(at, delta);
-        let scanned = self.replay(absorbed, visitor)?;
+        let mut scanned = self.replay(absorbed, visitor)?;
+        scanned.holes = holes;
         visitor.entries(&scanned);
         self.tell(visitor)?;
         self.journal.absorbed(Coverage {
@@ -292,40 +297,19 @@ impl ShardLog {
         Ok(())
     }
 
-    /// Every durable record that there still is.
-    pub(super) fn scan(
-        &mut self,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError> {
-        if !self.is_open {
-            self.recover(&mut Silence)?;
-        }
-        let mut scanned = Scanned {
-            last: Lsn::new(self.shard, self.journal.durable()),
-            latest: self.latest,
-            ..Scanned::default()
-        };
+    /// Shows every durable record that there still is.
+    #[cfg(test)]
+    pub(super) fn show(&self, visit: &mut dyn FnMut(Lsn, Record<'_>)) {
         for batch in self.segments.iter().flat_map(|s| &s.batches) {
             let mut bytes = &*batch.bytes;
             for number in batch.first.. {
-                let record = format::split(&mut bytes).map_err(|error| damaged(&error))?;
-                let Some(record) = record else {
+                let Some(record) = format::split(&mut bytes).expect("what was written") else {
                     break;
                 };
-                let record = format::decode(record).map_err(|error| damaged(&error))?;
-                scanned.clean_stop = matches!(
-                    record,
-                    Record::Epoch {
-                        clean_stop: true,
-                        ..
-                    }
-                );
-                if let Some(lsn) = Lsn::new(self.shard, number) {
-                    visit(lsn, record);
-                }
+                let record = format::decode(record).expect("what was written");
+                visit(Lsn::new(self.shard, number).expect("a number"), record);
             }
         }
-        Ok(scanned)
     }
 
     /// Tells that records name bodies.

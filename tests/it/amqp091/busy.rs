@@ -13,6 +13,7 @@ use viaduct::core::log::read::SpillReader;
 use viaduct::core::log::record::Record;
 use viaduct::core::log::store::AppendError;
 use viaduct::core::log::store::Capabilities;
+use viaduct::core::log::store::DamageObserver;
 use viaduct::core::log::store::Dead;
 use viaduct::core::log::store::Scanned;
 use viaduct::core::log::store::Space;
@@ -54,14 +55,6 @@ impl Store for Moody {
         visit: &mut dyn FnMut(&str, &[u8]),
     ) -> Result<Option<Lsn>, StoreError> {
         self.store.load(shard, visit)
-    }
-
-    fn scan(
-        &self,
-        shard: Shard,
-        visit: &mut dyn FnMut(Lsn, Record<'_>),
-    ) -> Result<Scanned, StoreError> {
-        self.store.scan(shard, visit)
     }
 
     fn recover(&self, shard: Shard, visitor: &mut dyn Visitor) -> Result<Scanned, StoreError> {
@@ -116,6 +109,14 @@ impl Store for Moody {
         changes: &mut dyn Iterator<Item = (&str, Option<&[u8]>)>,
     ) -> Result<(), StoreError> {
         self.store.checkpoint(shard, upto, changes)
+    }
+
+    fn watch_damage(&self, observer: Arc<dyn DamageObserver>) {
+        self.store.watch_damage(observer);
+    }
+
+    fn place(&self, lsn: Lsn) -> String {
+        self.store.place(lsn)
     }
 
     fn bodies(&self) -> &Arc<dyn Bodies> {

@@ -468,8 +468,12 @@ fn a_restart_delivers_the_same_bytes_and_forgets_what_was_transient() {
     assert_eq!(get(&mut client, "q").1, body(LARGE));
 }
 
+/// What a client is told of queue `q` once the body of its message turned out to be damaged.
+const QUARANTINED: &str = "PRECONDITION_FAILED - queue 'q' in vhost '/' is quarantined until 'viaduct repair' has run: \
+                           body 0000000000000001: the body of a message is damaged";
+
 #[test]
-fn a_damaged_body_is_dropped_before_any_of_it_was_sent() {
+fn a_damaged_body_stays_and_nothing_of_it_is_sent() {
     for consumes in [true, false] {
         let broker = Broker::new();
         let mut client = broker.channel();
@@ -483,23 +487,29 @@ fn a_damaged_body_is_dropped_before_any_of_it_was_sent() {
         if consumes {
             client.qos(1, false);
             assert_eq!(client.consume("q", false), ["1 basic.consume-ok t"]);
-            assert_eq!(
-                squeezed(&awaited(&mut client)),
-                ["1 basic.deliver t 1", "1 header 5", "1 body whole"]
+            assert_eq!(squeezed(&awaited(&mut client)), ["1 basic.cancel t"]);
+            client.send(
+                1,
+                &basic::Get {
+                    queue: s("q"),
+                    ..basic::Get::default()
+                },
             );
+            let expected = format!("1 channel.close 60.70 {QUARANTINED}");
+            assert_eq!(client.lines(), [expected]);
         } else {
-            assert_eq!(
-                get(&mut client, "q").0,
-                ["1 basic.get-ok 1 left 0", "1 header 5", "1 body whole"]
-            );
+            let expected = format!("1 channel.close 60.70 {QUARANTINED}");
+            assert_eq!(get(&mut client, "q").0, [expected]);
         }
         assert_eq!(broker.core.metrics().damaged.get(), 1);
-        assert_eq!(broker.store.large_bodies(), 0);
+        assert_eq!(broker.store.large_bodies(), 1);
+        let counts = broker.core.vhost("/").unwrap().queue("q").unwrap().counts();
+        assert_eq!((counts.ready, counts.leased), (2, 0), "nothing is dropped");
     }
 }
 
 #[test]
-fn damage_in_the_middle_of_a_delivery_ends_the_connection_and_takes_the_message_out() {
+fn damage_in_the_middle_of_a_delivery_ends_the_connection_and_keeps_the_message() {
     let broker = Broker::new();
     let mut client = broker.channel();
     client.declare("q");
@@ -512,8 +522,9 @@ fn damage_in_the_middle_of_a_delivery_ends_the_connection_and_takes_the_message_
     );
     client.end(End::Closed);
     let mut client = broker.channel();
-    assert_eq!(get(&mut client, "q").1, b"whole");
-    assert_eq!(broker.store.large_bodies(), 0);
+    let expected = format!("1 channel.close 60.70 {QUARANTINED}");
+    assert_eq!(get(&mut client, "q").0, [expected]);
+    assert_eq!(broker.store.large_bodies(), 1);
 }
 
 #[test]

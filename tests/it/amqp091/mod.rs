@@ -17,7 +17,10 @@ mod declaring;
 mod ending;
 
 mod handshake;
+
 mod large;
+
+mod quarantine;
 
 mod refusals;
 

@@ -57,14 +57,22 @@ async fn a_body_too_large_for_the_memory_is_left_to_other_doors() {
 }
 
 #[tokio::test]
-async fn a_damaged_body_is_not_received_and_leaves_the_queue() {
+async fn a_damaged_body_is_not_received_and_nobody_takes_it_for_an_empty_queue() {
     let (broker, mut client, url) = start(1 << 30).await;
     client.publish("q", &PERSISTENT, &vec![b'x'; 2 * MIB]).await;
     client.publish("q", &PERSISTENT, b"whole").await;
     broker.store.damage_bodies(3);
     let received = broker.receive(&url).await;
-    assert_eq!(received.len(), 1);
+    assert_eq!(received.len(), 1, "what was taken with it is whole");
     assert_eq!(received[0]["Body"], "whole");
+    let refusal = broker
+        .refusal("ReceiveMessage", json!({"QueueUrl": url}))
+        .await;
+    assert_eq!(refusal, (500, "InternalFailure".to_owned()));
     assert_eq!(broker.core.metrics().damaged.get(), 1);
-    assert_eq!(broker.store.large_bodies(), 0);
+    assert_eq!(broker.store.large_bodies(), 1);
+    // What is leased may be settled.
+    let handle = received[0]["ReceiptHandle"].clone();
+    let delete = json!({"QueueUrl": url, "ReceiptHandle": handle});
+    broker.ok("DeleteMessage", delete).await;
 }

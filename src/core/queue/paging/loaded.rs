@@ -8,7 +8,6 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::message::Message;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::effects::Effects;
-use crate::core::queue::entry::EntryState;
 use crate::core::queue::paging::Purpose;
 use crate::core::queue::ring::cold::Source;
 use crate::core::queue::state::QueueState;
@@ -21,6 +20,8 @@ const REFUSED_MAX: u32 = 5;
 pub(in crate::core) struct Read {
     pub(in crate::core) messages: Vec<(Lsn, Message)>,
     pub(in crate::core) unread: Vec<(Lsn, ReadError)>,
+    /// Where the first of these would be, for people.
+    pub(in crate::core) place: String,
 }
 
 impl QueueState {
@@ -41,7 +42,8 @@ impl QueueState {
         for (lsn, error) in read.unread {
             if self.is_for_good(error) {
                 for (_, seq) in of_lsn(wanted, lsn) {
-                    self.lose_cold(*seq, Source::Log(lsn), error);
+                    let why = format!("{}: record {}: {error}", read.place, lsn.number());
+                    self.lose_cold(*seq, Source::Log(lsn), &why);
                 }
             } else {
                 refused = Some(error);
@@ -71,10 +73,10 @@ impl QueueState {
                 None
             }
             Err(error) if self.is_for_good(error) => {
+                let why = format!("messages that were put aside: {error}");
                 for seq in owners {
-                    self.lose_cold(seq, source, error);
+                    self.lose_cold(seq, source, &why);
                 }
-                self.ring.forget_blob(base, id);
                 None
             }
             Err(error) => Some(error),
@@ -104,7 +106,9 @@ impl QueueState {
                         self.pages.swept.push(base);
                     }
                 }
-                Err(error) if self.is_for_good(error) => self.lose_chunk(base, error),
+                Err(error) if self.is_for_good(error) => {
+                    self.lose(&format!("an index that was put aside: {error}"));
+                }
                 Err(error) => refused = Some(error),
             }
         }
@@ -124,7 +128,7 @@ impl QueueState {
     fn load_ended(&mut self, purpose: Purpose, refused: Option<ReadError>, effects: &mut Effects) {
         let under_way = self.pages.under_way_mut(purpose);
         *under_way = under_way.saturating_sub(1);
-        if self.deleted {
+        if !self.is_open() || self.pages.fault.is_some() {
             return;
         }
         match refused {
@@ -154,45 +158,18 @@ impl QueueState {
         }
     }
 
-    /// An entry whose message cannot be read leaves, unless it has got it meanwhile. Its record stays in
-    /// the log, for whoever can read it some day.
-    fn lose_cold(&mut self, seq: u64, source: Source, error: ReadError) {
+    /// A message cannot be read, unless its entry has got it meanwhile.
+    fn lose_cold(&mut self, seq: u64, source: Source, why: &str) {
         let mut piece = crate::core::queue::ring::Piece::default();
         self.ring.want(seq, &mut piece);
         if piece.cold == [(seq, source)] {
-            self.lose(seq, error);
+            self.lose(why);
         }
     }
 
-    /// An entry leaves because its message is nowhere.
-    pub(in crate::core) fn lose(&mut self, seq: u64, why: impl std::fmt::Display) {
-        let Some(entry) = self.ring.get(seq) else {
-            return;
-        };
-        let (state, lsn) = (entry.state, entry.lsn);
-        tracing::error!(seq, ?lsn, %why, "a message cannot be read: its entry leaves its queue");
-        match state {
-            EntryState::Ready => self.unready(seq),
-            EntryState::Leased => self.end_lease(seq),
-            EntryState::Moving | EntryState::Gone => {}
-        }
-        self.take_out(seq);
-        self.pages.lost += 1;
-    }
-
-    /// The entries of a chunk cannot be read. Those that the log holds come back with the next start.
-    fn lose_chunk(&mut self, base: u64, error: ReadError) {
-        let Some(lost) = self.ring.drop_spilled(base) else {
-            return;
-        };
-        tracing::error!(
-            entries = lost.live,
-            %error,
-            "an index that was put aside cannot be read: its entries are gone until the next start"
-        );
-        self.ready -= lost.live;
-        self.ready_bytes -= lost.ready_bytes;
-        self.pages.lost += lost.live;
+    /// A message cannot be read back: it stays, and whoever carries out the operation quarantines the queue.
+    pub(in crate::core) fn lose(&mut self, why: &str) {
+        self.pages.fault.get_or_insert_with(|| why.into());
     }
 
     /// Asks for the core's timer at once.

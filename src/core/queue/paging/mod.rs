@@ -21,6 +21,7 @@ pub(in crate::core) mod varint;
 pub(in crate::core) mod want;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::core::log::read::SpillId;
 use crate::core::model::ids::Lsn;
@@ -97,8 +98,8 @@ pub(in crate::core) struct Pages {
     pub(in crate::core) must_wait: bool,
     /// Nothing is read before, because the disk refused.
     pub(in crate::core) again_at: Option<CoreTime>,
-    /// Entries that left because their messages cannot be read, not counted yet.
-    pub(in crate::core) lost: u64,
+    /// Why a message, or an index, cannot be read: the queue is to be quarantined.
+    pub(in crate::core) fault: Option<Arc<str>>,
 }
 
 impl Pages {

@@ -129,12 +129,18 @@ impl Deep {
             }
             What::Blob { .. } => panic!("the log has all of them"),
         }
+        if let Some(why) = self.state.pages.fault.take() {
+            effects.wakes.extend(self.state.quarantine(why));
+        }
         effects.wake();
         effects
     }
 
     fn is_woken(&self) -> bool {
-        self.inbox.try_next() == Some(Event::Ready(1))
+        matches!(
+            self.inbox.try_next(),
+            Some(Event::Ready(1) | Event::Cancelled(1))
+        )
     }
 
     /// Takes everything, one answer at a time; fails if the consumer is told to wait and is not woken.
@@ -169,28 +175,34 @@ fn what_was_put_aside_comes_back_in_order() {
 }
 
 #[test]
-fn a_damaged_message_leaves_and_the_others_come() {
+fn a_damaged_message_stays_and_its_queue_is_quarantined() {
     for error in [ReadError::Damaged, ReadError::NotThere] {
         let mut deep = Deep::new(20);
-        let bad = |lsn: Option<Lsn>| {
-            lsn.filter(|lsn| lsn.number().is_multiple_of(5))
-                .map(|_| error)
-        };
-        let seen = deep.drain(bad);
-        let expected = (1..=20u64).filter(|n| n % 5 != 0);
-        assert_eq!(seen, expected.map(|n| n.to_string()).collect::<Vec<_>>());
-        assert_eq!(deep.state.pages.lost, 4);
-        assert_eq!((deep.state.ready, deep.state.ready_bytes), (0, 0));
+        let seen = deep.drain(|lsn| lsn.filter(|lsn| lsn.number() == 15).map(|_| error));
+        let expected: Vec<_> = (1..=20u64).map(|n| n.to_string()).collect();
+        assert_eq!(seen, expected[..seen.len()]);
+        assert!((4..15).contains(&seen.len()), "{}", seen.len());
+        let why = deep
+            .state
+            .quarantined()
+            .expect("nobody can know what is left");
+        assert!(why.contains("record 15: "), "{why}");
+        assert_eq!(
+            deep.state.ready,
+            20 - seen.len() as u64,
+            "nothing is dropped"
+        );
+        assert!(deep.take().2.is_empty(), "nothing is read for nobody");
     }
 }
 
 #[test]
-fn an_index_that_cannot_be_read_is_counted_and_nobody_hangs() {
+fn an_index_that_cannot_be_read_stays_and_nobody_hangs() {
     let mut deep = Deep::new(20);
     let seen = deep.drain(|lsn| lsn.is_none().then_some(ReadError::Damaged));
-    assert_eq!(seen.len() as u64 + deep.state.pages.lost, 20);
-    assert!(deep.state.pages.lost > 0);
-    assert_eq!((deep.state.ready, deep.state.ready_bytes), (0, 0));
+    assert!(deep.state.quarantined().is_some());
+    assert!(!seen.is_empty() && seen.len() < 20);
+    assert_eq!(deep.state.ready, 20 - seen.len() as u64);
 }
 
 #[test]
@@ -219,7 +231,8 @@ fn a_refused_read_is_tried_again_and_a_closed_store_is_not_blamed() {
     for load in loads {
         deep.answer(load, |_| Some(ReadError::Closed));
     }
-    assert_eq!((deep.state.ready, deep.state.pages.lost), (before, 0));
+    assert_eq!(deep.state.ready, before);
+    assert!(deep.state.pages.fault.is_none() && deep.state.is_open());
 }
 
 #[test]

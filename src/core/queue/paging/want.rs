@@ -36,13 +36,13 @@ impl QueueState {
             || self.ring.has_unused()
             || self.pages.is_awaited
             || self.pages.was_told
-            || self.pages.lost > 0
+            || self.pages.fault.is_some()
     }
 
     /// What has to be read now. They count as under way from here on.
     pub(in crate::core) fn wanted(&mut self, now: CoreTime, effects: &mut Effects) -> Loads {
         let mut loads = Loads::new();
-        if self.deleted {
+        if !self.is_open() {
             return loads;
         }
         if self.ring.is_paged() {
@@ -178,8 +178,8 @@ impl QueueState {
 
     /// Reads the cold entries of a piece.
     fn read(&mut self, purpose: Purpose, piece: Piece, loads: &mut Loads) {
-        for seq in piece.lost {
-            self.lose(seq, "it was not put aside");
+        if !piece.lost.is_empty() {
+            self.lose("a message that the log does not have was not put aside");
         }
         let mut messages = Vec::new();
         let mut blobs = BTreeSet::new();

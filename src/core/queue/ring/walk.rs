@@ -1,8 +1,13 @@
 //! Walks through a ring: what goes next, what is in which state, what expires.
 
+use std::ops::RangeInclusive;
+
+use crate::core::log::record::EntryRef;
+use crate::core::model::ids::Lsn;
 use crate::core::model::time::CoreTime;
 use crate::core::queue::entry::EntryState;
 use crate::core::queue::ring::Ring;
+use crate::core::queue::ring::chunk::Body;
 use crate::core::queue::ring::chunk::Chunk;
 use crate::core::queue::ring::chunk::Open;
 
@@ -52,6 +57,23 @@ impl Ring {
             .filter(|(_, entry)| entry.state == state)
             .map(|(seq, _)| seq)
             .collect()
+    }
+
+    /// Whether an entry is one of these records, as `is_one` says; of a chunk that was put aside, whether one may be.
+    pub(in crate::core) fn holds(
+        &self,
+        records: &RangeInclusive<Lsn>,
+        is_one: &dyn Fn(EntryRef) -> bool,
+    ) -> bool {
+        self.chunks.iter().any(|chunk| match &chunk.body {
+            Body::Open(open) => (chunk.base..)
+                .zip(&open.entries)
+                .filter_map(|(seq, _)| self.reference(seq))
+                .any(is_one),
+            Body::Spilled(spilled) => spilled
+                .lsns
+                .is_some_and(|(low, high)| low <= *records.end() && high >= *records.start()),
+        })
     }
 
     /// The earliest time at which an entry may expire. Chunks that were put aside and are due at `now` do

@@ -18,7 +18,7 @@ pub(in crate::protocols::amqp091) struct Confirms {
     pending: VecDeque<(RangeInclusive<u64>, Lsn)>,
     /// Accepted, and nothing of it is waited for.
     accepted: Vec<RangeInclusive<u64>>,
-    /// Refused by a full queue.
+    /// Refused by a full queue, or a quarantined one.
     refused: Vec<u64>,
 }
 

@@ -73,6 +73,9 @@ impl Live {
         if took == Took::Loading {
             return Ok(());
         }
+        if took == Took::Gone {
+            return Err(errors::refusal(&queue.closed_because(), ""));
+        }
         let Some(delivery) = taken.pop() else {
             self.reply(turn, number, &wire::GetEmpty::default(), None);
             return Ok(());
@@ -104,7 +107,8 @@ impl Live {
         Ok(())
     }
 
-    /// Gets the next message in place of one that turned out to be damaged.
+    /// Gets the next message in place of one that turned out to be damaged: mostly the answer is that its queue is
+    /// quarantined.
     pub(in crate::protocols::amqp091) fn get_instead(
         &mut self,
         turn: &mut Turn<'_>,
@@ -133,6 +137,7 @@ impl Live {
             None if took == Took::Loading => Err(Refusal::precondition(
                 "the message was damaged, and the next one is loading: get again".to_owned(),
             )),
+            None if took == Took::Gone => Err(errors::refusal(&queue.closed_because(), "")),
             None => {
                 self.reply(turn, number, &wire::GetEmpty::default(), None);
                 Ok(())

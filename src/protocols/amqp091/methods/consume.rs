@@ -1,6 +1,8 @@
 //! Consumers: start, cancel, and the end of their queue.
 
 use crate::auth::Action;
+use crate::core::error::CoreError;
+use crate::core::queue::settle::LeaseRef;
 use crate::protocols::amqp091::arguments;
 use crate::protocols::amqp091::codec::ReplyCode;
 use crate::protocols::amqp091::codec::ShortStr;
@@ -13,6 +15,7 @@ use crate::protocols::amqp091::link::DOOR;
 use crate::protocols::amqp091::link::Turn;
 use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::methods::queue::generated;
+use crate::protocols::amqp091::streams::GIVEN_BACK;
 
 impl Live {
     pub(super) fn basic_consume(
@@ -94,20 +97,38 @@ impl Live {
         Ok(())
     }
 
-    /// A consumer's queue is gone: clients that want to know are told (RabbitMQ).
-    pub(in crate::protocols::amqp091) fn cancelled(&mut self, turn: &mut Turn<'_>, key: u64) {
+    /// A consumer's queue is gone, or quarantined: clients that want to know are told (RabbitMQ). What they have stays
+    /// theirs to settle.
+    pub(in crate::protocols::amqp091) fn cancelled(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: u64,
+    ) -> Result<(), CoreError> {
         let Some(consumer) = self.consumers.remove(key) else {
-            return;
+            return Ok(());
         };
         turn.core().metrics().consumers.of(DOOR).dec();
         let Some(channel) = self.channels.get_mut(&consumer.channel) else {
-            return;
+            return Ok(());
         };
         channel.tags.remove(&consumer.tag);
-        // What was taken and not written went with the queue; nobody will acknowledge it.
-        let taken = self.taken.len();
-        self.taken.retain(|taken| taken.consumer != key);
-        let unwritten = taken - self.taken.len() + self.streams.drop_unstarted(key);
+        // What was taken and not written goes back, if there is still a queue; nobody will acknowledge it.
+        let (unwritten, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.taken)
+            .into_iter()
+            .partition(|taken| taken.consumer == key);
+        self.taken = others.into();
+        let unstarted = self.streams.take_unstarted(key);
+        let unwritten: Vec<_> = unwritten.into_iter().chain(unstarted).collect();
+        for taken in unwritten.iter().filter(|_| !consumer.no_ack) {
+            let lease = LeaseRef {
+                seq: taken.delivery.seq,
+                attempt: taken.delivery.attempt,
+            };
+            let (core, queue) = (turn.core(), consumer.place.queue());
+            self.settles.add(core, queue, lease, GIVEN_BACK, turn.now)?;
+        }
+        self.settles.flush(turn.core(), turn.now)?;
+        let unwritten = unwritten.len();
         if !consumer.no_ack {
             channel.in_flight = channel.in_flight.saturating_sub(unwritten);
         }
@@ -124,6 +145,7 @@ impl Live {
         if unwritten > 0 {
             self.unpark_channel(consumer.channel);
         }
+        Ok(())
     }
 
     /// Consumers of a channel may have credit again.

@@ -17,7 +17,7 @@ use crate::protocols::amqp091::live::Live;
 use crate::protocols::amqp091::publisher::Target;
 
 /// Class and method of basic.publish, for faults that show with its content.
-pub(super) const PUBLISH: (u16, u16) = (60, 40);
+pub(in crate::protocols::amqp091) const PUBLISH: (u16, u16) = (60, 40);
 
 impl Live {
     /// A content header on its own.

@@ -20,6 +20,7 @@ mod queue;
 
 mod settle;
 
+pub(super) use content::PUBLISH;
 pub(super) use large::Incoming;
 
 use crate::auth::Action;

@@ -65,8 +65,11 @@ impl Live {
         }
         if self.publisher.is_full() {
             self.flush(turn)?;
-            if self.publisher.is_stalled() {
+            if self.publisher.is_stalled() || self.refused.is_some() {
                 return Ok(Used::Held);
+            }
+            if self.channel(number)?.state != State::Open {
+                return Ok(Used::Bytes(0));
             }
         }
         if let Some(whole) = Whole::behind(turn.link, number, behind)? {

@@ -6,10 +6,15 @@ use crate::core::log::store::StoreError;
 
 use crate::store::embedded::meta::io_error;
 use crate::store::embedded::segment::SegmentId;
-use crate::store::embedded::survey::Walk;
+use crate::store::embedded::walk::Found;
+use crate::store::embedded::walk::Walk;
+use crate::store::embedded::walk::block;
 
 use super::Source;
 use super::copier::Copier;
+
+/// The only one.
+const SHARD: u8 = 0;
 
 /// Copies the segments, and says which record is the last.
 pub(super) fn copy(source: &Source<'_>, copier: &mut Copier<'_>) -> Result<u64, StoreError> {
@@ -65,26 +70,28 @@ struct Cut {
 /// Finds the last frame that belongs to the backup. What is damaged before it is copied as it is: a start on the copy
 /// finds it where it was.
 fn cut(source: &Source<'_>, id: u64) -> io::Result<Option<Cut>> {
-    let file = source.log.disk.open(&source.log.segment(id))?;
-    let Some(mut walk) = Walk::begin(&file, 0, id)? else {
+    let file = source.log.disk.open_read(&source.log.segment(id))?;
+    let Some(mut walk) = Walk::open(file, SegmentId::Main(id), SHARD)? else {
         return Ok(None);
     };
     let upto = source.upto.unwrap_or(u64::MAX);
-    if walk.header().first > upto.saturating_add(1) {
+    if walk.header.first > upto.saturating_add(1) {
         return Ok(None);
     }
     let mut cut = Cut {
-        end: super::super::survey::block(),
-        last: walk.header().first.saturating_sub(1),
+        end: block(),
+        last: walk.header.first.saturating_sub(1),
     };
-    while let Some(frame) = walk.next()? {
-        if frame.header.first > upto && frame.header.count > 0 {
-            break;
+    loop {
+        match walk.next(|_| true)? {
+            Found::Frame(frame, _) if frame.first <= upto || frame.count == 0 => {
+                cut.end = walk.offset;
+                cut.last = frame.first + u64::from(frame.count) - 1;
+            }
+            Found::Gap(_) => {}
+            Found::Frame(..) | Found::End => return Ok(Some(cut)),
         }
-        cut.end = frame.offset + frame.length;
-        cut.last = frame.header.first + u64::from(frame.header.count) - 1;
     }
-    Ok(Some(cut))
 }
 
 fn file_name(path: &std::path::Path) -> String {

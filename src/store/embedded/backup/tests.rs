@@ -21,6 +21,7 @@ use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 use crate::telemetry::Metrics;
 
+use crate::store::contract::visitors::Keys;
 use crate::store::embedded::Every;
 use crate::store::embedded::Settings;
 use crate::store::embedded::sim::SimDisk;
@@ -45,14 +46,9 @@ fn open(disk: &SimDisk, dir: &str) -> (Arc<EmbeddedLog>, Vec<String>) {
     let metrics = Arc::new(Metrics::new());
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let log = EmbeddedLog::open_on(Path::new(dir), SETTINGS, metrics, disk).unwrap();
-    let mut keys = Vec::new();
-    log.scan(SHARD, &mut |_, record| {
-        if let Record::Catalog { key, .. } = record {
-            keys.push(key.to_owned());
-        }
-    })
-    .unwrap();
-    (log, keys)
+    let mut keys = Keys::default();
+    log.recover(SHARD, &mut keys).unwrap();
+    (log, keys.0)
 }
 
 fn append(log: &EmbeddedLog, key: &str) -> Lsn {

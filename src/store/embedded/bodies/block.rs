@@ -62,10 +62,14 @@ pub(super) fn close(body: BodyId, number: u64, block: &mut Vec<u8>) {
 
 /// The bytes of a block that was read; none if it is not the one that was written.
 pub(super) fn open(body: BodyId, number: u64, block: Vec<u8>) -> Option<Bytes> {
-    let mut block = Bytes::from(block);
-    let found = block.split_off(block.len().checked_sub(CRC_BYTES)?);
-    let wanted = crc(body, number, &block).to_le_bytes();
-    (*found == wanted).then_some(block)
+    let len = is_good(body, number, &block).then(|| block.len() - CRC_BYTES)?;
+    Some(Bytes::from(block).slice(..len))
+}
+
+/// Whether a block that was read is the one that was written.
+pub(super) fn is_good(body: BodyId, number: u64, block: &[u8]) -> bool {
+    let bytes = block.split_last_chunk::<CRC_BYTES>();
+    bytes.is_some_and(|(bytes, found)| *found == crc(body, number, bytes).to_le_bytes())
 }
 
 fn crc(body: BodyId, number: u64, bytes: &[u8]) -> u32 {

@@ -145,11 +145,12 @@ impl Folder {
 }
 
 /// A file's name: the start that wrote it, and its number there.
-fn name(body: BodyId) -> String {
+pub(in super::super) fn name(body: BodyId) -> String {
     format!("{:016x}", body.0)
 }
 
-fn parse(name: &str) -> Option<BodyId> {
+/// The body that a file's name says.
+pub(in super::super) fn parse(name: &str) -> Option<BodyId> {
     let body = BodyId(u64::from_str_radix(name, 16).ok()?);
     (self::name(body) == name).then_some(body)
 }

@@ -30,6 +30,7 @@ use super::disk::Disk;
 
 mod block;
 mod folder;
+mod inspect;
 mod reading;
 mod writing;
 
@@ -38,6 +39,12 @@ use reading::Read;
 use reading::Reading;
 use writing::Write;
 use writing::Writing;
+
+pub(super) use folder::name as file_name;
+pub(super) use folder::parse as parse_name;
+pub(super) use inspect::Flaw;
+pub(super) use inspect::Inspection;
+pub(super) use inspect::Seen;
 
 /// The large bodies of a data dir.
 pub(crate) struct BigFiles {
@@ -253,6 +260,10 @@ impl Bodies for BigFiles {
             block,
             reader,
         }));
+    }
+
+    fn place(&self, body: BodyId) -> String {
+        self.folder.path(body).display().to_string()
     }
 
     fn release(&self, body: BodyId) {

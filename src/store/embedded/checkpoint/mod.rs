@@ -4,7 +4,9 @@
 //! log; so a start finds everything when one of the two is damaged, and replays a little more.
 
 mod generation;
+mod offline;
 mod rows;
+mod start;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +25,9 @@ use super::disk::Disk;
 pub(super) use generation::Generation;
 pub(super) use generation::Legacy;
 pub(super) use generation::Saved;
+
+/// Bytes of catalog changes that may wait in memory for the older generation's turn.
+const LACKING_MAX: usize = 256 * 1024;
 
 /// Changes of the catalog: each key with its new value, or none.
 pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
@@ -82,88 +87,6 @@ impl Checkpoints {
         self.generations.iter().any(|slot| slot.file.exists())
     }
 
-    /// Begins anew: what stands there was begun and never finished. The log still has everything.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
-        for slot in &mut self.generations {
-            slot.file.remove()?;
-        }
-        Ok(())
-    }
-
-    /// Finds the newest generation that is whole. There must be one.
-    ///
-    /// # Errors
-    /// [`StoreError`] when there is none.
-    pub(super) fn find(&mut self) -> Result<(), StoreError> {
-        let mut found: [Result<Saved, StoreError>; 2] =
-            self.generations.each_mut().map(|slot| slot.file.saved());
-        let serial = |n: usize| found.get(n).and_then(|f| f.as_ref().ok()).map(|s| s.serial);
-        let newest = match (serial(0), serial(1)) {
-            (None, None) => {
-                let [first, _] = found;
-                return Err(lost(first.err().unwrap_or_else(|| self.missing())));
-            }
-            (first, second) if first >= second => 0,
-            _ => 1,
-        };
-        let first_ever = serial(newest) == Some(1);
-        for (slot, found) in self.generations.iter_mut().zip(&mut found) {
-            match found {
-                Ok(saved) => slot.saved = *saved,
-                // There was only one yet.
-                Err(_) if first_ever && !slot.file.exists() => {}
-                Err(error) => tracing::warn!(
-                    %error,
-                    "a generation of the checkpoint is lost; the other one is used"
-                ),
-            }
-        }
-        self.take(newest)
-    }
-
-    fn missing(&self) -> StoreError {
-        self.generations[0].file.damaged("it is missing")
-    }
-
-    fn take(&mut self, newest: usize) -> Result<(), StoreError> {
-        let [first, second] = &mut self.generations;
-        let (new, old) = if newest == 0 {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        new.file.renew()?;
-        // What it lacks of the newest was forgotten with the last start.
-        old.is_stale = true;
-        self.newest = Some(newest);
-        self.catalog = new.saved.catalog;
-        self.at = new.saved.at;
-        self.serial = new.saved.serial;
-        Ok(())
-    }
-
-    /// Takes over the catalog of format 1 as the first generation.
-    ///
-    /// # Errors
-    /// [`StoreError`]; format 1 is then as it was.
-    pub(super) fn take_over(&mut self, legacy: &mut Legacy) -> Result<(), StoreError> {
-        self.begin()?;
-        let (changes, catalog) = legacy.read()?;
-        let saved = Saved {
-            serial: 1,
-            catalog,
-            at: At::default(),
-        };
-        self.generations[0]
-            .file
-            .write(&saved, &changes, &Delta::default())?;
-        self.generations[0].saved = saved;
-        self.take(0)
-    }
-
     /// What the newest generation has absorbed, none if there was never one.
     pub(super) fn saved(&self) -> Option<Saved> {
         let newest = self.newest?;
@@ -207,56 +130,6 @@ impl Checkpoints {
         files.try_for_each(|file| file.copy(copier))
     }
 
-    /// Reads both files whole, without changing them, and says what is wrong with which: its name, and why.
-    pub(super) fn faults(dir: &Path, disk: &Arc<dyn Disk>) -> Vec<(String, StoreError)> {
-        let mut looking = Self::new(dir, disk);
-        let mut found = Vec::new();
-        let mut is_first_ever = false;
-        for (n, slot) in looking.generations.iter_mut().enumerate() {
-            if !slot.file.exists() && is_first_ever {
-                continue;
-            }
-            let read = slot.file.saved().and_then(|saved| {
-                is_first_ever = saved.serial == 1;
-                slot.file.catalog(&mut |_, _| {})?;
-                slot.file.load().map(drop)
-            });
-            if let Err(error) = read {
-                found.push((format!("checkpoint.{n}.redb"), error));
-            }
-        }
-        found
-    }
-
-    /// Accepts that records are lost: nothing that `is_there` does not have lives any more, and no hole is known.
-    /// Writes both generations.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(super) fn accept_losses(
-        &mut self,
-        is_there: &dyn Fn(u64) -> bool,
-    ) -> Result<(), StoreError> {
-        self.find()?;
-        let saved = self.load()?;
-        let mut delta = Delta {
-            purges: saved.purges,
-            chunked: saved.chunked,
-            ..Delta::default()
-        };
-        for (number, block) in saved.live.blocks {
-            let left = block.map(|block| block.keep(number, is_there));
-            delta
-                .live
-                .blocks
-                .insert(number, left.flatten().map(Arc::new));
-        }
-        self.generations[0].delta.merge(delta.clone());
-        self.generations[1].delta.merge(delta);
-        self.commit()?;
-        self.commit()
-    }
-
     /// What both generations have.
     pub(super) fn coverage(&self) -> Coverage {
         let [first, second] = self.generations.each_ref().map(Slot::coverage);
@@ -276,6 +149,13 @@ impl Checkpoints {
                 || !slot.changes.is_empty()
         };
         self.generations.iter().any(is_behind)
+    }
+
+    /// Whether the older generation lacks so much of the catalog that memory had better not keep it.
+    pub(super) fn lacks_much(&self) -> bool {
+        self.generations
+            .iter()
+            .any(|slot| weight(&slot.changes) > LACKING_MAX)
     }
 
     /// Notes changes of the catalog up to record `upto`.
@@ -337,17 +217,12 @@ impl Checkpoints {
     }
 }
 
-/// Neither generation can be read.
-fn lost(error: StoreError) -> StoreError {
-    let StoreError::Damaged { path, what } = error else {
-        return error;
-    };
-    StoreError::Damaged {
-        path,
-        what: format!(
-            "{what}, and there is no other good checkpoint; `viaduct repair` says what can be saved"
-        ),
-    }
+/// Bytes that changes take in memory, about.
+fn weight(changes: &Changes) -> usize {
+    let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+    let rows = changes.len() * size_of::<(String, Option<Vec<u8>>)>();
+    let texts = changes.iter().map(|(key, v)| key.len() + value(v));
+    rows + texts.sum::<usize>()
 }
 
 impl Slot {

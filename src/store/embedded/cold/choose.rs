@@ -198,6 +198,7 @@ impl Forward {
             *bytes += u64::from(frame.bytes);
             *end = frame.end.max(*end);
         }
+        let may_be_padded = |segment: &u64| !self.dense.contains(segment);
         let moment = self.shared.log.lock().journal.moment();
         let half = self.shared.segment_bytes / 2;
         let active = self.active.as_ref().map(|active| active.header.id);
@@ -213,7 +214,10 @@ impl Forward {
             }
             if live == 0 {
                 *goes = Some(moment);
-            } else if live <= all - all / 4 || end < half {
+            } else if live <= all - all / 4
+                || end < half
+                || (bytes < end / 2 && may_be_padded(segment))
+            {
                 // Copying what lives as it did when it was copied would only go round in circles.
                 candidates.push(Candidate { id, live });
             }

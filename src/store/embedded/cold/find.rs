@@ -20,7 +20,7 @@ use super::super::segment::LogDir;
 use super::super::segment::SegmentId;
 
 /// Segments in which the copies of one source may lie that were not synced when the power went.
-const UNSURE: usize = 2;
+pub(in super::super) const UNSURE: usize = 2;
 
 /// The cold segments, and their frames in the order in which they were written. The records of all but the newest
 /// are not looked at.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roaring::RoaringTreemap;
 
 use crate::core::log::read::ReadError;
 use crate::core::log::record::Record;
@@ -72,6 +73,8 @@ pub(super) struct Frame {
     pub(super) last: u64,
     /// How many they are.
     pub(super) count: usize,
+    /// Queues that they name.
+    pub(super) queues: RoaringTreemap,
 }
 
 impl Job {
@@ -207,6 +210,7 @@ impl Job {
                 first: number,
                 last: number,
                 count: 0,
+                queues: RoaringTreemap::new(),
             });
             if frame.version != version {
                 return Ok(false);
@@ -218,7 +222,12 @@ impl Job {
                 original,
                 record: &record,
             };
-            if !format::encode(&copy, &mut frame.bytes) {
+            let named = format::fact_of(version, &record).and_then(|fact| {
+                fact.queues(|queue| {
+                    frame.queues.insert(queue.0);
+                })
+            });
+            if named.is_err() || !format::encode(&copy, &mut frame.bytes) {
                 return Err(ReadError::Damaged);
             }
             frame.last = number;

@@ -11,8 +11,10 @@
 mod choose;
 mod find;
 mod job;
+mod rows;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,7 +36,9 @@ use super::shared::Shared;
 use choose::Measured;
 use choose::Usage;
 use job::Job;
+use rows::Rows;
 
+pub(super) use find::UNSURE;
 pub(super) use find::find;
 pub(super) use find::records;
 
@@ -51,12 +55,17 @@ pub(super) struct Forward {
     /// The cold segment that is written.
     active: Option<Active>,
     next_id: u64,
+    /// The first one that this start made.
+    first_own: u64,
     /// CRC of the chain's last frame.
     crc: u32,
     /// Cold segments, the active one included; those that nothing needs since some moment wait for that to be sure.
     segments: BTreeMap<u64, Option<Moment>>,
     measured: BTreeMap<SegmentId, Measured>,
     usage: Usage,
+    /// Cold segments with frames that were put together from several: what is left of padding there cannot be helped.
+    dense: BTreeSet<u64>,
+    rows: Rows,
     job: Option<Job>,
     /// When a step began that took the disk's time, of which others are to have their part before the next.
     copied: Option<Instant>,
@@ -111,14 +120,18 @@ impl Actor for Forward {
 impl Forward {
     /// Goes on where a start found the cold chain: with these segments.
     pub(super) fn new(shared: Arc<Shared>, segments: &[u64]) -> Self {
+        let first_own = segments.last().map_or(1, |last| last + 1);
         Self {
             shared,
             active: None,
-            next_id: segments.last().map_or(1, |last| last + 1),
+            next_id: first_own,
+            first_own,
             crc: 0,
             segments: segments.iter().map(|id| (*id, None)).collect(),
             measured: BTreeMap::new(),
             usage: Usage::default(),
+            dense: BTreeSet::new(),
+            rows: Rows::default(),
             job: None,
             copied: None,
             is_new: true,
@@ -186,6 +199,7 @@ impl Forward {
             first,
             last,
             count,
+            queues,
         } = frame;
         let must_roll = |active: &Active| active.must_roll(bytes.len(), self.shared.segment_bytes);
         if let Some(mut active) = self.active.take_if(|active| must_roll(active)) {
@@ -207,6 +221,10 @@ impl Forward {
             .metrics
             .log_copied_bytes
             .inc_by(bytes_of(bytes.len()));
+        self.rows.add(active.header.id, first, last, &queues);
+        if let SegmentId::Cold(_) = job.source {
+            self.dense.insert(active.header.id);
+        }
         job.wrote(super::places::ColdFrame {
             first,
             last,
@@ -244,6 +262,8 @@ impl Forward {
             active.file.sync()?;
         }
         self.shared.places.add_cold(job.frames());
+        let active = self.active.as_ref().map(|active| active.header.id);
+        self.rows.tell(active, &mut self.shared.log.lock().journal);
         match job.source {
             SegmentId::Main(id) => {
                 let must_kick = {
@@ -285,13 +305,21 @@ impl Forward {
     fn retire(&mut self) -> bool {
         let log = self.shared.log.lock();
         let is_sure = |moment: &Option<Moment>| moment.is_some_and(|m| log.journal.is_sure(m));
-        let sure = self.segments.iter().find(|(_, moment)| is_sure(moment));
+        // What a start found stays with the rest of it while something cannot be read.
+        let from = match log.journal.is_held() {
+            true => self.first_own,
+            false => 0,
+        };
+        let mut candidates = self.segments.range(from..);
+        let sure = candidates.find(|(_, moment)| is_sure(moment));
         let sure = sure.map(|(id, _)| *id);
         drop(log);
         let Some(id) = sure else {
             return false;
         };
         self.segments.remove(&id);
+        self.dense.remove(&id);
+        self.shared.log.lock().journal.forget_cold(id);
         self.show_segments();
         self.measured.remove(&SegmentId::Cold(id));
         self.shared.recycle(SegmentId::Cold(id));

@@ -230,6 +230,20 @@ fn one_unsettled_in_a_thousand_holds_little_more_than_itself() {
 }
 
 #[test]
+fn one_message_of_each_segment_takes_little_more_than_itself() {
+    let dir = TempDir::new().unwrap();
+    let mut live = Live::new();
+    let mut bench = Bench::open(dir.path(), &live);
+    // Each is alone in its frame of the cold chain at first, most of which is padding.
+    bench.publish(4_000, 50, 1_000, false, &mut live);
+    bench.settle(&mut live, |n| n % 50 == 7);
+    bench.reach_floor(dir.path(), &live);
+    bench.read(&live);
+    drop(bench);
+    Bench::open(dir.path(), &live);
+}
+
+#[test]
 fn messages_alone_in_their_frame_take_little_more_than_themselves() {
     let dir = TempDir::new().unwrap();
     let mut live = Live::new();

@@ -55,6 +55,11 @@ impl ColdPlaces {
         self.0.retain(|_, frame| frame.segment != segment);
     }
 
+    /// Whether a frame is one of them.
+    pub(super) fn has(&self, frame: &ColdFrame) -> bool {
+        self.0.get(&frame.first) == Some(frame)
+    }
+
     /// All frames, ascending.
     pub(super) fn frames(&self) -> impl Iterator<Item = &ColdFrame> {
         self.0.values()

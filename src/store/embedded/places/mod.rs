@@ -145,6 +145,11 @@ impl Places {
             .collect()
     }
 
+    /// Whether readers look for records in this very frame of the cold chain.
+    pub(super) fn is_cold_frame(&self, frame: &ColdFrame) -> bool {
+        self.0.lock().cold.has(frame)
+    }
+
     /// The cold frames, in the order of their records.
     pub(super) fn cold(&self) -> Vec<ColdFrame> {
         self.0.lock().cold.frames().copied().collect()

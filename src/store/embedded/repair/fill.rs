@@ -7,7 +7,7 @@ use crate::store::embedded::frame::FRAME_HEADER_BYTES;
 use crate::store::embedded::frame::FrameHeader;
 use crate::store::embedded::frame::SegmentHeader;
 use crate::store::embedded::frame::padded;
-use crate::store::embedded::survey::Bad;
+use crate::store::embedded::walk::Bad;
 use crate::store::format;
 use crate::store::format::Version;
 

@@ -4,7 +4,9 @@
 //! place is filled with frames that say that nothing is there, under the numbers that were there, so that everything
 //! behind it is kept where it is. A repair that was cut off leaves what another one goes on with.
 
+mod bodies;
 mod bridge;
+mod cold;
 mod fill;
 
 use std::collections::BTreeSet;
@@ -25,6 +27,7 @@ use super::meta;
 use super::meta::Meta;
 use super::meta::io_error;
 use super::segment::LogDir;
+use super::segment::SegmentId;
 use super::survey::Progress;
 use super::survey::Report;
 use super::survey::Wound;
@@ -70,7 +73,10 @@ fn repair_on(
     progress: &Progress,
     agree: &mut dyn FnMut(&Report) -> bool,
 ) -> Result<Option<Repaired>, StoreError> {
+    // What was repaired is looked at once more.
+    progress.expect_twice(true);
     let mut found = Examination::run(disk, dir, progress)?;
+    progress.expect_twice(false);
     if found.report.is_sound() || !agree(&found.report) {
         return Ok(None);
     }
@@ -83,7 +89,11 @@ fn repair_on(
     repair.begin(&found.report)?;
     for _ in 0..ROUNDS {
         repair.keep(&found)?;
-        repair.mend(&found)?;
+        if found.has_only_lost_bodies() {
+            repair.end_messages(&found)?;
+        } else {
+            repair.mend(&found)?;
+        }
         found = Examination::run(disk, dir, progress)?;
         if found.report.is_sound() {
             return Ok(Some(Repaired { kept: repair.kept }));
@@ -133,6 +143,8 @@ impl Repair<'_> {
             .iter()
             .map(|wound| self.log.segment(wound.segment))
             .collect();
+        let cold = found.cold.iter();
+        paths.extend(cold.map(|id| self.log.path_of(SegmentId::Cold(*id))));
         paths.extend(found.files.iter().map(|name| self.dir.join(name)));
         for path in paths.iter().filter(|path| self.disk.exists(path)) {
             let name = path.file_name().unwrap_or_default();
@@ -162,6 +174,11 @@ impl Repair<'_> {
         for wound in &found.wounds {
             let path = self.log.segment(wound.segment);
             self.mend_segment(wound, &path)
+                .map_err(|e| io_error("repair", &path, e))?;
+        }
+        for id in &found.cold {
+            let path = self.log.path_of(SegmentId::Cold(*id));
+            self.mend_cold(*id, &path)
                 .map_err(|e| io_error("repair", &path, e))?;
         }
         if let Some(next) = found.goes_on_at {

@@ -10,6 +10,7 @@ use crate::core::model::ids::Shard;
 use crate::core::model::time::CoreTime;
 use crate::telemetry::Metrics;
 
+use crate::store::contract::visitors::Keys;
 use crate::store::embedded::EmbeddedLog;
 use crate::store::embedded::Every;
 use crate::store::embedded::Settings;
@@ -34,13 +35,10 @@ const RECORDS: usize = 50;
 
 fn open(dir: &Path) -> Result<(Arc<EmbeddedLog>, Vec<String>), StoreError> {
     let log = EmbeddedLog::open(dir, SETTINGS, Metrics::new().into())?;
-    let mut keys = Vec::new();
-    log.scan(Shard(0), &mut |_, record| {
-        if let Record::Catalog { key, .. } = record {
-            keys.push(key.split('-').next().unwrap_or_default().to_owned());
-        }
-    })?;
-    Ok((log, keys))
+    let mut keys = Keys::default();
+    log.recover(Shard(0), &mut keys)?;
+    let number = |key: &String| key.split('-').next().unwrap_or_default().to_owned();
+    Ok((log, keys.0.iter().map(number).collect()))
 }
 
 /// A log of several segments, with a record in each frame.

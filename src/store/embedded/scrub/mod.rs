@@ -1,10 +1,15 @@
 //! The scrub: what was written long ago is read again, slowly and in rounds, so that a bit that a disk lost is known before
 //! somebody needs it. `viaduct check` on a running broker is one round at full speed.
 //!
-//! The segment that is written is left out: it is read when it is sealed. A segment may be recycled while it is read;
-//! what looks damaged is believed only if the file is still the same segment and looks so again.
+//! A round reads the segments of the main chain, what lives of the cold chain, the files of large bodies, and both
+//! generations of the checkpoint. Files come and go meanwhile: what looks damaged is looked at once more, and told only if
+//! somebody still needs it.
 
+mod bodies;
+mod cold;
+mod finding;
 mod round;
+mod segments;
 mod task;
 
 use std::sync::Arc;
@@ -24,6 +29,9 @@ use super::survey::Progress;
 use super::survey::Report;
 
 use round::Round;
+use task::Scrubber;
+
+use finding::Finding;
 
 /// Between two rounds of a small log: who reads the same megabyte again and again learns nothing.
 const REST: Duration = Duration::from_secs(60);
@@ -59,13 +67,17 @@ impl Scrub {
         }
     }
 
-    /// Waits; true when the log is being closed.
-    fn wait(&self, time: Duration) -> bool {
+    /// Whether the log is being closed.
+    fn has_stopped(&self) -> bool {
+        self.state.lock().stopping
+    }
+
+    /// Waits, unless the log is being closed.
+    fn wait(&self, time: Duration) {
         let mut state = self.state.lock();
         if !state.stopping {
             self.changed.wait_for(&mut state, time);
         }
-        state.stopping
     }
 
     /// Notes what was found; false if it was known.
@@ -89,11 +101,9 @@ impl EmbeddedLog {
     /// [`StoreError::Io`] if there is no thread for it.
     pub fn scrub(&self, bytes_per_second: u64) -> Result<(), StoreError> {
         if bytes_per_second > 0 {
-            let shared = Arc::clone(&self.shared);
-            let thread = self.spawn("viaduct-scrub", move || {
-                task::run(&shared, bytes_per_second)
-            })?;
-            self.shared.scrub.state.lock().thread = Some(thread);
+            let scrubber = Scrubber::new(Arc::clone(&self.shared), bytes_per_second);
+            let hired = self.hire("viaduct-scrub", scrubber)?;
+            self.shared.scrub.state.lock().thread = hired;
         }
         Ok(())
     }
@@ -115,19 +125,22 @@ impl EmbeddedLog {
         while let Some(bytes) = round.step(shared).map_err(failed)? {
             progress.done(bytes).map_err(failed)?;
         }
+        let findings = round.take_findings();
         let mut report = round.end();
         report.data_dir = shared.path.display().to_string();
         report.is_running = true;
         report.last = shared.log.lock().journal.durable();
-        for damage in &report.damages {
-            tell(shared, damage);
+        for finding in findings {
+            tell(shared, &finding);
+            report.damages.push(finding.damage);
         }
         Ok(report)
     }
 }
 
 /// Says loudly what was found, once.
-fn tell(shared: &Shared, damage: &Damage) {
+fn tell(shared: &Shared, finding: &Finding) {
+    let damage = &finding.damage;
     if !shared.scrub.note(damage) {
         return;
     }
@@ -142,6 +155,10 @@ fn tell(shared: &Shared, damage: &Damage) {
         what = damage.what,
         "the log is damaged: stop the broker and run viaduct repair"
     );
+    if damage.first > 0 {
+        let what = format!("{} (offset {})", damage.what, damage.offset);
+        shared.lost(&damage.file, (damage.first, damage.last), &what);
+    }
 }
 
 #[cfg(test)]

@@ -7,38 +7,33 @@ use std::sync::Arc;
 use crate::store::embedded::checkpoint::Checkpoints;
 use crate::store::embedded::disk::Disk;
 use crate::store::embedded::examine;
-use crate::store::embedded::examine::damage;
-use crate::store::embedded::examine::records;
+use crate::store::embedded::places::ColdFrame;
 use crate::store::embedded::survey;
-use crate::store::embedded::survey::Bad;
-use crate::store::embedded::survey::Damage;
 use crate::store::embedded::survey::Report;
-use crate::store::embedded::survey::Segment;
-use crate::store::embedded::survey::Walk;
-use crate::store::embedded::survey::Wound;
+use crate::store::format::BodyFact;
 
 use super::Shared;
+use super::bodies;
+use super::finding::Finding;
+use super::segments;
 
 /// What one step reads, or a little more: a frame is read as a whole.
-const STEP_BYTES: u64 = 1024 * 1024;
+pub(super) const STEP_BYTES: u64 = 1024 * 1024;
 
 /// A round, as far as it is.
 pub(super) struct Round {
     /// Segments that are to be read.
     segments: VecDeque<u64>,
-    bytes: u64,
-    current: Option<Reading>,
+    pub(super) current: Option<segments::Reading>,
+    /// Frames of the cold chain that are to be read.
+    pub(super) cold: VecDeque<ColdFrame>,
+    /// Publishes whose body is to be read, and that body.
+    bodies: VecDeque<(u64, BodyFact)>,
+    pub(super) body: Option<bodies::Reading>,
     has_read_checkpoints: bool,
-    report: Report,
-}
-
-/// A segment that is being read.
-struct Reading {
-    id: u64,
-    len: u64,
-    at: u64,
-    walk: Walk,
-    undecodable: Vec<Bad>,
+    bytes: u64,
+    pub(super) report: Report,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Round {
@@ -47,13 +42,21 @@ impl Round {
         let listing = shared.dir.list().map_err(io::Error::other)?;
         let mut segments: VecDeque<u64> = listing.segments.into();
         segments.pop_back();
-        let bytes = u64::try_from(segments.len()).unwrap_or(u64::MAX) * shared.segment_bytes;
+        let cold = VecDeque::from(shared.places.cold());
+        let bodies = shared.log.lock().journal.publishes_with_files();
+        let cold_bytes: u64 = cold.iter().map(|frame| frame.end - frame.start).sum();
+        let body_bytes: u64 = bodies.iter().map(|(_, body)| body.bytes).sum();
+        let main_bytes = u64::try_from(segments.len()).unwrap_or(u64::MAX) * shared.segment_bytes;
         Ok(Self {
             segments,
-            bytes,
             current: None,
+            cold,
+            bodies: bodies.into(),
+            body: None,
             has_read_checkpoints: false,
+            bytes: main_bytes + cold_bytes + body_bytes,
             report: Report::default(),
+            findings: Vec::new(),
         })
     }
 
@@ -63,12 +66,21 @@ impl Round {
     }
 
     /// Reads on, and says how much it read; none at the end.
-    pub(super) fn step(&mut self, shared: &Shared) -> io::Result<Option<u64>> {
+    pub(super) fn step(&mut self, shared: &Arc<Shared>) -> io::Result<Option<u64>> {
         if let Some(reading) = self.current.take() {
             return self.read_on(shared, reading).map(Some);
         }
         if let Some(id) = self.segments.pop_front() {
             return self.open(shared, id).map(Some);
+        }
+        if !self.cold.is_empty() {
+            return self.cold(shared).map(Some);
+        }
+        if let Some(reading) = self.body.take() {
+            return self.read_body(shared, reading).map(Some);
+        }
+        if let Some((number, body)) = self.bodies.pop_front() {
+            return self.open_body(shared, number, body).map(Some);
         }
         if !std::mem::replace(&mut self.has_read_checkpoints, true) {
             return self.checkpoints(shared).map(Some);
@@ -77,102 +89,13 @@ impl Round {
     }
 
     /// What was found since the last call.
-    pub(super) fn take_damages(&mut self) -> Vec<Damage> {
-        std::mem::take(&mut self.report.damages)
+    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
     }
 
-    /// What was found in all.
+    /// What was counted.
     pub(super) fn end(self) -> Report {
         self.report
-    }
-
-    fn open(&mut self, shared: &Shared, id: u64) -> io::Result<u64> {
-        let path = shared.dir.segment(id);
-        if !shared.dir.disk.exists(&path) {
-            // It was recycled since.
-            return Ok(shared.segment_bytes);
-        }
-        let file = shared.dir.disk.open(&path)?;
-        let len = file.len()?;
-        match Walk::begin(&Arc::clone(&file), 0, id)? {
-            Some(walk) => {
-                self.current = Some(Reading {
-                    id,
-                    len,
-                    at: 0,
-                    walk,
-                    undecodable: Vec::new(),
-                });
-                Ok(0)
-            }
-            None => {
-                let segment = Segment {
-                    id,
-                    len,
-                    found: None,
-                };
-                self.judge(shared, segment)?;
-                Ok(len)
-            }
-        }
-    }
-
-    fn read_on(&mut self, shared: &Shared, mut reading: Reading) -> io::Result<u64> {
-        let start = reading.at;
-        let report = &mut self.report;
-        while let Some(frame) = reading.walk.next()? {
-            report.frames += 1;
-            let counted = records(&frame, |_, record| {
-                let kind = survey::kind_name(record);
-                // One look-up a record, and a name for the first of its kind.
-                match report.records.get_mut(kind) {
-                    Some(count) => *count += 1,
-                    None => drop(report.records.insert(kind.to_owned(), 1)),
-                }
-            });
-            if counted.is_err() {
-                reading.undecodable.push(survey::of_frame(&frame));
-            }
-            reading.at = frame.offset + frame.length;
-            if reading.at - start >= STEP_BYTES {
-                let bytes = reading.at - start;
-                self.current = Some(reading);
-                return Ok(bytes);
-            }
-        }
-        let mut found = reading.walk.end();
-        found.bad.append(&mut reading.undecodable);
-        let segment = Segment {
-            id: reading.id,
-            len: reading.len,
-            found: Some(found),
-        };
-        self.report.files += 1;
-        self.report.bytes += reading.len;
-        self.judge(shared, segment)?;
-        Ok(reading.len.saturating_sub(start))
-    }
-
-    /// Notes what is wrong with a segment, if it still is when it is looked at once more.
-    fn judge(&mut self, shared: &Shared, segment: Segment) -> io::Result<()> {
-        if survey::judge_sealed(&segment).is_empty() {
-            return Ok(());
-        }
-        let path = shared.dir.segment(segment.id);
-        if !shared.dir.disk.exists(&path) {
-            return Ok(());
-        }
-        let progress = survey::Progress::default();
-        let again = survey::read_one(&shared.dir, 0, segment.id, &progress, &mut |_, frame| {
-            records(frame, |_, _| {})
-        })?;
-        let wounds: Vec<Wound> = survey::judge_sealed(&again);
-        // Recycled meanwhile: the journal gives a segment up before its file gets another name.
-        if shared.dir.disk.exists(&path) {
-            let damages = wounds.iter().map(|wound| damage(&shared.dir, wound));
-            self.report.damages.extend(damages);
-        }
-        Ok(())
     }
 
     /// Reads both generations of the checkpoint. Nobody writes one meanwhile.
@@ -191,11 +114,9 @@ impl Round {
         if shared.meta.lock().has_checkpoint {
             for (name, error) in Checkpoints::faults(&shared.path, &disk) {
                 let path = shared.path.join(name);
-                self.report.damages.push(examine::file_damage(
-                    &path,
-                    &error.to_string(),
-                    "the other one is used, and a copy of it takes its place",
-                ));
+                let remedy = "the other one is used, and a copy of it takes its place";
+                let damage = examine::file_damage(&path, &error.to_string(), remedy);
+                self.findings.push(Finding::harmless(damage));
             }
         }
         Ok(read)

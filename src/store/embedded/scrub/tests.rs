@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::core::log::record::Record;
 use crate::core::log::store::Store;
@@ -11,6 +12,8 @@ use crate::core::model::time::CoreTime;
 use crate::telemetry::Metrics;
 
 use crate::store::embedded::Settings;
+use crate::store::embedded::crew::Acted;
+use crate::store::embedded::crew::Actor;
 
 use super::*;
 
@@ -71,4 +74,38 @@ fn a_segment_that_went_meanwhile_is_no_damage() {
     .unwrap();
     while round.step(&log.shared).unwrap().is_some() {}
     assert_eq!(round.end().damages, []);
+}
+
+#[expect(clippy::disallowed_methods, reason = "where the test's time starts")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn the_scrub_reads_at_its_pace_and_ends_with_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path());
+    let path = dir.path().join("log/0000000002.seg");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[3 * 4096 + 100] ^= 4;
+    fs::write(&path, bytes).unwrap();
+    let metrics = &log.shared.metrics;
+    let mut scrubber = Scrubber::new(Arc::clone(&log.shared), 64 * 1024);
+    assert_eq!(scrubber.act(now()), Acted::Rests(Some(REST)));
+    let mut rested = Duration::ZERO;
+    for step in 0.. {
+        assert!(step < 100, "a round ends");
+        match scrubber.act(now()) {
+            Acted::Rests(Some(REST)) => break,
+            Acted::Rests(Some(rest)) => rested += rest,
+            other @ (Acted::Rests(None) | Acted::Done | Acted::Ended) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(metrics.scrub_damages.get(), 1);
+    let read = metrics.scrub_bytes.get();
+    assert!(read >= 3 * 64 * 1024);
+    let expected = read * 1_000 / (64 * 1024);
+    assert!(rested.as_millis().abs_diff(u128::from(expected)) < 100);
+    log.close(CoreTime::from_ms(2)).unwrap();
+    assert_eq!(scrubber.act(now()), Acted::Ended);
 }

@@ -1,20 +1,58 @@
-//! The segments of a chain, read in order and held against each other.
+//! The segments of the main chain, read in order.
 
 use std::io;
-use std::sync::Arc;
 
 use crate::core::log::store::StoreError;
 
+use crate::store::embedded::frame::FrameHeader;
 use crate::store::embedded::frame::SegmentHeader;
 use crate::store::embedded::meta::io_error;
 use crate::store::embedded::segment::LogDir;
+use crate::store::embedded::segment::SegmentId;
+use crate::store::embedded::walk;
+use crate::store::embedded::walk::Bad;
+use crate::store::embedded::walk::Walk;
 
 use super::Progress;
-use super::walk::Bad;
-use super::walk::Found;
-use super::walk::Frame;
-use super::walk::Walk;
-use super::walk::block;
+use super::judge::of_frame;
+
+/// The only one.
+pub(super) const SHARD: u8 = 0;
+
+/// A good frame.
+pub(crate) struct Frame<'a> {
+    /// Where it begins.
+    pub(crate) offset: u64,
+    /// What it says of itself.
+    pub(crate) header: FrameHeader,
+    /// Its records.
+    pub(crate) body: &'a [u8],
+    /// Bytes that it takes in the file.
+    pub(crate) length: u64,
+    /// The frame's CRC.
+    pub(crate) crc: u32,
+}
+
+/// What a segment is found to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Its header, or what its frames say that it was.
+    pub(crate) header: SegmentHeader,
+    /// Whether the header stands in the file.
+    pub(crate) has_header: bool,
+    /// What is damaged, with good frames behind it.
+    pub(crate) bad: Vec<Bad>,
+    /// Whether it ends in a seal.
+    pub(crate) is_sealed: bool,
+    /// Where something stands behind the last good frame, if that is no seal, that was written and is not good.
+    pub(crate) torn: Option<u64>,
+    /// Where the last good frame ends.
+    pub(crate) end: u64,
+    /// Number behind the last record.
+    pub(crate) next: u64,
+    /// CRC of the last good frame.
+    pub(crate) crc: u32,
+}
 
 /// A segment that was read.
 pub(crate) struct Segment {
@@ -26,32 +64,6 @@ pub(crate) struct Segment {
     pub(crate) found: Option<Found>,
 }
 
-/// What is wrong with a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wound {
-    /// The segment.
-    pub(crate) segment: u64,
-    /// Which part of it, and which records.
-    pub(crate) bad: Bad,
-    /// What has to be put there.
-    pub(crate) kind: WoundKind,
-}
-
-/// What has to be put in the place of what is damaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WoundKind {
-    /// The header, which the frames know.
-    Header(SegmentHeader),
-    /// Frames without content.
-    Range(SegmentHeader),
-    /// The same, and a seal.
-    End(SegmentHeader),
-    /// Nothing in the file is known.
-    Whole,
-    /// It does not continue the segment before it.
-    Order,
-}
-
 /// Is shown every good frame of a segment; an error says what is wrong with its records.
 pub(crate) type OnFrame<'a> = dyn FnMut(u64, &Frame<'_>) -> Result<(), String> + 'a;
 
@@ -61,14 +73,13 @@ pub(crate) type OnFrame<'a> = dyn FnMut(u64, &Frame<'_>) -> Result<(), String> +
 /// The disk's, and the end that somebody asked for.
 pub(crate) fn read(
     dir: &LogDir,
-    chain: u8,
     ids: &[u64],
     progress: &Progress,
     on_frame: &mut OnFrame<'_>,
 ) -> Result<Vec<Segment>, StoreError> {
     let mut segments = Vec::new();
     for id in ids {
-        let read = read_one(dir, chain, *id, progress, on_frame);
+        let read = read_one(dir, *id, progress, on_frame);
         segments.push(read.map_err(|e| io_error("read", &dir.segment(*id), e))?);
     }
     Ok(segments)
@@ -77,7 +88,6 @@ pub(crate) fn read(
 /// Reads one segment.
 pub(crate) fn read_one(
     dir: &LogDir,
-    chain: u8,
     id: u64,
     progress: &Progress,
     on_frame: &mut OnFrame<'_>,
@@ -85,188 +95,63 @@ pub(crate) fn read_one(
     let file = dir.disk.open_read(&dir.segment(id))?;
     let len = file.len()?;
     let mut at = 0;
-    let mut undecodable = Vec::new();
-    let found = match Walk::begin(&Arc::clone(&file), chain, id)? {
+    let mut bad = Vec::new();
+    let found = match Walk::open(file, SegmentId::Main(id), SHARD)? {
         None => None,
         Some(mut walk) => {
-            while let Some(frame) = walk.next()? {
-                let end = frame.offset + frame.length;
+            loop {
+                let (header, offset) = match walk.next(|_| true)? {
+                    walk::Found::Frame(header, offset) => (header, offset),
+                    walk::Found::Gap(gap) => {
+                        bad.push(gap);
+                        continue;
+                    }
+                    walk::Found::End => break,
+                };
+                let frame = Frame::of(&mut walk, header, offset)?;
                 if on_frame(id, &frame).is_err() {
-                    undecodable.push(of_frame(&frame));
+                    bad.push(of_frame(&frame));
                 }
-                progress.done(end.saturating_sub(at))?;
-                at = end;
+                progress.done(walk.offset.saturating_sub(at))?;
+                at = walk.offset;
             }
-            let mut found = walk.end();
-            found.bad.append(&mut undecodable);
-            found.bad.sort_by_key(|bad| bad.start);
-            Some(found)
+            Some(Found::of(walk, bad)?)
         }
     };
     progress.done(len.saturating_sub(at))?;
     Ok(Segment { id, len, found })
 }
 
-/// A good frame whose records make no sense. What the frames beside it say of it is its own to say.
-pub(crate) fn of_frame(frame: &Frame<'_>) -> Bad {
-    Bad {
-        start: frame.offset,
-        end: frame.offset + frame.length,
-        first: frame.header.first,
-        next: Some(frame.header.first + u64::from(frame.header.count)),
-        before: Some(frame.header.previous),
-        behind: Some(frame.crc),
-        what: "a record in a good frame cannot be read",
+impl<'a> Frame<'a> {
+    /// The frame that a walk has just found, at `offset`.
+    pub(crate) fn of(walk: &'a mut Walk, header: FrameHeader, offset: u64) -> io::Result<Self> {
+        let (length, crc) = (walk.offset - offset, walk.crc);
+        Ok(Self {
+            offset,
+            header,
+            body: walk.records(&header, offset)?,
+            length,
+            crc,
+        })
     }
 }
 
-/// Holds the segments of a whole chain against each other, and says what is wrong.
-pub(crate) fn judge(segments: &[Segment]) -> Vec<Wound> {
-    let mut wounds = Vec::new();
-    for (at, segment) in segments.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| segments.get(at));
-        let behind = segments.get(at + 1);
-        match &segment.found {
-            None if behind.is_none() => {}
-            None => wounds.push(whole(segment, before, behind)),
-            Some(found) => judge_one(segment, found, before, behind, &mut wounds),
-        }
-    }
-    wounds
-}
-
-/// Says what is wrong with a segment by itself that is not the one that is written.
-pub(crate) fn judge_sealed(segment: &Segment) -> Vec<Wound> {
-    let mut wounds = Vec::new();
-    match &segment.found {
-        None => wounds.push(whole(segment, None, None)),
-        Some(found) => {
-            judge_one(segment, found, None, None, &mut wounds);
-            if let Some(header) = found.header.filter(|_| !found.is_sealed) {
-                wounds.push(Wound {
-                    segment: segment.id,
-                    bad: missing_end(segment, found, None),
-                    kind: WoundKind::End(header),
-                });
-            }
-        }
-    }
-    wounds
-}
-
-fn judge_one(
-    segment: &Segment,
-    found: &Found,
-    before: Option<&Segment>,
-    behind: Option<&Segment>,
-    wounds: &mut Vec<Wound>,
-) {
-    let Some(mut header) = found.header else {
-        return;
-    };
-    let wound = |bad: Bad, kind| Wound {
-        segment: segment.id,
-        bad,
-        kind,
-    };
-    let mut bads = found.bad.clone();
-    if !found.has_header {
-        // Its first frames may be gone as well: then the segment before knows better where it began.
-        if let Some((next, crc)) = before.and_then(|before| end_before(before, segment.id)) {
-            if header.first > next
-                && let Some(bad) = bads.first_mut()
-            {
-                bad.first = next;
-                bad.before = Some(crc);
-                header.previous = crc;
-            }
-            header.first = header.first.min(next);
-        }
-        let bad = at_header(&header, "the segment's header is bad");
-        wounds.push(wound(bad, WoundKind::Header(header)));
-    }
-    if let Some(before) = before.filter(|before| !continues(before, segment.id, &header)) {
-        let mut bad = at_header(&header, "the segment does not continue the one before it");
-        bad.first = before
-            .found
-            .as_ref()
-            .map_or(header.first, |found| found.next);
-        wounds.push(wound(bad, WoundKind::Order));
-    }
-    for bad in bads {
-        wounds.push(wound(bad, WoundKind::Range(header)));
-    }
-    if let Some(behind) = behind.filter(|_| !found.is_sealed) {
-        let next = behind.found.as_ref().and_then(|found| found.header);
-        let bad = missing_end(segment, found, next);
-        wounds.push(wound(bad, WoundKind::End(header)));
-    }
-}
-
-/// What is missing of a segment without a seal, whose successor says this.
-fn missing_end(segment: &Segment, found: &Found, next: Option<SegmentHeader>) -> Bad {
-    let consecutive = next.filter(|next| next.id == segment.id + 1);
-    Bad {
-        start: found.end,
-        end: segment.len.max(found.end + block()),
-        first: found.next,
-        // What a segment that is gone had in between may live as a copy, which a record in its place would hide.
-        next: consecutive.map(|next| next.first),
-        before: found.crc,
-        behind: consecutive.map(|next| next.previous),
-        what: "the end of the segment is missing, and others follow it",
-    }
-}
-
-/// Where the segment right before `id` ends: the next number, and its last CRC.
-fn end_before(before: &Segment, id: u64) -> Option<(u64, u32)> {
-    let found = before.found.as_ref()?;
-    let is_known = found.is_sealed && before.id + 1 == id;
-    is_known.then_some(())?;
-    found.crc.map(|crc| (found.next, crc))
-}
-
-/// Whether a segment goes on where the one before it ends; one that was recycled between may hide that.
-fn continues(before: &Segment, id: u64, header: &SegmentHeader) -> bool {
-    let Some(found) = &before.found else {
-        return true;
-    };
-    if !found.is_sealed {
-        return header.first >= found.next;
-    }
-    match before.id + 1 == id {
-        true => header.first == found.next && found.crc.is_none_or(|crc| header.previous == crc),
-        false => header.first >= found.next,
-    }
-}
-
-fn whole(segment: &Segment, before: Option<&Segment>, behind: Option<&Segment>) -> Wound {
-    let found = |segment: &Segment| segment.found.clone();
-    let first = before.and_then(found).map_or(1, |found| found.next);
-    let next = behind.and_then(found).and_then(|found| found.header);
-    Wound {
-        segment: segment.id,
-        bad: Bad {
-            start: 0,
-            end: segment.len,
-            first,
-            next: next.map(|header| header.first),
-            before: None,
-            behind: None,
-            what: "the segment has neither a header nor a frame, and others follow it",
-        },
-        kind: WoundKind::Whole,
-    }
-}
-
-fn at_header(header: &SegmentHeader, what: &'static str) -> Bad {
-    Bad {
-        start: 0,
-        end: block(),
-        first: header.first,
-        next: Some(header.first),
-        before: None,
-        behind: None,
-        what,
+impl Found {
+    /// What a walk at its end has found, and what it met on its way.
+    pub(crate) fn of(mut walk: Walk, bad: Vec<Bad>) -> io::Result<Self> {
+        let torn = match walk.is_sealed {
+            true => None,
+            false => walk.torn()?,
+        };
+        Ok(Self {
+            header: walk.header,
+            has_header: walk.has_header,
+            bad,
+            is_sealed: walk.is_sealed,
+            torn: torn.map(|_| walk.offset),
+            end: walk.offset,
+            next: walk.next,
+            crc: walk.crc,
+        })
     }
 }

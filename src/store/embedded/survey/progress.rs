@@ -11,6 +11,9 @@ use std::io;
 pub struct Progress {
     done: AtomicU64,
     total: AtomicU64,
+    /// Whether what is expected is to be done once more later, and how much of that was not expected again yet.
+    is_twice: AtomicBool,
+    later: AtomicU64,
     is_cancelled: AtomicBool,
 }
 
@@ -26,9 +29,21 @@ impl Progress {
         self.is_cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// So many bytes more are to be done.
+    /// From now on what is expected is to be done once more later, or not any more: so a bar does not jump back when it is.
+    pub(crate) fn expect_twice(&self, is_twice: bool) {
+        self.is_twice.store(is_twice, Ordering::Relaxed);
+    }
+
+    /// So many bytes more are to be done. Called by one thread only.
     pub(crate) fn expect(&self, bytes: u64) {
-        self.total.fetch_add(bytes, Ordering::Relaxed);
+        let later = self.later.load(Ordering::Relaxed);
+        let (later, more) = if self.is_twice.load(Ordering::Relaxed) {
+            (later + bytes, bytes.saturating_mul(2))
+        } else {
+            (later.saturating_sub(bytes), bytes.saturating_sub(later))
+        };
+        self.later.store(later, Ordering::Relaxed);
+        self.total.fetch_add(more, Ordering::Relaxed);
     }
 
     /// So many bytes were done.
@@ -41,5 +56,26 @@ impl Progress {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "cancelled"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_twice_is_expected_once() {
+        let progress = Progress::default();
+        progress.expect_twice(true);
+        progress.expect(10);
+        progress.expect(20);
+        progress.expect_twice(false);
+        progress.done(30).unwrap();
+        assert_eq!(progress.get(), (30, 60));
+        // The second time there is a little more.
+        progress.expect(10);
+        progress.expect(25);
+        progress.done(35).unwrap();
+        assert_eq!(progress.get(), (65, 65));
     }
 }

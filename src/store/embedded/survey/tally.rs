@@ -1,8 +1,10 @@
 //! Counts what the log says: records by kind, and the messages of every queue.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::core::catalog::NamedQueue;
+use crate::core::log::bodies::LARGE_BODY_BYTES;
 use crate::core::log::record::Record;
 use crate::core::log::store::LiveEntry;
 use crate::core::log::store::Scanned;
@@ -17,6 +19,8 @@ use super::report::QueueCount;
 pub(crate) struct Tally {
     names: BTreeMap<QueueId, NamedQueue>,
     messages: BTreeMap<QueueId, u64>,
+    /// Queues of messages whose body may be in a file, by the number of their publish.
+    large: BTreeMap<u64, BTreeSet<QueueId>>,
 }
 
 impl Tally {
@@ -47,6 +51,12 @@ impl Tally {
             Some(named) => format!("{} {}", named.vhost, named.name),
             None => format!("queue number {}", queue.0),
         }
+    }
+
+    /// Names of the queues that a message with a large body is in.
+    pub(crate) fn queues_of(&self, message: u64) -> Vec<String> {
+        let queues = self.large.get(&message).into_iter().flatten();
+        queues.map(|queue| self.name(*queue)).collect()
     }
 
     /// The latest incarnation that declared a queue.
@@ -82,6 +92,10 @@ impl Visitor for Tally {
         // As at a start: what nobody has a place for is no message any more.
         if self.has(queue) {
             *self.messages.entry(queue).or_default() += 1;
+            if entry.body_bytes >= LARGE_BODY_BYTES {
+                let queues = self.large.entry(entry.message.number()).or_default();
+                queues.insert(queue);
+            }
         }
         self.has(queue)
     }

@@ -146,6 +146,18 @@ fn a_bad_frame_before_a_good_one_is_a_hole_and_the_rest_is_read() {
     }
 }
 
+#[test]
+fn a_last_segment_without_its_header_and_first_frame_is_not_one_that_was_never_begun() {
+    let dir = log_of(3);
+    let path = &segments(dir.path())[0];
+    let mut bytes = fs::read(path).expect("a segment");
+    bytes[..SECOND_FRAME].fill(0xee);
+    fs::write(path, bytes).expect("written");
+    let opened = open(dir.path()).expect("opens");
+    assert_eq!(opened.records, but(3, 1..=1));
+    assert_eq!(append_durably(&opened.log, "next").number(), 4);
+}
+
 /// A log of several segments, sealed ones included.
 fn log_of_segments() -> TempDir {
     let dir = log_of(40);

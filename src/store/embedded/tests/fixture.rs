@@ -17,11 +17,14 @@ use crate::core::model::time::CoreTime;
 use crate::store::format::every_kind::every_kind;
 use crate::store::format::every_kind::every_kind_of_format_1;
 
+use crate::store::contract::visitors::Silence;
+
 use super::EmbeddedLog;
 use super::SETTINGS;
 use super::SHARD;
 use super::append_durably;
 use super::open;
+use super::show::show;
 
 use crate::telemetry::Metrics;
 
@@ -68,11 +71,10 @@ fn dir_of(format: u8) -> TempDir {
 fn expect(dir: &Path, records: &[Record<'_>]) {
     let log = EmbeddedLog::open(dir, SETTINGS, Metrics::new().into()).expect("opens");
     let mut replayed = Vec::new();
-    let scanned = log
-        .scan(SHARD, &mut |lsn, record| {
-            replayed.push((lsn.number(), format!("{record:?}")));
-        })
-        .expect("scanned");
+    let scanned = log.recover(SHARD, &mut Silence).expect("recovered");
+    show(&log, &mut |lsn, record| {
+        replayed.push((lsn.number(), format!("{record:?}")));
+    });
     let expected: Vec<_> = (1..)
         .zip(records.iter().map(|record| format!("{record:?}")))
         .collect();

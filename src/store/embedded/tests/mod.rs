@@ -1,13 +1,16 @@
 //! What only the embedded log has to prove: files, frames, damage, syncs, a full disk.
 
 mod checkpoints;
+pub(super) mod cold;
 mod damage;
 mod dir;
 mod fixture;
 mod image;
+mod large;
 mod reading;
 mod reserve;
 mod room;
+pub(crate) mod show;
 mod syncs;
 mod tail;
 
@@ -160,18 +163,27 @@ impl Waiter for Done {
 
 /// A copy of a data dir, as a power cut would leave it.
 fn copy(dir: &Path) -> TempDir {
-    let copy = TempDir::new().expect("a temporary directory");
-    fs::create_dir(copy.path().join("log")).expect("made");
+    loop {
+        let copy = TempDir::new().expect("a temporary directory");
+        match copy_to(dir, copy.path()) {
+            Ok(()) => return copy,
+            // A spare became a segment meanwhile, or a segment a spare: its new name may have been missed.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
+        }
+    }
+}
+
+fn copy_to(dir: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to.join("log"))?;
     for part in ["", "log"] {
-        for entry in fs::read_dir(dir.join(part)).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_file() {
-                let name = path.file_name().expect("a name");
-                fs::copy(&path, copy.path().join(part).join(name)).expect("copied");
+        for entry in fs::read_dir(dir.join(part))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), to.join(part).join(entry.file_name()))?;
             }
         }
     }
-    copy
+    Ok(())
 }
 
 /// Segments of a data dir, in order.

@@ -21,6 +21,8 @@ use crate::core::model::ids::QueueId;
 
 use crate::telemetry::Metrics;
 
+use crate::store::contract::visitors::Silence;
+
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
 use super::Every;
@@ -30,6 +32,7 @@ use super::SOON;
 use super::Settings;
 use super::append_durably;
 use super::eventually;
+use super::show::show;
 use super::wait;
 
 pub(super) const SETTINGS: Settings = Settings {
@@ -118,12 +121,12 @@ fn drains_a_full_disk(settings: Settings) {
     drop(log);
     let log = EmbeddedLog::open(dir.path(), SETTINGS, Metrics::new().into()).expect("opens");
     let mut last = None;
-    log.scan(SHARD, &mut |lsn, record| {
+    log.recover(SHARD, &mut Silence).expect("a good log");
+    show(&log, &mut |lsn, record| {
         if let Record::Publish(_) = record {
             last = Some(lsn);
         }
-    })
-    .expect("a good log");
+    });
     assert_eq!(last, again);
 }
 
@@ -174,7 +177,7 @@ fn a_log_starts_on_a_full_disk_so_that_consumers_can_drain() {
     disk.fill();
     disk.full_above(Some(0));
     let log = start().expect("a spare makes room for what a start writes");
-    log.scan(SHARD, &mut |_, _| {}).expect("a good log");
+    log.recover(SHARD, &mut Silence).expect("a good log");
     wait(&log, settle(&log, lsn));
 }
 

@@ -16,6 +16,8 @@ use crate::core::model::ids::QueueId;
 
 use crate::telemetry::Metrics;
 
+use crate::store::contract::visitors::Silence;
+
 use super::super::rest::Rest;
 use super::super::test_disk::TestDisk;
 use super::EmbeddedLog;
@@ -27,6 +29,7 @@ use super::append;
 use super::append_durably;
 use super::eventually;
 use super::room::publish;
+use super::show::show;
 use super::wait;
 
 fn log_with(settings: Settings) -> (TempDir, Arc<TestDisk>, Arc<Metrics>, Arc<EmbeddedLog>) {
@@ -126,7 +129,8 @@ fn a_settle_alone_is_written_by_the_close_at_the_latest() {
     let mut settles = 0;
     let mut count =
         |_, record: Record<'_>| settles += u32::from(matches!(record, Record::Settle { .. }));
-    log.scan(SHARD, &mut count).expect("a good log");
+    log.recover(SHARD, &mut Silence).expect("a good log");
+    show(&log, &mut count);
     assert_eq!(settles, 1);
 }
 
@@ -285,7 +289,7 @@ fn what_a_failed_sync_left_in_memory_is_written_again() {
     disk.fail_syncs(false);
     let log = EmbeddedLog::open_on(dir.path(), SETTINGS, metrics, Arc::clone(&disk) as _);
     let log = log.expect("opens");
-    log.scan(super::SHARD, &mut |_, _| {}).expect("a good log");
+    log.recover(super::SHARD, &mut Silence).expect("a good log");
     append_durably(&log, "after");
     drop(log);
     disk.cut_power(&super::segments(dir.path())[0]);

@@ -16,15 +16,21 @@ use super::world::Upload;
 use super::world::World;
 
 impl World {
-    /// Puts something aside, asks for it, forgets it; or goes on with a body.
+    /// Puts something aside, asks for it, or forgets it.
     pub(super) fn put_aside_or_back(&mut self) {
-        match self.random.below(9) {
+        match self.random.below(4) {
             0 | 1 => self.spill_put(),
             2 => self.spill_get(),
-            3 => self.spill_drop(),
-            4 => self.begin_body(),
-            5 | 6 => self.write_body(),
-            7 => self.publish_body(),
+            _ => self.spill_drop(),
+        }
+    }
+
+    /// Goes on with a body.
+    pub(super) fn work_on_bodies(&mut self) {
+        match self.random.below(8) {
+            0 => self.begin_body(),
+            1..=4 => self.write_body(),
+            5 | 6 => self.publish_body(),
             _ => self.release_body(),
         }
     }
@@ -106,11 +112,14 @@ impl World {
         if self.random.chance(5) {
             return bodies.release(upload.body);
         }
-        if let Some(block) = upload.left.pop() {
-            bodies.append(upload.body, block);
-        } else if !upload.is_finished {
-            upload.is_finished = true;
-            bodies.finish(upload.body);
+        let blocks = 1 + self.random.index(4);
+        for _ in 0..blocks {
+            if let Some(block) = upload.left.pop() {
+                bodies.append(upload.body, block);
+            } else if !upload.is_finished {
+                upload.is_finished = true;
+                bodies.finish(upload.body);
+            }
         }
         self.passing.uploads.push(upload);
     }

@@ -14,6 +14,7 @@ use crate::core::model::ids::Lsn;
 use crate::store::embedded::disk::Disk;
 
 use super::life::DIR;
+use super::life::SEGMENT_BYTES;
 use super::model::Heard;
 use super::model::SHARD;
 use super::readers::Answer;
@@ -103,11 +104,24 @@ impl World {
         for some in messages.chunks(50) {
             let place = Place::new();
             let life = self.life.as_mut().expect("it runs");
-            life.log.read(SHARD, some.to_vec(), Messages::new(&place));
+            life.log
+                .read(SHARD, some.to_vec(), Messages::reader(&place));
             life.run(&["viaduct-reader"], now);
             let answer = place.take().expect("nothing else has to be done");
             self.check_answer(some, &answer);
         }
+    }
+
+    /// The log takes no more room than it may, after a quiet minute.
+    pub(super) fn check_room(&self) {
+        let bytes = self.life().log.space().log_bytes;
+        let live = self.model.live_bytes();
+        let allowed = live * 5 / 2 + 8 * SEGMENT_BYTES;
+        let spans = self.life().log.shared.log.lock().journal.spans();
+        assert!(
+            bytes <= allowed,
+            "{bytes} bytes for {live} that live: {spans:?}"
+        );
     }
 
     /// Takes the answers that came.
@@ -154,6 +168,15 @@ impl World {
         lsns.extend(answer.unread.iter().map(|(lsn, _)| *lsn));
         lsns.sort_unstable();
         assert_eq!(lsns, asked, "each is answered once");
+        self.check_messages(answer);
+        for (lsn, error) in &answer.unread {
+            let may_fail = !self.model.has_message(*lsn) || self.may_fail(*error);
+            assert!(may_fail, "message {lsn} lives: {error}");
+        }
+    }
+
+    /// What was read is what was written.
+    pub(super) fn check_messages(&self, answer: &Answer) {
         for (lsn, (fields, chunks)) in &answer.messages {
             let (record, body) = self.model.message(*lsn);
             let Record::Publish(publish) = record else {
@@ -161,10 +184,6 @@ impl World {
             };
             assert_eq!(*fields, comparable(&publish.message), "message {lsn}");
             assert!(chunks.is_empty() || *chunks == body, "body of {lsn}");
-        }
-        for (lsn, error) in &answer.unread {
-            let may_fail = !self.model.has_message(*lsn) || self.may_fail(*error);
-            assert!(may_fail, "message {lsn} lives: {error}");
         }
     }
 

@@ -81,11 +81,6 @@ impl Life {
         Ok((Self { actors, log }, scanned))
     }
 
-    /// Number of actors.
-    pub(super) fn len(&self) -> usize {
-        self.actors.len()
-    }
-
     /// The name of an actor.
     pub(super) fn name(&self, at: usize) -> &str {
         &self.actors[at].0

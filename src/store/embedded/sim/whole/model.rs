@@ -142,6 +142,7 @@ impl Model {
     }
 
     /// What core makes of a record.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others move no entry")]
     fn follow(&mut self, lsn: Lsn, record: &Record<'_>) {
         match record {
             Record::Publish(publish) => {
@@ -312,22 +313,47 @@ impl Model {
     /// The message of a publish: its record, and the body if that is in records.
     pub(super) fn message(&self, lsn: Lsn) -> (Record<'_>, Vec<u8>) {
         let record = self.record(lsn.number()).expect("it was appended");
-        let body = match &record {
-            Record::Publish(publish) => match &publish.message.body {
-                BodyFields::Inline(parts) => parts.concat(),
-                BodyFields::Chunks { chunks, .. } => {
-                    let first = lsn.number() - u64::from(*chunks);
-                    let chunk = |number| match self.record(number) {
-                        Some(Record::Chunk { bytes, .. }) => bytes,
-                        other => panic!("{other:?} is no chunk"),
-                    };
-                    (first..lsn.number()).flat_map(chunk).copied().collect()
-                }
-                BodyFields::File { .. } => Vec::new(),
-            },
-            other => panic!("{other:?} is no message"),
+        let Record::Publish(publish) = &record else {
+            panic!("{record:?} is no message");
+        };
+        let body = match &publish.message.body {
+            BodyFields::Inline(parts) => parts.concat(),
+            BodyFields::Chunks { chunks, .. } => {
+                let first = lsn.number() - u64::from(*chunks);
+                (first..lsn.number())
+                    .flat_map(|chunk| self.chunk(chunk))
+                    .collect()
+            }
+            BodyFields::File { .. } => Vec::new(),
         };
         (record, body)
+    }
+
+    fn chunk(&self, number: u64) -> Vec<u8> {
+        match self.record(number) {
+            Some(Record::Chunk { bytes, .. }) => bytes.to_vec(),
+            other => panic!("{other:?} is no chunk"),
+        }
+    }
+
+    /// Bytes of the records that live.
+    pub(super) fn live_bytes(&self) -> u64 {
+        let mut numbers = BTreeSet::new();
+        for ((entry, _), held) in &self.held {
+            numbers.insert(entry.number());
+            let (record, _) = self.message(held.message);
+            let Record::Publish(publish) = &record else {
+                panic!("{record:?} is no message");
+            };
+            let chunks = chunks_of(&publish.message.body);
+            let message = held.message.number();
+            numbers.extend(message - chunks..=message);
+        }
+        let at = |number: &u64| usize::try_from(number - 1).expect("small");
+        numbers
+            .iter()
+            .map(|n| self.records[at(n)].0.len() as u64)
+            .sum()
     }
 
     /// References that hold something, with nothing pending and nothing dead.
@@ -359,6 +385,13 @@ impl Model {
             }
         }
         named
+    }
+}
+
+fn chunks_of(body: &BodyFields<'_>) -> u64 {
+    match body {
+        BodyFields::Chunks { chunks, .. } => u64::from(*chunks),
+        BodyFields::Inline(_) | BodyFields::File { .. } => 0,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::store::embedded::Every;
 use crate::store::embedded::sim::random::Random;
 
-/// Number of actors, and the most kinds of work.
+/// Number of actors.
 pub(super) const ACTORS: usize = 8;
 
 /// A mix.
@@ -38,14 +38,16 @@ impl Plan {
             1 => usual * 4,
             _ => usual,
         };
-        let actors = [10; ACTORS].map(&mut weight).map(|weight| weight.max(1));
+        // As they are hired: spill, reader, writer, spares, bodies, reads of bodies, keeper, copies.
+        let usual: [u64; ACTORS] = [8, 10, 40, 12, 12, 8, 10, 16];
+        let actors = usual.map(&mut weight).map(|weight| weight.max(1));
         let work = kinds.iter().map(|usual| weight(*usual)).collect();
         let often = |random: &mut Random, percent, most| match random.chance(percent) {
             true => 1 + random.below(most),
             false => 0,
         };
         Self {
-            turns: 150 + random.below(400),
+            turns: 150 + random.below(550),
             every: Every {
                 log_bytes: [16 * 1024, 100 * 1024, u64::MAX][random.index(3)],
                 time: Duration::from_secs(1 + random.below(30)),

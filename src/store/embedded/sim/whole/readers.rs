@@ -60,7 +60,7 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    pub(super) fn new(place: &Place<Answer>) -> Box<dyn Reader> {
+    pub(super) fn reader(place: &Place<Answer>) -> Box<dyn Reader> {
         Box::new(Self {
             answer: Answer::default(),
             place: place.twin(),

@@ -33,11 +33,12 @@ use super::world::World;
 type Kind = (&'static str, u64, fn(&mut World));
 
 /// Everything that is done.
-pub(super) const KINDS: [Kind; 16] = [
+pub(super) const KINDS: [Kind; 18] = [
     ("publish", 60, World::publish),
     ("chunks", 6, World::publish_chunks),
     ("settle", 25, World::settle),
     ("settle most", 6, World::settle_most),
+    ("settle a segment", 3, World::settle_segment),
     ("settle again", 1, World::settle_again),
     ("grant", 8, World::grant),
     ("counters", 4, World::counters),
@@ -49,7 +50,8 @@ pub(super) const KINDS: [Kind; 16] = [
     ("catalog", 4, World::change_catalog),
     ("checkpoint", 4, World::checkpoint),
     ("read", 12, World::read),
-    ("aside", 10, World::put_aside_or_back),
+    ("aside", 8, World::put_aside_or_back),
+    ("body", 14, World::work_on_bodies),
 ];
 
 impl World {
@@ -235,6 +237,29 @@ impl World {
         self.settle_of(queue, &names);
     }
 
+    /// Everything in the oldest segment, which is free then.
+    fn settle_segment(&mut self) {
+        let spans = self.life().log.shared.log.lock().journal.spans();
+        let Some(span) = spans.iter().find(|span| span.live > 0) else {
+            return;
+        };
+        let held = self.model.held.iter();
+        let names: Vec<Name> = held
+            .filter(|(name, held)| {
+                let numbers = [name.0.number(), held.message.number()];
+                let mut numbers = numbers.iter();
+                numbers.any(|number| (span.first..=span.last).contains(number))
+            })
+            .map(|(name, _)| *name)
+            .collect();
+        let queues: Vec<QueueId> = self.model.queues.iter().copied().collect();
+        for queue in queues {
+            let of_queue = names.iter().copied().filter(|name| name.1 == queue);
+            let of_queue: Vec<Name> = of_queue.collect();
+            self.settle_of(queue, &of_queue);
+        }
+    }
+
     /// An entry that left says nothing when it is settled again.
     fn settle_again(&mut self) {
         let last = self.model.last();
@@ -330,7 +355,7 @@ impl World {
     }
 
     /// What left without a record is told by and by.
-    fn tell_dead(&mut self) {
+    pub(super) fn tell_dead(&mut self) {
         let many = self.model.dead.len().min(1 + self.random.index(20));
         let dead: Vec<_> = self.model.dead.drain(..many).collect();
         self.life().log.dead(&dead);
@@ -370,7 +395,7 @@ impl World {
     }
 
     /// Begins a checkpoint with what changed in the catalog.
-    fn checkpoint(&mut self) {
+    pub(super) fn checkpoint(&mut self) {
         if self.passing.making.is_some() || self.model.last() <= self.absorbed {
             return;
         }
@@ -411,7 +436,7 @@ impl World {
         let place = Place::new();
         self.life()
             .log
-            .read(SHARD, lsns.clone(), Messages::new(&place));
+            .read(SHARD, lsns.clone(), Messages::reader(&place));
         self.passing.asked.push((lsns, place));
     }
 }

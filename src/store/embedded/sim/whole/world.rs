@@ -22,6 +22,7 @@ use crate::core::model::ids::Lsn;
 use crate::core::model::ids::QueueId;
 use crate::core::model::time::CoreTime;
 
+use crate::store::embedded::is_full;
 use crate::store::embedded::making::Making;
 use crate::store::embedded::meta::io_error;
 use crate::store::embedded::sim::SimDisk;
@@ -228,6 +229,9 @@ impl World {
             self.saw("failed starts", 1);
             if self.disk.is_dark() {
                 self.disk.lose_power();
+            }
+            if matches!(&failed, StoreError::Io { source, .. } if is_full(source)) {
+                self.saw("starts without room", 1);
             }
             self.disk.set_capacity(u64::MAX);
         }

@@ -1,8 +1,12 @@
-//! The frames of a segment one after the other, and what lies between good ones.
+//! The frames of a segment one after the other, and what lies between good ones. Who reads a segment front to back, a
+//! start, a check or the scrub, does it with this, and so believes the same bytes.
 //!
 //! A frame is good if its header's CRC and its records' CRC are right, it was written to this segment in this life of
 //! its file, and it continues the frame before. Behind one that is not good the walk goes on with the next good frame
-//! of the same life that has later records, and says which records are missing between them.
+//! of the same life that has later records, and says what is missing between them. The frames of the cold chain
+//! continue each other by their CRCs only: the numbers of their records are in no order.
+
+mod header;
 
 use std::io;
 use std::sync::Arc;
@@ -13,12 +17,15 @@ use super::frame::FRAME_HEADER_BYTES;
 use super::frame::FrameHeader;
 use super::frame::SegmentHeader;
 use super::frame::padded;
+use super::segment::SegmentId;
 use super::window::Window;
 
 /// A segment that is read front to back.
 pub(super) struct Walk {
-    /// What the segment says about itself.
+    /// What the segment says about itself, or its first good frame of it.
     pub(super) header: SegmentHeader,
+    /// Whether the header stands in the file.
+    pub(super) has_header: bool,
     /// Its file.
     pub(super) file: Arc<dyn SegmentFile>,
     window: Window,
@@ -26,7 +33,7 @@ pub(super) struct Walk {
     pub(super) last: u64,
     /// Where the next frame starts.
     pub(super) offset: u64,
-    /// Number of the next record.
+    /// Number of the next record; means nothing in the cold chain.
     pub(super) next: u64,
     /// CRC of the frame before.
     pub(super) crc: u32,
@@ -41,41 +48,51 @@ pub(super) enum Found {
     /// A good frame, and where it starts.
     Frame(FrameHeader, u64),
     /// Bytes that are no good frame, with a good one behind them.
-    Gap(Gap),
+    Gap(Bad),
     /// Nothing more that is good.
     End,
 }
 
-/// Part of a segment that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gap {
-    /// Where it starts.
-    pub(super) offset: u64,
-    /// The first record that is missing.
+/// A part of a segment that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// Where it begins.
+    pub(super) start: u64,
+    /// Where what follows it begins, or the file ends.
+    pub(super) end: u64,
+    /// Number of the first record in it, 0 in the cold chain if no header says so.
     pub(super) first: u64,
-    /// The last one; less than `first` if none is.
-    pub(super) last: u64,
+    /// Number behind the last record in it; none if nothing in this segment says so.
+    pub(super) next: Option<u64>,
+    /// CRC of the frame before it; none if that is not known either.
+    pub(super) before: Option<u32>,
+    /// The CRC that what follows names as that of the frame before.
+    pub(super) behind: Option<u32>,
+    /// What is wrong.
+    pub(super) what: &'static str,
 }
 
 impl Walk {
     /// Opens a segment; none if it has no header, and no frame that could say what it said.
-    pub(super) fn open(file: Arc<dyn SegmentFile>, id: u64, shard: u8) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// The disk's, here and below; what a file holds is never one.
+    pub(super) fn open(
+        file: Arc<dyn SegmentFile>,
+        segment: SegmentId,
+        shard: u8,
+    ) -> io::Result<Option<Self>> {
         let mut window = Window::new(Arc::clone(&file))?;
-        let header = window
-            .get(0, BLOCK_BYTES)?
-            .and_then(SegmentHeader::decode)
-            .filter(|header| header.id == id && header.shard == shard && header.chain == 0);
-        let header = match header {
-            Some(header) => header,
-            None => match header_of(&mut window, id, shard)? {
-                Some(header) => header,
-                None => return Ok(None),
-            },
+        let read = header::read(&mut window, segment, shard)?;
+        let header = match read {
+            Some(header) => Some(header),
+            None => header::guess(&mut window, segment, shard)?,
         };
-        Ok(Some(Self {
+        Ok(header.map(|header| Self {
             next: header.first,
             crc: header.previous,
             header,
+            has_header: read.is_some(),
             file,
             window,
             last: 0,
@@ -99,7 +116,10 @@ impl Walk {
                 self.pass(&header, crc);
                 Ok(Found::Frame(header, start))
             }
-            _ => self.skip(),
+            found => {
+                let header = found.map(|(header, _)| header);
+                self.skip(header.filter(|header| self.continues(header)))
+            }
         }
     }
 
@@ -126,7 +146,12 @@ impl Walk {
     }
 
     fn continues(&self, frame: &FrameHeader) -> bool {
-        frame.first == self.next && (self.has_skipped || frame.previous == self.crc)
+        let is_next = self.is_cold() || frame.first == self.next;
+        is_next && (self.has_skipped || frame.previous == self.crc)
+    }
+
+    fn is_cold(&self) -> bool {
+        self.header.chain == SegmentId::Cold(0).chain()
     }
 
     fn is_whole(&mut self, frame: &FrameHeader, offset: u64) -> io::Result<bool> {
@@ -145,43 +170,47 @@ impl Walk {
         self.has_skipped = false;
     }
 
-    /// Looks for a good frame behind one that is not.
-    fn skip(&mut self) -> io::Result<Found> {
+    /// Looks for a good frame behind one that is not, of which only the header may be good.
+    fn skip(&mut self, header: Option<FrameHeader>) -> io::Result<Found> {
         let mut offset = self.offset + block();
         while self.window.get(offset, FRAME_HEADER_BYTES)?.is_some() {
             if let Some((frame, _)) = self.good(offset)?
-                && frame.first >= self.next
+                && (self.is_cold() || frame.first >= self.next)
                 && self.is_whole(&frame, offset)?
             {
-                let gap = Gap {
-                    offset: self.offset,
-                    first: self.next,
-                    last: frame.first - 1,
-                };
-                self.offset = offset;
-                self.next = frame.first;
-                self.has_skipped = true;
-                return Ok(Found::Gap(gap));
+                return Ok(Found::Gap(self.skip_to(&frame, offset, header)));
             }
             offset += block();
         }
         Ok(Found::End)
     }
-}
 
-/// What a damaged header said, as the first frame has it. Bytes of an earlier life of the file have another id.
-fn header_of(window: &mut Window, id: u64, shard: u8) -> io::Result<Option<SegmentHeader>> {
-    let head = window.get(block(), FRAME_HEADER_BYTES)?;
-    let frame = head.and_then(FrameHeader::decode);
-    let frame = frame.filter(|(frame, _)| frame.segment == id && frame.shard == shard);
-    Ok(frame.map(|(frame, _)| SegmentHeader {
-        shard,
-        chain: 0,
-        id,
-        first: frame.first,
-        salt: frame.salt,
-        previous: frame.previous,
-    }))
+    fn skip_to(&mut self, frame: &FrameHeader, offset: u64, header: Option<FrameHeader>) -> Bad {
+        let (first, next) = match (self.is_cold(), &header) {
+            (false, _) => (self.next, Some(frame.first)),
+            // Only if it is alone: what is behind it and bad as well could have any.
+            (true, Some(header)) if self.offset + length(header) == offset => {
+                (header.first, Some(header.latest.as_ms() + 1))
+            }
+            (true, _) => (0, None),
+        };
+        let bad = Bad {
+            start: self.offset,
+            end: offset,
+            first,
+            next,
+            before: Some(self.crc),
+            behind: Some(frame.previous),
+            what: match header {
+                Some(_) => "the records are not those of their frame",
+                None => "no frame is there",
+            },
+        };
+        self.offset = offset;
+        self.next = frame.first;
+        self.has_skipped = true;
+        bad
+    }
 }
 
 /// Whether a frame was written to this segment, in this life of its file.
@@ -191,11 +220,12 @@ fn belongs(frame: &FrameHeader, segment: &SegmentHeader) -> bool {
 
 /// Bytes of a file that a frame takes.
 fn length(frame: &FrameHeader) -> u64 {
-    let length = padded(FRAME_HEADER_BYTES + usize_of(frame.bytes));
+    let length = padded(FRAME_HEADER_BYTES.saturating_add(usize_of(frame.bytes)));
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn block() -> u64 {
+/// What everything is aligned to.
+pub(super) fn block() -> u64 {
     u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX)
 }
 
