@@ -28,6 +28,8 @@ pub(super) struct Active {
     /// CRC of the last frame.
     crc: u32,
     is_sealed: bool,
+    /// A replay ended in the middle of it, and the segment after it leaves an id out.
+    is_cut: bool,
 }
 
 impl Active {
@@ -45,6 +47,7 @@ impl Active {
             offset: tail.offset,
             crc: tail.crc,
             is_sealed: tail.is_sealed,
+            is_cut: tail.is_cut,
         };
         if tail.is_cut {
             // An id is left out: the next segment does not continue this one.
@@ -95,6 +98,7 @@ impl Active {
             offset: bytes_of(BLOCK_BYTES),
             crc: previous,
             is_sealed: false,
+            is_cut: false,
         })
     }
 
@@ -206,11 +210,25 @@ impl Active {
         Ok(self.crc)
     }
 
-    /// Seals this segment and begins the next one, with record `first`.
+    /// Whether nothing stands in it yet.
+    fn is_empty(&self) -> bool {
+        self.offset == bytes_of(BLOCK_BYTES) && !self.is_sealed
+    }
+
+    /// Whether it can be left because the disk is full.
+    pub(super) fn can_be_left(&self) -> bool {
+        !(self.is_empty() && self.is_cut)
+    }
+
+    /// Seals this segment and begins the next one, with record `first`. One with nothing in it gives its name to the next
+    /// one instead: no two segments begin with the same record.
     pub(super) fn roll(&mut self, shared: &Shared, first: u64) -> io::Result<()> {
-        self.seal(first)?;
-        let next = SegmentId::Main(self.header.id + 1);
-        *self = Self::begin(shared, next, first, self.crc, 0)?;
+        let is_replaced = self.is_empty() && !self.is_cut;
+        if !is_replaced {
+            self.seal(first)?;
+        }
+        let id = self.header.id + u64::from(!is_replaced);
+        *self = Self::begin(shared, SegmentId::Main(id), first, self.crc, 0)?;
         Ok(())
     }
 }

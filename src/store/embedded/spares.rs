@@ -135,15 +135,18 @@ impl Spares {
     /// Takes a spare for a segment, or makes one that has `filled` bytes of zeros and is filled on while it is used. The
     /// reserve is for the main chain, when the disk has no room for another.
     pub(super) fn take(&self, segment: SegmentId, filled: u64) -> io::Result<Spare> {
-        if let Some(spare) = self.pop(RESERVED) {
+        let is_main = matches!(segment, SegmentId::Main(_));
+        // On a full disk there may be room for a header, but who knows for what else.
+        let is_needed = is_main && self.starved.load(Ordering::Acquire);
+        if let Some(spare) = self.pop(if is_needed { 0 } else { RESERVED }) {
             return Ok(spare);
         }
-        match (self.make_now(filled), segment) {
-            (Err(error), SegmentId::Main(_)) if super::is_full(&error) => {
+        match self.make_now(filled) {
+            Err(error) if is_main && super::is_full(&error) => {
                 self.starve();
                 self.pop(0).ok_or(error)
             }
-            (made, _) => made,
+            made => made,
         }
     }
 

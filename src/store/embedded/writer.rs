@@ -221,7 +221,7 @@ impl Writer {
             Ok(()) => Ok(Acted::Done),
             Err(error) if super::is_full(&error) => {
                 self.shared.spares.starve();
-                if self.shared.spares.has_spare() {
+                if self.active.can_be_left() && self.shared.spares.has_spare() {
                     self.doing = Doing::Rolling(first);
                     return Ok(Acted::Done);
                 }

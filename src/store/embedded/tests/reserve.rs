@@ -71,6 +71,17 @@ fn the_last_spare_is_for_the_main_chain_on_a_full_disk() {
 /// The writer outran who makes spares, and its segment grows as it is written, when the disk turns out to be full.
 #[test]
 fn what_was_accepted_before_anybody_knew_goes_to_the_reserve() {
+    fills_up(1);
+}
+
+/// It would be a second segment that begins with the same record.
+#[test]
+fn a_segment_with_nothing_in_it_gives_its_name_to_the_reserve() {
+    fills_up(0);
+}
+
+/// Writes so many messages to a segment that grows, fills the disk, and writes another.
+fn fills_up(count: usize) {
     let dir = TempDir::new().expect("a temporary directory");
     let (log, disk) = stopped(dir.path());
     for _ in 0..2 {
@@ -95,14 +106,24 @@ fn what_was_accepted_before_anybody_knew_goes_to_the_reserve() {
         }
         false
     };
-    let first = publish(&log).expect("taken");
-    assert!(write(first), "the segment grows");
-    let second = publish(&log).expect("nobody knows yet");
+    let mut taken = Vec::new();
+    for _ in 0..count {
+        let lsn = publish(&log).expect("taken");
+        assert!(write(lsn), "the segment grows");
+        taken.push(lsn);
+    }
+    let last = publish(&log).expect("nobody knows yet");
+    taken.push(last);
     disk.full_above(Some(0));
-    assert!(write(second), "it has its place in the reserve");
-    assert!(log.shared.dir.segment(9).exists());
+    assert!(write(last), "it has its place in the reserve");
+    assert_eq!(log.shared.dir.segment(9).exists(), count > 0);
+    let found = log.shared.places.find(&[last.number()], 1).expect("placed");
+    assert_eq!(
+        found.segment,
+        SegmentId::Main(if count > 0 { 9 } else { 8 })
+    );
     assert_eq!(publish(&log), Err(AppendError::Full));
-    for lsn in [first, second] {
+    for lsn in taken {
         assert!(
             write(settle(&log, lsn)),
             "what is urgent goes there as well"
