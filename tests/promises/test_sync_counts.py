@@ -32,7 +32,7 @@ def broker(tmp_path_factory):
     try:
         running.start()
         # Zeros are written ahead of use in the background, with syncs of their own.
-        wait_until("segment and spares are filled", lambda: len(filled(running)) == 3, 60)
+        wait_until("segment and spares are filled", lambda: len(filled(running)) == 4, 60)
         yield running
     finally:
         running.close()
