@@ -53,6 +53,16 @@ class PeerBroker:
         pass
 
 
+@pytest.fixture
+def own(tmp_path):
+    """A broker of one test alone: it is killed, counted, or has its files damaged."""
+    running = Broker(os.environ["VIADUCT_BIN"], tmp_path)
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     """The broker under test, one process a module; a test may restart it, its queues are named after the test."""

@@ -22,15 +22,6 @@ SIZE, BLOCKS, ROUNDS = 1024, 32, 3
 READ_BYTES = 1 << 20
 
 
-@pytest.fixture
-def own(tmp_path):
-    running = Broker(os.environ["VIADUCT_BIN"], tmp_path)
-    try:
-        yield running.start()
-    finally:
-        running.close()
-
-
 def files_of(broker: Broker) -> list[pathlib.Path]:
     """Everything that a start reads: the log's segments and the checkpoint."""
     segments = sorted((broker.data_dir / "log").glob("*.seg"))

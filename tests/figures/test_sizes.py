@@ -5,7 +5,6 @@ tests/size holds the same by the piece, at a tenth of it, in every run. Here is 
 
 from __future__ import annotations
 
-import os
 import time
 import urllib.request
 
@@ -23,15 +22,6 @@ BINDINGS, BINDING_BYTES = 1_000_000, 250
 FIXED_BYTES = 64 * 1024 * 1024
 # A checkpoint comes after 30 s at the latest, and takes this long with a million bindings.
 CHECKPOINT_SECONDS = 40
-
-
-@pytest.fixture
-def own(tmp_path):
-    running = Broker(os.environ["VIADUCT_BIN"], tmp_path)
-    try:
-        yield running.start()
-    finally:
-        running.close()
 
 
 def declared(broker: Broker, what, most: int, count: int) -> None:

@@ -7,7 +7,6 @@ would find the disk well and be wrong, for after a failed sync the system may ha
 from __future__ import annotations
 
 import itertools
-import os
 import pathlib
 
 import pika
@@ -21,7 +20,6 @@ from promises.faulty_start import FaultyStart
 from promises.load import WindowedPublisher, Worker, confirming
 from promises.tracing import CatalogFaults, Faults
 
-BINARY = os.environ.get("VIADUCT_BIN", "viaduct")
 SEGMENT = "/log/0000000001.seg"
 
 # The call of the log's writer that fails: with one message in flight each has a frame, a write and a sync.
@@ -55,13 +53,9 @@ START_SECONDS = 30
 
 
 @pytest.fixture
-def broker(tmp_path):
+def broker(own):
     """A broker for this test alone: it is going to fail."""
-    running = Broker(BINARY, tmp_path)
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    return own
 
 
 def publish_one_by_one(broker: Broker, queue: str, confirmed: list[str]):

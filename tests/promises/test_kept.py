@@ -5,7 +5,6 @@ The thread is held at one of its syncs, so the kill finds exactly that one begun
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 
@@ -28,13 +27,9 @@ LEASE_SECONDS = 3
 
 
 @pytest.fixture
-def broker(tmp_path):
+def broker(own):
     """A broker of its own: it is killed at a moment of its own."""
-    running = Broker(os.environ["VIADUCT_BIN"], tmp_path)
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    return own
 
 
 def body(n: int, size: int) -> bytes:

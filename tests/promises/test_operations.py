@@ -23,13 +23,9 @@ BINARY = os.environ.get("VIADUCT_BIN", "viaduct")
 
 
 @pytest.fixture
-def broker(tmp_path):
+def broker(own):
     """A broker of the test's own: its files are damaged."""
-    running = Broker(BINARY, tmp_path)
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    return own
 
 
 def viaduct(data_dir: pathlib.Path, *args: str) -> subprocess.CompletedProcess:

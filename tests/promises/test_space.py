@@ -5,7 +5,6 @@ Traffic comes from `viaduct bench`; what the files take is asked of the file sys
 
 from __future__ import annotations
 
-import os
 import pathlib
 import subprocess
 
@@ -25,13 +24,9 @@ BURST_SECONDS = 4
 
 
 @pytest.fixture
-def broker(tmp_path):
+def broker(own):
     """A broker of its own: what its files take is counted."""
-    running = Broker(os.environ["VIADUCT_BIN"], tmp_path)
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    return own
 
 
 def bench(broker: Broker, *options: str) -> None:
