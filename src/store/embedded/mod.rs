@@ -7,7 +7,7 @@
 //! An append encodes its records into a pending batch under the log's lock; the [`writer`] makes frames
 //! of batches, notes their [`places`] for those who [`read`] them back, and what all threads share is in [`shared`].
 //! The [`keeper`] makes [`checkpoint`]s of what the log has said. Everything that touches the disk is a step of one of
-//! the log's actors (writer, spares, keeper, reader, spill, [`bodies`]; see [`crew`]), or happens in open, recover, scan,
+//! the log's actors (writer, spares, keeper, reader, spill, [`bodies`]; see [`crew`]), or happens in open, recover,
 //! load, checkpoint and close.
 
 use std::io;
